@@ -1,0 +1,242 @@
+"""The architecture on one page: pixel conventions, records, and the base classes everything plugs into.
+
+Dimension letters, used in every signature of the package:
+
+    b  batch                    h w  image rows and columns
+    c  classes, no background   p q  rows and columns of a feature grid
+    k  c + 1, background first  d    feature channels
+    n  anything listed          s    source pairs / offsets
+
+Conventions: RGB; images ``uint8 h w 3`` on disk and in arrays, ``float 3 h w`` in tensors; rows before columns;
+background is class and channel 0; pixels without a label are ``IGNORE`` (-1) in memory, whatever number the files use;
+bilinear resizing has ``align_corners=False`` unless a specification says otherwise.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self, final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int32, UInt8
+from torch import Tensor, nn
+
+BACKGROUND = 0
+IGNORE = -1
+
+Images = Float[Tensor, "b 3 h w"]
+Tags = Float[Tensor, "b c"]
+Masks = Int[Tensor, "b h w"]
+Losses = dict[str, Float[Tensor, ""]]
+ImageArray = UInt8[np.ndarray, "h w 3"]
+MaskArray = Int32[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees.
+
+    Attributes:
+        ids: name of each image.
+        images: normalised pixels, ``b 3 h w``.
+        tags: 1 where the image carries the class, else 0, ``b c``, no background.
+        valid: True on pixels of the photograph, False on padding, ``b h w``.
+        masks: class per pixel, 0 background, ``IGNORE`` unlabelled, ``b h w``; for affinity training the confident
+            labels on the feature grid, ``b p q``. None where training uses tags alone.
+        saliency: object-ness per pixel in [0, 1], ``b 1 h w``, for methods that use it.
+    """
+
+    ids: tuple[str, ...]
+    images: Images
+    tags: Tags
+    valid: Bool[Tensor, "b h w"]
+    masks: Int[Tensor, "b _ _"] | None = None
+    saliency: Float[Tensor, "b 1 h w"] | None = None
+
+    def to(self, device: torch.device) -> Self:
+        """Copy every tensor to ``device``; names stay where they are."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in moved.items()}
+        return type(self)(**moved)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What one forward pass of a method yields, in training and at inference alike.
+
+    Attributes:
+        logits: class scores before the sigmoid, ``b c``.
+        maps: non-negative evidence of each class on the feature grid, ``b c p q``, in the method's own unit: passes of
+            several scales are summed before they are normalised.
+        background: evidence of the background, ``b 1 p q``, from methods that learn one; else None, and the background
+            is derived from the normalised maps by a rule.
+        embedding: the feature grid the maps are read from, ``b d p q``.
+    """
+
+    logits: Float[Tensor, "b c"]
+    maps: Float[Tensor, "b c p q"]
+    background: Float[Tensor, "b 1 p q"] | None
+    embedding: Float[Tensor, "b d p q"]
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning-rate factor and a weight-decay factor (both multiply the recipe's values)."""
+
+    parameters: list[nn.Parameter]
+    rate_factor: float = 1.0
+    decay_factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """One feature level of a backbone: its channels and its stride in pixels."""
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Per-channel mean and standard deviation on RGB / 255."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def apply(self, image: ImageArray) -> Float[Tensor, "3 h w"]:
+        """Turn a photograph into the tensor a backbone expects."""
+        pixels = torch.from_numpy(image).permute(2, 0, 1).contiguous().float().div_(255.0)
+        return pixels.sub_(torch.tensor(self.mean)[:, None, None]).div_(torch.tensor(self.std)[:, None, None])
+
+
+class Backbone(nn.Module, ABC):
+    """Images in, feature grids out, finest first.
+
+    Attributes:
+        levels: channels and stride of each grid that ``forward_levels`` returns, in order; the last is the deepest.
+        normalization: how photographs must be normalised for these weights.
+    """
+
+    levels: tuple[Level, ...]
+    normalization: Normalization
+
+    @property
+    def channels(self) -> int:
+        """Channels of the deepest level."""
+        return self.levels[-1].channels
+
+    @property
+    def stride(self) -> int:
+        """Stride in pixels of the deepest level."""
+        return self.levels[-1].stride
+
+    @abstractmethod
+    def forward_levels(self, images: Images) -> list[Float[Tensor, "b _ _ _"]]:
+        """All levels, each ``b d ceil(h/stride) ceil(w/stride)``."""
+
+    @abstractmethod
+    def stages(self) -> list[list[nn.Module]]:
+        """The modules of each stage from the input on: what ``frozen_stages`` counts."""
+
+    @final
+    def forward(self, images: Images) -> Float[Tensor, "b d p q"]:
+        """The deepest level."""
+        return self.forward_levels(images)[-1]
+
+
+class Trainable(nn.Module, ABC):
+    """All that the engine knows: named losses and parameter groups."""
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> Losses:
+        """Every term weighted and named; the engine minimises their sum."""
+
+    @abstractmethod
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Each trainable parameter in exactly one group."""
+
+
+class Method(Trainable):
+    """A classifier whose activation maps find the objects: one forward pass for training and inference.
+
+    Attributes:
+        backbone: where the features come from.
+        num_classes: classes without background.
+        num_views: how many views of a batch one training step looks at.
+    """
+
+    backbone: Backbone
+    num_classes: int
+    num_views: int
+
+    @abstractmethod
+    def views(self, images: Images) -> list[Float[Tensor, "b 3 _ _"]]:
+        """The views of a batch that one training step looks at; usually the batch itself."""
+
+    @abstractmethod
+    def forward(self, images: Images) -> Activation:
+        """Logits, maps and embedding of a batch."""
+
+    @abstractmethod
+    def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
+        """Named loss terms from the activations of all views."""
+
+    @final
+    def losses(self, batch: Batch) -> Losses:
+        """Loss terms of one step: all views through the same forward pass."""
+        return self.view_losses([self(view) for view in self.views(batch.images)], batch)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image of a data set.
+
+    Attributes:
+        id: unique name, the path below the image root without its extension; outputs are stored under it.
+        tags: class ids from 0, without background; empty for a negative.
+        split: ``train``, ``val`` or any other name the data set uses.
+        has_mask: whether a ground-truth mask exists. Used by scoring alone, never by training.
+    """
+
+    id: str
+    tags: tuple[int, ...]
+    split: str
+    has_mask: bool = False
+
+
+class Dataset(ABC):
+    """Images with tags. Picklable, so that worker processes can read from it; reads are thread-safe.
+
+    Attributes:
+        name: shown beside every score.
+        classes: class names without background; class i is mask value i + 1.
+        records: every image, in a fixed order.
+        ignore_value: the number that means "no label" in this data set's mask files.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    records: tuple[Record, ...]
+    ignore_value: int
+
+    @abstractmethod
+    def read_image(self, record: Record) -> ImageArray:
+        """Upright RGB pixels."""
+
+    @abstractmethod
+    def read_mask(self, record: Record) -> MaskArray | None:
+        """Ground truth, 0 background, class i as i + 1, ``IGNORE`` where unlabelled; None if the image has none."""
+
+    def read_saliency(self, record: Record) -> Float[np.ndarray, "h w"] | None:  # noqa: ARG002
+        """Object-ness in [0, 1] if the data set has any."""
+        return None
+
+    @abstractmethod
+    def image_path(self, record: Record) -> Path | None:
+        """The image file, or None if the image is drawn in memory."""
+
+    @final
+    def split(self, name: str) -> tuple[Record, ...]:
+        """The records of one split."""
+        return tuple(r for r in self.records if r.split == name)

@@ -1,0 +1,167 @@
+"""Multi-scale, mirrored inference for anything dense: passes are computed, put back in place and summed."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from tagmask.contracts import Activation, Backbone, Dataset, ImageArray, Images, Method, Normalization, Record
+
+
+def long_side_factor(size: tuple[int, int], long_side: int | None) -> float:
+    """Factor that brings the longer of (rows, columns) to ``long_side`` pixels; 1 if ``long_side`` is None.
+
+    >>> long_side_factor((30, 40), 80)
+    2.0
+    """
+    return 1.0 if long_side is None else long_side / max(size)
+
+
+def resize_image(image: ImageArray, factor: float) -> ImageArray:
+    """Scale a photograph with a cubic filter; sides are rounded and never below one pixel."""
+    rows, columns = (max(1, round(side * factor)) for side in image.shape[:2])
+    if (rows, columns) == image.shape[:2]:
+        return image
+    return np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BICUBIC))
+
+
+def pyramid(image: ImageArray, scales: Sequence[float], normalization: Normalization) -> list[Float[Tensor, "3 _ _"]]:
+    """The normalised image at every scale."""
+    return [normalization.apply(resize_image(image, scale)) for scale in scales]
+
+
+def with_mirror(image: Float[Tensor, "3 h w"], flip: bool) -> Float[Tensor, "b 3 h w"]:
+    """A batch of the image and, if ``flip``, its mirror image."""
+    return torch.stack([image, image.flip(-1)]) if flip else image[None]
+
+
+def unmirrored_sum(maps: Float[Tensor, "b n p q"]) -> Float[Tensor, "n p q"]:
+    """Sum of a pass and, if the batch has it, the mirrored pass turned back."""
+    return maps[0] if len(maps) == 1 else maps[0] + maps[1].flip(-1)
+
+
+def sum_passes(
+    passes: Iterable[Float[Tensor, "n _ _"]], mirrored: Iterable[bool], size: tuple[int, int]
+) -> Float[Tensor, "n h w"]:
+    """Sum over passes of each map resized to ``size`` (rows, columns), mirrored ones turned back.
+
+    Resizing is linear and commutes with mirroring, so passes of one shape are added before they are resized.
+
+    Args:
+        passes: maps ``n p q`` of each pass, any grid sizes.
+        mirrored: for each pass, whether it saw the mirrored image.
+        size: rows and columns of the result.
+    """
+    by_shape: dict[torch.Size, Tensor] = {}
+    for maps, is_mirrored in zip(passes, mirrored, strict=True):
+        upright = maps.flip(-1) if is_mirrored else maps
+        by_shape[maps.shape] = by_shape[maps.shape] + upright if maps.shape in by_shape else upright
+    resized = [F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0] for maps in by_shape.values()]
+    return torch.stack(resized).sum(dim=0)
+
+
+def feature_grid(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Rows and columns of the feature grid of an image.
+
+    >>> feature_grid((375, 500), 8)
+    (47, 63)
+    """
+    return -(-size[0] // stride), -(-size[1] // stride)
+
+
+@torch.inference_mode()
+def summed_activations(
+    method: Method, images: Sequence[Float[Tensor, "3 _ _"]], flip: bool
+) -> tuple[list[Activation], Float[Tensor, " c"]]:
+    """Forward every scale with its mirror image.
+
+    Args:
+        method: a classifier in evaluation mode.
+        images: the normalised image at each scale.
+        flip: whether to add the mirrored image.
+
+    Returns:
+        The activation of each scale with a batch of one (mirrored pass turned back and added), and the logits averaged
+        over all passes.
+    """
+    device = next(method.parameters()).device
+    passes = [method(with_mirror(image.to(device), flip)) for image in images]
+    logits = torch.cat([a.logits for a in passes]).mean(dim=0)
+    return [_merged(activation) for activation in passes], logits
+
+
+def _merged(a: Activation) -> Activation:
+    background = None if a.background is None else unmirrored_sum(a.background)[None]
+    return Activation(a.logits.mean(dim=0)[None], unmirrored_sum(a.maps)[None], background, a.embedding[:1])
+
+
+def class_maps(
+    activations: Sequence[Activation], present: Int[Tensor, " n"], size: tuple[int, int]
+) -> Float[Tensor, "n h w"]:
+    """Maps of the present classes summed over scales on a grid of ``size``; a learnt background comes first.
+
+    Args:
+        activations: one per scale, batch of one.
+        present: class ids from 0.
+        size: rows and columns of the result.
+    """
+    chosen = [a.maps[0, present] for a in activations]
+    if all(a.background is not None for a in activations):
+        chosen = [torch.cat([a.background[0], maps]) for a, maps in zip(activations, chosen, strict=True)]  # pyright: ignore[reportOptionalSubscript]
+    return sum_passes(chosen, [False] * len(chosen), size)
+
+
+@torch.inference_mode()
+def dense_logits(
+    network: Callable[[Images], Float[Tensor, "b k _ _"]],
+    images: Sequence[Float[Tensor, "3 _ _"]],
+    size: tuple[int, int],
+    flip: bool,
+    device: torch.device,
+) -> Float[Tensor, "k h w"]:
+    """Mean over scales and mirror images of a dense network's logits, resized to ``size``."""
+    passes = [unmirrored_sum(network(with_mirror(image.to(device), flip))) for image in images]
+    return sum_passes(passes, [False] * len(passes), size) / (len(images) * (2 if flip else 1))
+
+
+class Pyramids(torch.utils.data.Dataset[tuple[Record, tuple[int, int], list[Tensor]]]):
+    """Reads images and scales them, for loader processes."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        records: Sequence[Record],
+        scales: Sequence[float],
+        long_side: int | None,
+        normalization: Normalization,
+    ) -> None:
+        self.dataset, self.records = dataset, records
+        self.scales, self.long_side, self.normalization = scales, long_side, normalization
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Record, tuple[int, int], list[Tensor]]:
+        record = self.records[index]
+        image = self.dataset.read_image(record)
+        size = (image.shape[0], image.shape[1])
+        base = long_side_factor(size, self.long_side)
+        return record, size, pyramid(image, [base * scale for scale in self.scales], self.normalization)
+
+
+def load_pyramids(
+    dataset: Dataset,
+    records: Sequence[Record],
+    scales: Sequence[float],
+    long_side: int | None,
+    backbone: Backbone,
+    workers: int,
+) -> Iterable[tuple[Record, tuple[int, int], list[Tensor]]]:
+    """Yield (record, size in pixels, normalised image per scale) in order, read ahead by loader processes."""
+    source = Pyramids(dataset, records, scales, long_side, backbone.normalization)
+    return DataLoader(source, batch_size=None, num_workers=min(workers, len(records)))
