@@ -1,0 +1,216 @@
+"""Files in and out: JSON, log lines, map archives; every file is written whole or not at all.
+
+Nothing here needs torch, and nothing here ever unpickles. What cannot be read or written ends in a ``TagmaskError``
+that names the file and the remedy.
+"""
+
+import errno
+import io
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, Int16
+
+from tagmask.errors import TagmaskError
+
+# Whatever a damaged archive may raise.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, zlib.error, zipfile.BadZipFile)
+_SPACE = "free some space and run the same command again; finished files are kept"
+_RIGHTS = "make the folder writable or choose another output folder"
+_REMEDIES = {
+    errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EFBIG: _SPACE, errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS, errno.ENOTDIR: _RIGHTS, errno.EEXIST: _RIGHTS, errno.EISDIR: _RIGHTS,
+    errno.ENAMETOOLONG: "choose a shorter output folder or shorter image names",
+}  # fmt: skip
+
+
+# ── whole files ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        raise TagmaskError(f"cannot write {path}: {error.strerror}; {_REMEDIES[error.errno]}") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes ``path`` when the block ends well, and vanishes when it does not.
+
+    The temporary file lies in the same folder (made if missing) and keeps the suffix; it is flushed to the disk before
+    it is renamed, so that ``path`` either holds everything or is as it was.
+
+    Raises:
+        TagmaskError: the disk is full or the folder may not be written.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(6)}.tmp{path.suffix}")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing."""
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a stage has already written ``path``: files appear only when they are whole, so existing is enough."""
+    return path.is_file()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON, two spaces deep, UTF-8.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
+    """
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: JSON holds finite numbers only ({error}); write None instead") from error
+    write_bytes(path, f"{text}\n".encode())
+
+
+def read_json(path: Path) -> object:
+    """Read JSON.
+
+    Raises:
+        TagmaskError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TagmaskError(f"cannot read {path} as JSON: {error}") from error
+
+
+def append_line(path: Path, text: str) -> None:
+    """Add one line to a log; a line that a killed process left half-written is closed first.
+
+    Raises:
+        ValueError: ``text`` is more than one line.
+    """
+    if "\n" in text:
+        raise ValueError(f"expected one line for {path}, got a text with line breaks; append its lines one by one")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            file.write(_closing_break(file) + text.encode() + b"\n")
+
+
+def _closing_break(file: io.BufferedRandom) -> bytes:
+    if file.seek(0, os.SEEK_END) == 0:
+        return b""
+    file.seek(-1, os.SEEK_END)
+    return b"" if file.read(1) == b"\n" else b"\n"
+
+
+# ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_HALF_MAX = 65504.0
+
+
+@dataclass(frozen=True)
+class MapArchive:
+    """Activation maps of one image, present classes only.
+
+    Attributes:
+        classes: mask id of each map, class i as i + 1; 0 is the background where a method has one.
+        maps: the maps, on the image's grid or a coarser one.
+        size: rows and columns of the image.
+    """
+
+    classes: Int16[np.ndarray, " n"]
+    maps: Float32[np.ndarray, "n p q"]
+    size: tuple[int, int]
+
+
+def write_maps(path: Path, archive: MapArchive) -> None:
+    """Store maps as float16 in an npz without pickle.
+
+    Raises:
+        TagmaskError: a value is NaN or infinite.
+    """
+    size = np.array(archive.size, np.int64)
+    _write_arrays(path, {"classes": archive.classes, "maps": _half(path, archive.maps), "size": size})
+
+
+def read_maps(path: Path) -> MapArchive:
+    """Read what ``write_maps`` wrote.
+
+    Raises:
+        TagmaskError: the file is missing, truncated or something else.
+    """
+    arrays = _read_arrays(path, ("classes", "maps", "size"))
+    rows, columns = arrays["size"].tolist()
+    return MapArchive(arrays["classes"], arrays["maps"].astype(np.float32), (rows, columns))
+
+
+def write_posteriors(
+    path: Path, posteriors: dict[str, Float[np.ndarray, "k h w"]], classes: Int16[np.ndarray, " n"]
+) -> None:
+    """Store named posteriors, background first, and the mask ids of the present classes, as ``write_maps`` does."""
+    halves = {f"posterior_{name}": _half(path, values) for name, values in posteriors.items()}
+    _write_arrays(path, {"classes": classes, **halves})
+
+
+def read_posteriors(path: Path) -> tuple[dict[str, Float32[np.ndarray, "k h w"]], Int16[np.ndarray, " n"]]:
+    """Read what ``write_posteriors`` wrote: the named posteriors and the mask ids."""
+    arrays = _read_arrays(path, ("classes",))
+    classes = arrays.pop("classes")
+    return {name.removeprefix("posterior_"): values.astype(np.float32) for name, values in arrays.items()}, classes
+
+
+def _half(path: Path, values: Float[np.ndarray, "..."]) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise TagmaskError(
+            f"cannot write {path}: it would hold NaN or infinite values; the network behind it has diverged: train it "
+            "again with a lower rate"
+        )
+    return values.clip(-_HALF_MAX, _HALF_MAX).astype(np.float16)
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(values), allow_pickle=False)
+            # A fixed date makes equal arrays equal files.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=1)
+    write_bytes(path, buffer.getvalue())
+
+
+def _read_arrays(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+            return {name: arrays[name] for name in (*required, *(arrays.keys() - set(required)))}
+    except _UNREADABLE as error:
+        raise TagmaskError(f"cannot read {path}: {error}; delete it and run the same command again") from error
