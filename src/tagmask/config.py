@@ -197,6 +197,7 @@ class TrainingConfig(Config):
     workers: int = Field(2, ge=0, description="Loader processes; 0 loads in the training process.")
     checkpoint_every: int = Field(200, gt=0, description="Steps between checkpoints.")
     log_every: int = Field(10, gt=0, description="Steps between lines of the log.")
+    tensorboard: bool = Field(False, description="Also write TensorBoard events (needs tagmask[tensorboard]).")
 
     @model_validator(mode="after")
     def _length(self) -> Self:

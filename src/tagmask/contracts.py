@@ -15,7 +15,7 @@ bilinear resizing has ``align_corners=False`` unless a specification says otherw
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self, final
+from typing import Literal, Self, final
 
 import numpy as np
 import torch
@@ -82,11 +82,19 @@ class Activation:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that share a learning-rate factor and a weight-decay factor (both multiply the recipe's values)."""
+    """Parameters that share a learning rate and a weight decay.
+
+    Attributes:
+        parameters: trainable parameters.
+        new: whether the layer starts from random numbers; the recipe's ``head_factor`` then applies.
+        kind: biases learn at ``bias_factor`` times their layer's rate; only weights decay.
+        rate_factor: a further factor of this group alone.
+    """
 
     parameters: list[nn.Parameter]
+    new: bool
+    kind: Literal["weight", "bias", "norm"]
     rate_factor: float = 1.0
-    decay_factor: float = 1.0
 
 
 @dataclass(frozen=True)
