@@ -1,40 +1,61 @@
-"""Sorts a network's parameters into groups: existing or new, weight, bias or normalisation."""
+"""Which parameters learn how fast, and which of them decay: one rule for classifiers, affinity nets and segmenters."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from tagmask.contracts import ParameterGroup
 
 _Kind = Literal["weight", "bias", "norm"]
+_KINDS: tuple[_Kind, ...] = ("weight", "bias", "norm")
 
 
-def grouped_parameters(
-    existing: nn.Module, new: Sequence[nn.Module], rate_factor_of_new: float = 1.0
-) -> list[ParameterGroup]:
-    """Every trainable parameter in exactly one group; frozen ones in none; empty groups left out.
+def grouped_parameters(existing: nn.Module, new: Sequence[nn.Module], rate_factor: float = 1.0) -> list[ParameterGroup]:
+    """Group the learning parameters of a pretrained network and of the layers added to it.
+
+    A parameter counts as normalisation if it is a vector other than a bias, or the bias of a module whose weight is a
+    vector: so do the affine parts of every normalisation layer and the scales of residual branches, by shape alone.
 
     Args:
-        existing: the backbone, whose weights are trained already.
+        existing: the pretrained network; it may contain modules of ``new``, whose parameters then count as new.
         new: modules that start from random numbers.
-        rate_factor_of_new: a further factor for the new modules.
+        rate_factor: a further factor of the learning rate of ``new``.
+
+    Returns:
+        The groups that are not empty. Each parameter with ``requires_grad`` is in exactly one of them, also if it is
+        shared between modules; the others are in none.
+
+    Example:
+        >>> groups = grouped_parameters(nn.Conv2d(3, 8, 1), [nn.Linear(8, 2, bias=False)])
+        >>> [(len(g.parameters), g.new, g.kind) for g in groups]
+        [(1, False, 'weight'), (1, False, 'bias'), (1, True, 'weight')]
     """
-    sorted_parameters = [(False, 1.0, existing), *((True, rate_factor_of_new, module) for module in new)]
-    groups: dict[tuple[bool, float, _Kind], list[nn.Parameter]] = {}
-    for is_new, factor, module in sorted_parameters:
-        for kind, parameter in _trainable(module):
-            groups.setdefault((is_new, factor, kind), []).append(parameter)
-    return [ParameterGroup(found, is_new, kind, factor) for (is_new, factor, kind), found in groups.items()]
+    seen: set[int] = set()
+    young = [_by_kind(module, seen) for module in new]
+    old = [_by_kind(existing, seen)]
+    return [
+        ParameterGroup(members, new=is_new, kind=kind, rate_factor=rate_factor if is_new else 1.0)
+        for is_new, parts in ((False, old), (True, young))
+        for kind in _KINDS
+        if (members := [parameter for part in parts for parameter in part[kind]])
+    ]
 
 
-def _trainable(module: nn.Module) -> Iterator[tuple[_Kind, nn.Parameter]]:
-    """Trainable parameters with their kind; one-dimensional ones that are no bias of a convolution are normalisation."""
-    for owner in module.modules():
-        for name, parameter in owner.named_parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
-            if name == "bias" and isinstance(owner, nn.Conv2d | nn.Linear):
-                yield "bias", parameter
-            else:
-                yield ("weight" if parameter.ndim > 1 else "norm"), parameter
+def _by_kind(root: nn.Module, seen: set[int]) -> dict[_Kind, list[nn.Parameter]]:
+    """Sort the learning parameters below ``root`` that are not in ``seen`` yet, and add them to it."""
+    found: dict[_Kind, list[nn.Parameter]] = {kind: [] for kind in _KINDS}
+    for module in root.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                found[_kind(module, name, parameter)].append(parameter)
+    return found
+
+
+def _kind(module: nn.Module, name: str, parameter: nn.Parameter) -> _Kind:
+    is_bias = name.endswith("bias")
+    weight = getattr(module, "weight", None)
+    if is_bias and not (isinstance(weight, Tensor) and weight.ndim < 2):
+        return "bias"
+    return "norm" if is_bias or parameter.ndim < 2 else "weight"
