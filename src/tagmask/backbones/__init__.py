@@ -1,0 +1,24 @@
+"""Backbones: images in, feature grids out."""
+
+from typing import Any
+
+from tagmask.backbones.freezing import freeze
+from tagmask.backbones.from_timm import FromTimm
+from tagmask.config import AnyBackbone, Config, TimmBackbone
+from tagmask.contracts import Backbone
+
+BACKBONES: dict[type[Config], Any] = {TimmBackbone: FromTimm}
+
+
+def build_backbone(config: AnyBackbone) -> Backbone:
+    """Build a backbone, load its weights and freeze what the settings say.
+
+    Args:
+        config: one of the settings that `BACKBONES` lists.
+
+    Raises:
+        TagmaskError: weights that cannot be read or do not fit, or more frozen stages than there are.
+    """
+    backbone: Backbone = BACKBONES[type(config)](config)
+    freeze(backbone, config.frozen_stages, config.batch_norm)
+    return backbone

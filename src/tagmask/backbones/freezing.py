@@ -1,0 +1,55 @@
+"""Freezing, applied once and kept by the modules themselves.
+
+Nothing overrides ``train()``. A frozen normalisation carries a forward pre-hook that puts it into evaluation mode right
+before it runs, so whoever calls ``train()`` later does not bring its statistics back to life. The hook is a function of
+this module: it survives deep copies and pickling, and state dicts do not see it.
+"""
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Literal
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+from tagmask.contracts import Backbone
+from tagmask.errors import TagmaskError
+
+
+def freeze(backbone: Backbone, frozen_stages: int, batch_norm: Literal["train", "fixed", "frozen"]) -> None:
+    """Stop parts of a backbone from learning, in place and for good.
+
+    Args:
+        backbone: what to freeze.
+        frozen_stages: so many of ``backbone.stages()``, from the input on, neither learn nor update statistics.
+        batch_norm: in the other stages, ``train`` learns statistics and affine part, ``fixed`` keeps the statistics,
+            ``frozen`` keeps both.
+
+    Raises:
+        TagmaskError: more frozen stages than there are.
+    """
+    stages = backbone.stages()
+    if frozen_stages > len(stages):
+        raise TagmaskError(f"frozen_stages is {frozen_stages}, but the backbone has {len(stages)}; lower it.")
+    for module in chain.from_iterable(stages[:frozen_stages]):
+        module.requires_grad_(False)
+        _keep_statistics(_normalizations(module))
+    if batch_norm != "train":
+        _keep_statistics(_normalizations(backbone))
+    if batch_norm == "frozen":
+        for layer in _normalizations(backbone):
+            layer.requires_grad_(False)
+
+
+def _normalizations(module: nn.Module) -> list[BatchNorm]:
+    return [layer for layer in module.modules() if isinstance(layer, BatchNorm)]
+
+
+def _keep_statistics(layers: Iterable[BatchNorm]) -> None:
+    for layer in layers:
+        if _evaluate not in layer._forward_pre_hooks.values():
+            layer.register_forward_pre_hook(_evaluate)
+
+
+def _evaluate(module: nn.Module, _inputs: object) -> None:
+    module.training = False
