@@ -4,10 +4,11 @@ from typing import Any
 
 from tagmask.backbones.freezing import freeze
 from tagmask.backbones.from_timm import FromTimm
-from tagmask.config import AnyBackbone, Config, TimmBackbone
+from tagmask.backbones.resnet38d import Resnet38d
+from tagmask.config import AnyBackbone, Config, Resnet38dBackbone, TimmBackbone
 from tagmask.contracts import Backbone
 
-BACKBONES: dict[type[Config], Any] = {TimmBackbone: FromTimm}
+BACKBONES: dict[type[Config], Any] = {TimmBackbone: FromTimm, Resnet38dBackbone: Resnet38d}
 
 
 def build_backbone(config: AnyBackbone) -> Backbone:

@@ -90,7 +90,8 @@ def create_model(config: TimmBackbone) -> Any:  # timm's models share no base cl
     fixed |= {} if config.pad_type is None else {"pad_type": config.pad_type}
     refusal: Exception | None = None
     # Convolutional models know the first, transformers the second; a model that knows neither refuses both.
-    for asked in ({"output_stride": config.output_stride}, {"dynamic_img_size": True}, {}):
+    choices: tuple[dict[str, Any], ...] = ({"output_stride": config.output_stride}, {"dynamic_img_size": True}, {})
+    for asked in choices:
         try:
             return timm.create_model(config.model, **fixed, **asked)
         except (TypeError, AssertionError, NotImplementedError) as error:
