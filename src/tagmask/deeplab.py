@@ -1,0 +1,182 @@
+"""Segmentation networks: DeepLab v1, v2 and v3+ heads on any backbone.
+
+- v1 (Chen et al., ICLR 2015), LargeFOV in the form used with Wide ResNet-38: one dilated convolution.
+- v2 (Chen et al., TPAMI 2018): the sum of dilated convolutions straight to the classes.
+- v3+ (Chen et al., ECCV 2018): dilated and image-wide features joined, refined with low-level features at stride 4.
+  Its convolutions are separable, cheap without an accelerator, and its normalisation is over groups of channels (Wu &
+  He, ECCV 2018): the image-wide branch has one value per channel, of which a batch of one has no statistics.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tagmask.config import SegmenterConfig
+from tagmask.contracts import IGNORE, Backbone, Batch, Images, Level, Losses, Masks, ParameterGroup, Trainable
+from tagmask.errors import TagmaskError
+from tagmask.parameter_groups import grouped_parameters
+
+_Grid = Float[Tensor, "b _ _ _"]
+LOW_LEVEL_STRIDE = 4
+
+
+class DeepLab(Trainable):
+    """A backbone and one of the `HEADS`.
+
+    Args:
+        config: kind and sizes of the head.
+        backbone: where the features come from.
+        num_classes: classes without background.
+
+    Raises:
+        TagmaskError: settings that the kind of head does not take.
+    """
+
+    def __init__(self, config: SegmenterConfig, backbone: Backbone, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_classes = num_classes
+        self.head = HEADS[config.kind](config, backbone.levels, num_classes + 1)
+
+    def forward(self, images: Images) -> Float[Tensor, "b k p q"]:
+        """Class scores before the softmax, background first.
+
+        Returns:
+            One grid cell per stride of the backbone; of the low-level features (4 where the backbone has it) for v3+.
+        """
+        return self.head(self.backbone.forward_levels(images))
+
+    def losses(self, batch: Batch) -> Losses:
+        """Cross-entropy with the masks at their own size."""
+        assert batch.masks is not None, "a segmenter learns from masks, and the batch has none"
+        return {"pixels": pixel_loss(self(batch.images), batch.masks)}
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Backbone as existing weights, the head as new ones."""
+        return grouped_parameters(self.backbone, [self.head])
+
+
+def pixel_loss(logits: Float[Tensor, "b k p q"], masks: Masks) -> Float[Tensor, ""]:
+    """Mean cross-entropy over labelled pixels, after bilinear resizing of the logits to the masks.
+
+    Args:
+        logits: class scores on a grid of any size.
+        masks: class per pixel, ``IGNORE`` where unlabelled.
+
+    Returns:
+        The mean; exactly 0, with zero gradient, if no pixel is labelled.
+
+    >>> masks = torch.tensor([[[1, 0], [IGNORE, IGNORE]]])
+    >>> pixel_loss(torch.zeros(1, 2, 1, 1), masks).item()  # log 2
+    0.6931471824645996
+    >>> pixel_loss(torch.zeros(1, 2, 1, 1), torch.full((1, 2, 2), IGNORE)).item()
+    0.0
+    """
+    resized = _resize(logits.float(), masks.shape[1:])
+    total = F.cross_entropy(resized, masks.long(), ignore_index=IGNORE, reduction="sum")
+    return total / (masks != IGNORE).sum().clamp(min=1)
+
+
+class LargeFov(nn.Module):
+    """v1: 3x3 dilated, 1x1, dropout, classifier; batch normalisation and ReLU behind the first two."""
+
+    def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
+        super().__init__()
+        if len(config.rates) != 1:
+            raise TagmaskError(f"deeplab_v1 has one dilated convolution, got rates {config.rates}; set rates: [12].")
+        rate, width = config.rates[0], config.width
+        self.layers = nn.Sequential(
+            nn.Conv2d(levels[-1].channels, width, 3, padding=rate, dilation=rate, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Dropout(config.dropout),
+            nn.Conv2d(width, num_logits, 1),
+        )
+
+    def forward(self, grids: list[_Grid]) -> _Grid:
+        """Logits at the stride of the deepest level."""
+        return self.layers(grids[-1])
+
+
+class SummedAspp(nn.Module):
+    """v2: dilated 3x3 convolutions to the classes, summed; weights N(0, 0.01), biases 0."""
+
+    def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout2d(config.dropout)
+        self.branches = nn.ModuleList(
+            nn.Conv2d(levels[-1].channels, num_logits, 3, padding=rate, dilation=rate) for rate in config.rates
+        )
+        for name, parameter in self.branches.named_parameters():
+            nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=0.01)
+
+    def forward(self, grids: list[_Grid]) -> _Grid:
+        """Logits at the stride of the deepest level."""
+        features = self.dropout(grids[-1])
+        logits = self.branches[0](features)
+        for branch in self.branches[1:]:
+            logits = logits + branch(features)
+        return logits
+
+
+class PyramidDecoder(nn.Module):
+    """v3+: atrous spatial pyramid with image pooling, decoder with low-level features.
+
+    Attributes:
+        low_index: the level that the decoder adds, the one nearest to stride 4.
+    """
+
+    def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
+        super().__init__()
+        channels, width = levels[-1].channels, config.width
+        self.low_index = min(range(len(levels)), key=lambda i: abs(math.log2(levels[i].stride / LOW_LEVEL_STRIDE)))
+        self.branches = nn.ModuleList(
+            [_pointwise(channels, width), *(_separable(channels, width, rate) for rate in config.rates)]
+        )
+        self.pooled = _pointwise(channels, width)
+        self.project = _pointwise(width * (len(config.rates) + 2), width)
+        self.low = _pointwise(levels[self.low_index].channels, config.low_level_width)
+        self.decode = nn.Sequential(_separable(width + config.low_level_width, width), _separable(width, width))
+        self.dropout = nn.Dropout(config.dropout)
+        self.classify = nn.Conv2d(width, num_logits, 1)
+
+    def forward(self, grids: list[_Grid]) -> _Grid:
+        """Logits at the stride of the low-level features."""
+        deep, low = grids[-1], self.low(grids[self.low_index])
+        pooled = self.pooled(deep.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *deep.shape[2:])
+        pyramid = self.project(torch.cat([*(branch(deep) for branch in self.branches), pooled], dim=1))
+        decoded = self.decode(torch.cat([_resize(pyramid, low.shape[2:]), low], dim=1))
+        return self.classify(self.dropout(decoded))
+
+
+HEADS: dict[str, type[LargeFov | SummedAspp | PyramidDecoder]] = {
+    "deeplab_v1": LargeFov,
+    "deeplab_v2": SummedAspp,
+    "deeplab_v3plus": PyramidDecoder,
+}
+
+
+def _pointwise(inner: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inner, out, 1, bias=False), _group_norm(out), nn.ReLU(inplace=True))
+
+
+def _separable(inner: int, out: int, rate: int = 1) -> nn.Sequential:
+    """A 3x3 convolution per channel, then a 1x1 across channels."""
+    depthwise = nn.Conv2d(inner, inner, 3, padding=rate, dilation=rate, groups=inner, bias=False)
+    return nn.Sequential(depthwise, *_pointwise(inner, out))
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    """At most 32 groups of at least 4 channels: on a 1x1 grid a group of one channel would always be 0."""
+    groups = max(g for g in range(1, 33) if g == 1 or (channels % g == 0 and channels // g >= 4))
+    return nn.GroupNorm(groups, channels)
+
+
+def _resize(grid: _Grid, size: tuple[int, ...]) -> _Grid:
+    return F.interpolate(grid, size=tuple(size), mode="bilinear", align_corners=False)
