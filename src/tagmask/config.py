@@ -220,6 +220,8 @@ class MapsConfig(Config):
     size: Literal["image", "feature"] = Field(
         "image", description="Grid the passes are summed and stored on: the image's, or the feature grid of scale 1."
     )
+    validation: bool = Field(False, description="Also make maps of validation images, for their predicted tags.")
+    tag_threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a tag counts as predicted.")
     workers: int = Field(2, ge=0, description="Loader processes.")
 
 
@@ -241,6 +243,8 @@ class AffinityNetConfig(Config):
     low_power: float = Field(4, gt=0, description="Background power whose foreground is trusted.")
     high_power: float = Field(32, gt=0, description="Background power whose background is trusted.")
     label_crf: Crf = Field(CRF_PRESETS["psa"], description="Dense CRF on both label sets.")
+    stride: int = Field(8, ge=1, description="Pixels per cell of the affinity grid.")
+    backbone: AnyBackbone | None = Field(None, description="None: as the method's.")
     radius: int = Field(5, ge=2, description="Pairs closer than this many grid cells are compared.")
     training_border: Literal["full", "interior"] = Field(
         "interior", description="Pairs near the border: all inside the image, or from interior sources as published."
@@ -290,6 +294,7 @@ class SegmenterConfig(Config):
     flip: bool = Field(True, description="Average with the mirrored image at prediction.")
     base_long_side: int | None = Field(None, gt=0, description="Resize images to this long side at prediction.")
     crf: Crf | None = Field(None, description="Dense CRF on the predictions.")
+    workers: int = Field(2, ge=0, description="Loader processes at prediction.")
 
 
 class EvaluationConfig(Config):

@@ -172,11 +172,14 @@ class Method(Trainable):
         backbone: where the features come from.
         num_classes: classes without background.
         num_views: how many views of a batch one training step looks at.
+        map_normalization: how summed maps are brought to [0, 1] at inference: divided by their maximum, or stretched
+            from minimum to maximum.
     """
 
     backbone: Backbone
     num_classes: int
     num_views: int
+    map_normalization: Literal["max", "min_max"] = "max"
 
     @abstractmethod
     def views(self, images: Images) -> list[Float[Tensor, "b 3 _ _"]]:
@@ -238,6 +241,10 @@ class Dataset(ABC):
 
     def read_saliency(self, record: Record) -> Float[np.ndarray, "h w"] | None:  # noqa: ARG002
         """Object-ness in [0, 1] if the data set has any."""
+        return None
+
+    def score_ids(self) -> frozenset[str] | None:
+        """Ids of the training images whose masks score seeds and pseudo masks; None: all that have a mask."""
         return None
 
     @abstractmethod

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,31 +25,8 @@ from tagmask.config import TrainingConfig
 from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
 from tagmask.progress import track
+from tagmask.samples import Sample, Samples
 from tagmask.storage import append_line
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One training view; the fields are those of ``Batch`` without the batch axis."""
-
-    id: str
-    image: Tensor
-    tags: Tensor
-    valid: Tensor
-    mask: Tensor | None = None
-    saliency: Tensor | None = None
-
-
-class Samples(Protocol):
-    """Training data: a pure function of (seed, epoch, index)."""
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        ...
-
-    def sample(self, seed: int, epoch: int, index: int) -> Sample:
-        """The random view of an image in an epoch."""
-        ...
 
 
 def num_steps(config: TrainingConfig, num_samples: int) -> int:
@@ -186,11 +163,15 @@ def _tensorboard(config: TrainingConfig, folder: Path) -> Any | None:
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 (optional dependency)
     except ImportError as error:
-        raise TagmaskError("tensorboard is not installed: pip install 'tagmask[tensorboard]', or leave it off.") from error
+        raise TagmaskError(
+            "tensorboard is not installed: pip install 'tagmask[tensorboard]', or leave it off."
+        ) from error
     return SummaryWriter(str(folder / "tensorboard"))
 
 
-def train(trainable: Trainable, samples: Samples, config: TrainingConfig, *, seed: int, folder: Path, stage: str) -> None:
+def train(
+    trainable: Trainable, samples: Samples, config: TrainingConfig, *, seed: int, folder: Path, stage: str
+) -> None:
     """Train in place; resume from the newest valid checkpoint of this stage in ``folder``.
 
     Args:

@@ -9,22 +9,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
-from tagmask.contracts import Activation, Backbone, Dataset, ImageArray, Images, Method, Normalization, Record
-
-
-def long_side_factor(size: tuple[int, int], long_side: int | None) -> float:
-    """Factor that brings the longer of (rows, columns) to ``long_side`` pixels; 1 if ``long_side`` is None.
-
-    >>> long_side_factor((30, 40), 80)
-    2.0
-    """
-    return 1.0 if long_side is None else long_side / max(size)
+from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record
+from tagmask.grids import long_side_factor, scaled_size
 
 
 def resize_image(image: ImageArray, factor: float) -> ImageArray:
     """Scale a photograph with a cubic filter; sides are rounded and never below one pixel."""
-    rows, columns = (max(1, round(side * factor)) for side in image.shape[:2])
+    rows, columns = scaled_size((image.shape[0], image.shape[1]), factor)
     if (rows, columns) == image.shape[:2]:
         return image
     return np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BICUBIC))
@@ -61,17 +54,10 @@ def sum_passes(
     for maps, is_mirrored in zip(passes, mirrored, strict=True):
         upright = maps.flip(-1) if is_mirrored else maps
         by_shape[maps.shape] = by_shape[maps.shape] + upright if maps.shape in by_shape else upright
-    resized = [F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0] for maps in by_shape.values()]
+    resized = [
+        F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0] for maps in by_shape.values()
+    ]
     return torch.stack(resized).sum(dim=0)
-
-
-def feature_grid(size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Rows and columns of the feature grid of an image.
-
-    >>> feature_grid((375, 500), 8)
-    (47, 63)
-    """
-    return -(-size[0] // stride), -(-size[1] // stride)
 
 
 @torch.inference_mode()
@@ -129,7 +115,15 @@ def dense_logits(
     return sum_passes(passes, [False] * len(passes), size) / (len(images) * (2 if flip else 1))
 
 
-class Pyramids(torch.utils.data.Dataset[tuple[Record, tuple[int, int], list[Tensor]]]):
+def padded_to(image: Float[Tensor, "3 h w"], stride: int) -> Float[Tensor, "3 _ _"]:
+    """Zeros (the mean colour) at the right and the bottom up to multiples of ``stride``."""
+    return F.pad(image, (0, -image.shape[2] % stride, 0, -image.shape[1] % stride))
+
+
+ScaledImage = tuple[Record, ImageArray, list[Tensor]]
+
+
+class _Pyramids(TorchDataset[ScaledImage]):
     """Reads images and scales them, for loader processes."""
 
     def __init__(
@@ -146,12 +140,11 @@ class Pyramids(torch.utils.data.Dataset[tuple[Record, tuple[int, int], list[Tens
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> tuple[Record, tuple[int, int], list[Tensor]]:
+    def __getitem__(self, index: int) -> ScaledImage:
         record = self.records[index]
         image = self.dataset.read_image(record)
-        size = (image.shape[0], image.shape[1])
-        base = long_side_factor(size, self.long_side)
-        return record, size, pyramid(image, [base * scale for scale in self.scales], self.normalization)
+        base = long_side_factor((image.shape[0], image.shape[1]), self.long_side)
+        return record, image, pyramid(image, [base * scale for scale in self.scales], self.normalization)
 
 
 def load_pyramids(
@@ -159,9 +152,14 @@ def load_pyramids(
     records: Sequence[Record],
     scales: Sequence[float],
     long_side: int | None,
-    backbone: Backbone,
+    normalization: Normalization,
     workers: int,
-) -> Iterable[tuple[Record, tuple[int, int], list[Tensor]]]:
-    """Yield (record, size in pixels, normalised image per scale) in order, read ahead by loader processes."""
-    source = Pyramids(dataset, records, scales, long_side, backbone.normalization)
-    return DataLoader(source, batch_size=None, num_workers=min(workers, len(records)))
+) -> Iterable[ScaledImage]:
+    """Yield (record, image, normalised image per scale) in order, read ahead by loader processes."""
+    source = _Pyramids(dataset, records, scales, long_side, normalization)
+    return DataLoader(source, batch_size=None, num_workers=min(workers, len(records)), collate_fn=_untouched)
+
+
+def _untouched(item: ScaledImage) -> ScaledImage:
+    """Keeps the loader from turning arrays into tensors."""
+    return item

@@ -1,6 +1,5 @@
 """Class activation maps (Zhou et al., CVPR 2016), trained as AffinityNet does (Ahn & Kwak, CVPR 2018, section 3.1)."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,0 +1,148 @@
+"""The command line. Heavy modules are imported inside the commands, so that help answers at once."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tagmask.errors import TagmaskError
+from tagmask.recipes import load_recipe, recipe_names, recipe_text, summary
+
+if TYPE_CHECKING:
+    from tagmask.pipeline import Run
+
+app = typer.Typer(
+    name="tagmask",
+    help="Image tags in, segmentation masks out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console(soft_wrap=True)
+
+RecipeName = Annotated[str, typer.Argument(help="Name of a recipe (see `tagmask recipes`) or a .yaml file.")]
+Data = Annotated[Path | None, typer.Option(help="Data folder; the toy recipes need none.")]
+Out = Annotated[Path, typer.Option(help="Run folder: results go here, a second call continues it.")]
+Set = Annotated[list[str], typer.Option("--set", help="Change a setting, such as training.rate=0.01; repeatable.")]
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one message and exit code 2."""
+    try:
+        app()
+    except TagmaskError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+        sys.exit(2)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(text)
+
+
+def _open(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Run":
+    checked = load_recipe(recipe, settings)
+    from tagmask.pipeline import open_run  # noqa: PLC0415
+
+    return open_run(checked, data, out)
+
+
+# ── everything ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def run(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
+    """Run a recipe from tags to masks, a segmentation network and a report."""
+    opened = _open(recipe, data, out, settings)
+    from tagmask.pipeline import run_all  # noqa: PLC0415
+
+    run_all(opened)
+    _evaluate(opened)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
+    settings: Set = [],  # noqa: B006
+) -> None:
+    """Run everything on drawn scenes: no data, no download, about a minute."""
+    run("toy", out, None, settings)
+
+
+# ── single stages ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _stage(name: str, text: str, function: str) -> Callable[..., None]:
+    def command(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
+        opened = _open(recipe, data, out, settings)
+        from tagmask import pipeline  # noqa: PLC0415
+
+        getattr(pipeline, function)(opened)
+
+    command.__doc__ = text
+    return app.command(name)(command)
+
+
+_stage("train-method", "Train the classifier on tags.", "train_method")
+_stage("make-maps", "Write activation maps of the training images.", "make_maps")
+_stage("train-affinity", "Train the affinity network on confident map labels.", "train_affinity")
+_stage("make-masks", "Random walk and CRF: from maps to pseudo masks.", "make_masks")
+_stage("train-segmenter", "Train the segmentation network and predict the validation images.", "train_segmenter")
+
+
+@app.command()
+def evaluate(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
+    """Score what the run has made so far and write the report."""
+    _evaluate(_open(recipe, data, out, settings))
+
+
+def _evaluate(opened: "Run") -> None:
+    from accelerate import PartialState  # noqa: PLC0415
+
+    if not PartialState().is_main_process:
+        return
+    from tagmask import evaluation, run_report  # noqa: PLC0415
+
+    scores = evaluation.evaluate(opened)
+    table = Table("score", "%", "protocol", title=f"{opened.recipe.name} on {opened.dataset.name}")
+    for name, value, protocol in evaluation.summary(scores):
+        table.add_row(name, f"{value:.1f}", protocol)
+    console.print(table)
+    console.print(f"report: {run_report.write(opened)}")
+
+
+# ── use ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def predict(
+    images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
+    model: Annotated[Path, typer.Option(help="Run folder with a trained segmenter.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks (indexed PNG) and overlays.")],
+    overlays: Annotated[bool, typer.Option(help="Also write the image with its mask drawn over it.")] = True,
+) -> None:
+    """Segment new, untagged images."""
+    from tagmask.prediction import predict_images  # noqa: PLC0415
+
+    done, failed = predict_images(images, model, out, overlays)
+    console.print(f"{done} masks written to {out}")
+    if failed:
+        raise TagmaskError("\n".join([f"{len(failed)} image(s) could not be segmented:", *failed]))
+
+
+@app.command()
+def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's text.")] = None) -> None:
+    """List the recipes, or show one."""
+    if name is not None:
+        console.print(recipe_text(name), markup=False, highlight=False)
+        return
+    table = Table("recipe", "what it does", box=None, pad_edge=False)
+    for known in recipe_names():
+        table.add_row(known, summary(known))
+    console.print(table)

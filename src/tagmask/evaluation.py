@@ -1,0 +1,177 @@
+"""Scores of a finished run, each with the protocol behind it. Ground-truth masks are read here and nowhere else."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from tagmask.contracts import Dataset, Record
+from tagmask.errors import TagmaskError
+from tagmask.grids import to_image
+from tagmask.images import read_mask
+from tagmask.mask_making import for_each_image, scores_with_background, walked_at_image_size
+from tagmask.metrics import (
+    Protocol,
+    Scores,
+    average_precision,
+    best_threshold,
+    confusion_matrix,
+    describe,
+    score,
+    sweep_thresholds,
+    threshold_sweep,
+)
+from tagmask.pipeline import Run
+from tagmask.progress import track
+from tagmask.pseudo_masks import argmax_classes
+from tagmask.storage import read_json, read_maps, write_json
+
+Confusions = dict[str, Int64[np.ndarray, "..."]]
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """Score everything the run has made so far; writes ``scores.json`` and returns it.
+
+    Entries: ``tags`` (average precision of the classifier on validation images), ``seed_fixed``, ``seed_best``,
+    ``walk``, ``mask`` (training images that have ground truth) and ``prediction`` (validation images, no tags given).
+    What cannot be scored is left out.
+    """
+    found: dict[str, Any] = {}
+    if run.folder.predicted_tags.exists():
+        found["tags"] = _score_tags(run)
+    training = scored_training_records(run)
+    if training and run.folder.is_done("make-maps"):
+        found |= _score_training(run, training)
+    validation = [record for record in run.validation_records if record.has_mask]
+    if validation and run.folder.is_done("predict"):
+        found["prediction"] = _score_predictions(run, validation).as_dict(run.dataset.classes)
+    write_json(run.folder.scores, found)
+    return found
+
+
+def scored_training_records(run: Run) -> list[Record]:
+    """Training images whose masks score seeds and pseudo masks: those listed in ``score_ids``, else all with a mask."""
+    with_masks = [record for record in run.training_records if record.has_mask]
+    listed = run.dataset.score_ids()
+    return with_masks if listed is None else [record for record in with_masks if record.id in listed]
+
+
+def _score_tags(run: Run) -> dict[str, Any]:
+    predicted = read_json(run.folder.predicted_tags)
+    assert isinstance(predicted, dict)
+    records = run.validation_records
+    scores = np.array([[predicted[r.id][name] for name in run.dataset.classes] for r in records])
+    truth = np.array([[c in r.tags for c in range(len(run.dataset.classes))] for r in records])
+    each = [average_precision(scores[:, c], truth[:, c]) for c in range(truth.shape[1])]
+    known = [value for value in each if value is not None]
+    return {
+        "protocol": f"classifier on {run.dataset.name} {run.recipe.data.val_split}, {len(records)} images; "
+        "average precision (area under the precision-recall curve) against their tags.",
+        "mean_average_precision": float(np.mean(known)) if known else None,
+        "average_precision": dict(zip(run.dataset.classes, each, strict=True)),
+    }
+
+
+# ── training images ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class _TrainingCounts:
+    """Confusion matrices of one training image, computed in a worker process."""
+
+    run: Run
+
+    def __call__(self, record: Record) -> Confusions:
+        run, k = self.run, len(self.run.dataset.classes) + 1
+        truth = _truth(run.dataset, record)
+        size = (truth.shape[0], truth.shape[1])
+        archive = read_maps(run.folder.maps(record.id))
+        seen = archive.classes > 0
+        maps, tags = to_image(archive.maps[seen], size), archive.classes[seen].astype(np.int64) - 1
+        thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
+        fixed = np.array([run.recipe.evaluation.threshold], np.float32)
+        counts: Confusions = {
+            "sweep": threshold_sweep(truth, maps, tags, thresholds, k),
+            "seed": threshold_sweep(truth, maps, tags, fixed, k)[0],
+        }
+        if run.folder.walks(record.id).exists() and run.recipe.affinity is not None:
+            archive = read_maps(run.folder.walks(record.id))
+            walked = walked_at_image_size(archive, size, run.recipe.walk, run.recipe.affinity.stride)
+            scores, classes = scores_with_background(walked, size, run.recipe.masks.background)
+            counts["walk"] = confusion_matrix(truth, argmax_classes(scores, classes), k)
+        if run.folder.mask(record.id).exists():
+            counts["mask"] = confusion_matrix(truth, read_mask(run.folder.mask(record.id), run.mask_ignore_value), k)
+        return counts
+
+
+def _truth(dataset: Dataset, record: Record) -> np.ndarray:
+    truth = dataset.read_mask(record)
+    if truth is None:
+        raise TagmaskError(f"the ground-truth mask of {record.id} has vanished; restore it or evaluate without masks.")
+    return truth
+
+
+def _summed(run: Run, count: Callable[[Record], Confusions], records: Sequence[Record], title: str) -> Confusions:
+    total: Confusions = {}
+    for counts in track(for_each_image(count, records, run.recipe.masks.workers), title, len(records)):
+        for name, confusion in counts.items():
+            total[name] = total[name] + confusion if name in total else confusion
+    return total
+
+
+def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
+    total = _summed(run, _TrainingCounts(run), records, "evaluate (training images)")
+    split, num_images = run.recipe.data.train_split, len(run.training_records)
+
+    def protocol(subject: str, **details: Any) -> Protocol:
+        return Protocol(subject, run.dataset.name, split, len(records), num_images, **details)
+
+    thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
+    best = best_threshold(total["sweep"], protocol("seed"))
+    scored = {
+        "seed_fixed": score(total["seed"], protocol("seed", threshold=run.recipe.evaluation.threshold)),
+        "seed_best": score(
+            total["sweep"][best], protocol("seed", threshold=float(thresholds[best]), threshold_choice="best")
+        ),
+    }
+    if "walk" in total:
+        scored["walk"] = score(total["walk"], protocol("walk"))
+    if "mask" in total:
+        scored["mask"] = score(total["mask"], protocol("pseudo mask"))
+    return {name: scores.as_dict(run.dataset.classes) for name, scores in scored.items()}
+
+
+# ── validation images ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class _PredictionCounts:
+    """Confusion matrix of one prediction, computed in a worker process."""
+
+    run: Run
+
+    def __call__(self, record: Record) -> Confusions:
+        truth = _truth(self.run.dataset, record)
+        predicted = read_mask(self.run.folder.prediction(record.id), ignore_value=-1)
+        return {"prediction": confusion_matrix(truth, predicted, len(self.run.dataset.classes) + 1)}
+
+
+def _score_predictions(run: Run, records: Sequence[Record]) -> Scores:
+    total = _summed(run, _PredictionCounts(run), records, "evaluate (predictions)")
+    split = str(run.recipe.data.val_split)
+    protocol = Protocol(
+        "prediction", run.dataset.name, split, len(records), len(run.validation_records), tags_given=False
+    )
+    return score(total["prediction"], protocol)
+
+
+def summary(scores: dict[str, Any]) -> list[tuple[str, float, str]]:
+    """(what, mean in percent, protocol) of every score, in the order of the pipeline."""
+    rows = []
+    for name, entry in scores.items():
+        mean = entry.get("mean_iou", entry.get("mean_average_precision"))
+        if mean is not None:
+            rows.append((name, 100 * mean, entry["protocol"]))
+    return rows

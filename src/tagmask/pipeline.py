@@ -1,0 +1,351 @@
+"""The stages of a run. Each reads folders and writes folders, skips what is finished, and notes itself last."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from jaxtyping import Float32
+
+from tagmask import checkpoints, engine
+from tagmask.affinity import pair_offsets
+from tagmask.affinity_nets import AffinityNet
+from tagmask.backbones import build_backbone
+from tagmask.config import AnyAffinity, Recipe, TrainingConfig
+from tagmask.contracts import Dataset, Method, Record, Trainable
+from tagmask.datasets import open_dataset
+from tagmask.deeplab import DeepLab
+from tagmask.errors import TagmaskError
+from tagmask.grids import feature_grid, to_grid, to_image
+from tagmask.images import mask_bits, write_mask
+from tagmask.inference import class_maps, load_pyramids, padded_to, summed_activations
+from tagmask.mask_making import AffinityLabelMaker, MaskMaker, for_each_image, read_quality, scores_with_background
+from tagmask.methods import build_method
+from tagmask.predictor import build_segmenter, load
+from tagmask.progress import track
+from tagmask.pseudo_masks import normalize_max, normalize_min_max
+from tagmask.random_walk import random_walk
+from tagmask.run_folder import RunFolder
+from tagmask.samples import AffinitySamples, MaskSamples, Samples, TagSamples
+from tagmask.storage import MapArchive, is_complete, read_maps, write_bytes, write_json, write_maps
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe, the data it learns from and the folder it writes to."""
+
+    recipe: Recipe
+    folder: RunFolder
+    dataset: Dataset
+
+    @property
+    def training_records(self) -> tuple[Record, ...]:
+        """Images that are learned from."""
+        return self.dataset.split(self.recipe.data.train_split)
+
+    @property
+    def validation_records(self) -> tuple[Record, ...]:
+        """Images that predictions are scored on."""
+        return () if self.recipe.data.val_split is None else self.dataset.split(self.recipe.data.val_split)
+
+    @property
+    def mask_ignore_value(self) -> int:
+        """The number that means "no label" in the run's masks."""
+        own = self.recipe.masks.ignore_value
+        return own if own is not None else 2 ** mask_bits(len(self.dataset.classes)) - 1
+
+    def stage(self, name: str, **facts: object) -> AbstractContextManager[None]:
+        """Time a stage and note it when it ends."""
+        return self.folder.stage(name, PartialState().is_main_process, **facts)
+
+    def require(self, stage: str) -> None:
+        """Refuse to go on before an earlier stage has finished."""
+        if not self.folder.is_done(stage):
+            raise TagmaskError(f"{self.folder.path}: stage `{stage}` has not finished; run `tagmask {stage}` first.")
+
+
+def open_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
+    """Open the data, check everything that can be checked, and claim the output folder.
+
+    Raises:
+        TagmaskError: bad data, or a folder of another recipe.
+    """
+    dataset = open_dataset(recipe.data, data)
+    folder = RunFolder(out)
+    if PartialState().is_main_process:
+        folder.claim(recipe, data)
+    PartialState().wait_for_everyone()
+    run = Run(recipe, folder, dataset)
+    if not run.training_records:
+        splits = sorted({record.split for record in dataset.records})
+        raise TagmaskError(
+            f"no image in the split {recipe.data.train_split!r}; the data have {splits}. Set data.train_split to one of them."
+        )
+    return run
+
+
+def run_all(run: Run) -> None:
+    """All stages in order."""
+    train_method(run)
+    make_maps(run)
+    train_affinity(run)
+    make_masks(run)
+    train_segmenter(run)
+
+
+# ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def new_method(run: Run, load_initial: bool = True) -> Method:
+    """The recipe's classifier with fresh heads."""
+    config = run.recipe.backbone
+    config = config if load_initial else config.model_copy(update={"weights": "none"})
+    torch.manual_seed(run.recipe.seed)
+    return build_method(run.recipe.method, build_backbone(config), len(run.dataset.classes))
+
+
+def trained_method(run: Run) -> Method:
+    """The trained classifier, in evaluation mode on this process's device."""
+    run.require("train-method")
+    method = new_method(run, load_initial=False)
+    checkpoints.load_weights(run.folder.weights("method"), method)
+    return method.eval().to(PartialState().device)
+
+
+def new_affinity_net(run: Run, config: AnyAffinity, load_initial: bool = True) -> AffinityNet:
+    """The recipe's affinity network with a fresh head."""
+    backbone_config = config.backbone or run.recipe.backbone
+    backbone_config = backbone_config if load_initial else backbone_config.model_copy(update={"weights": "none"})
+    torch.manual_seed(run.recipe.seed + 1)
+    net = AffinityNet(config, build_backbone(backbone_config))
+    if load_initial and config.initial == "method":
+        net.backbone.load_state_dict(trained_method(run).backbone.state_dict())
+    return net
+
+
+def _train(run: Run, stage: str, network: Trainable, samples: Samples, config: TrainingConfig) -> None:
+    """Train, write the weights, drop the checkpoints."""
+    name = {"train-method": "method", "train-affinity": "affinity", "train-segmenter": "segmenter"}[stage]
+    engine.train(network, samples, config, seed=run.recipe.seed, folder=run.folder.path, stage=name)
+    if PartialState().is_main_process:
+        facts = {"recipe": run.recipe.model_dump_json(), "classes": json.dumps(run.dataset.classes)}
+        checkpoints.save_weights(run.folder.weights(name), network, facts)
+        checkpoints.drop(run.folder.path, name)
+    PartialState().wait_for_everyone()
+
+
+def _missing(records: Iterable[Record], *paths: Callable[[str], Path]) -> list[Record]:
+    """This process's share of the records that lack one of their files."""
+    state = PartialState()
+    state.wait_for_everyone()
+    left = [record for record in records if not all(is_complete(path(record.id)) for path in paths)]
+    state.wait_for_everyone()
+    return left[state.process_index :: state.num_processes]
+
+
+# ── stages ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def train_method(run: Run) -> None:
+    """Train the classifier on tags; writes ``method.safetensors``."""
+    if run.folder.is_done("train-method"):
+        return
+    with run.stage("train-method", images=len(run.training_records)):
+        method = new_method(run)
+        config = run.recipe.training
+        samples = TagSamples(run.dataset, run.training_records, config.augment, method.backbone.normalization)
+        _train(run, "train-method", method, samples, config)
+
+
+def make_maps(run: Run) -> None:
+    """Multi-scale activation maps of the training images' tags; writes ``maps/`` and ``tags.json``."""
+    if run.folder.is_done("make-maps"):
+        return
+    method = trained_method(run)
+    with run.stage("make-maps", images=len(run.training_records)):
+        _write_maps(run, method, run.training_records, tags_given=True)
+        if run.recipe.maps.validation:
+            _write_maps(run, method, run.validation_records, tags_given=False)
+        if PartialState().is_main_process and run.validation_records:
+            write_json(run.folder.predicted_tags, _predicted_tags(run, method))
+        PartialState().wait_for_everyone()
+
+
+def _write_maps(run: Run, method: Method, records: Sequence[Record], tags_given: bool) -> None:
+    config = run.recipe.maps
+    missing = _missing(records, run.folder.maps)
+    done = len(records) - len(missing)
+    pyramids = load_pyramids(
+        run.dataset, missing, config.scales, config.base_long_side, method.backbone.normalization, config.workers
+    )
+    for record, image, images in track(pyramids, "make-maps", len(records), done):
+        activations, logits = summed_activations(method, images, config.flip)
+        predicted = (logits.sigmoid() >= config.tag_threshold).nonzero().flatten().tolist()
+        tags = list(record.tags) if tags_given else predicted
+        size = (image.shape[0], image.shape[1])
+        grid = size if config.size == "image" else feature_grid(size, method.backbone.stride)
+        maps = class_maps(activations, torch.tensor(tags, dtype=torch.long), grid).cpu().numpy()
+        normalize = normalize_max if method.map_normalization == "max" else normalize_min_max
+        has_background = len(maps) > len(tags)
+        classes = np.array([0] * has_background + [tag + 1 for tag in tags], np.int16)
+        write_maps(run.folder.maps(record.id), MapArchive(classes, normalize(maps) if len(maps) else maps, size))
+
+
+def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
+    """The classifier's probability of every class on every validation image, at scale 1."""
+    config = run.recipe.maps
+    records = run.validation_records
+    pyramids = load_pyramids(
+        run.dataset, records, [1.0], config.base_long_side, method.backbone.normalization, config.workers
+    )
+    result: dict[str, dict[str, float]] = {}
+    for record, _, images in track(pyramids, "predict tags", len(records)):
+        _, logits = summed_activations(method, images, config.flip)
+        result[record.id] = dict(zip(run.dataset.classes, logits.sigmoid().tolist(), strict=True))
+    return result
+
+
+def train_affinity(run: Run) -> None:
+    """CRF labels from the maps, then the affinity network; writes ``affinity_labels/`` and ``affinity.safetensors``."""
+    config = run.recipe.affinity
+    if config is None or run.folder.is_done("train-affinity"):
+        return
+    run.require("make-maps")
+    with run.stage("train-affinity", images=len(run.training_records)):
+        tagged = [record for record in run.training_records if record.tags]
+        missing = _missing(tagged, run.folder.affinity_labels)
+        made = for_each_image(AffinityLabelMaker(run.folder, run.dataset, config), missing, run.recipe.masks.workers)
+        for _ in track(made, "affinity labels (CRF)", len(tagged), len(tagged) - len(missing)):
+            pass
+        PartialState().wait_for_everyone()
+        net = new_affinity_net(run, config)
+        samples = AffinitySamples(
+            run.dataset,
+            tagged,
+            config.training.augment,
+            net.backbone.normalization,
+            folder=run.folder.path / "affinity_labels",
+            stride=config.stride,
+        )
+        _train(run, "train-affinity", net, samples, config.training)
+
+
+def make_masks(run: Run) -> None:
+    """Random walk and CRF; writes ``walks/``, ``masks/``, ``confidence/`` and ``quality.csv``."""
+    if run.folder.is_done("make-masks"):
+        return
+    config = run.recipe.affinity
+    run.require("make-maps" if config is None else "train-affinity")
+    with run.stage("make-masks", images=len(run.training_records)):
+        if config is not None:
+            _walk(run, config)
+        _write_masks(run, 1 if config is None else config.stride)
+        if PartialState().is_main_process:
+            _write_quality(run)
+        PartialState().wait_for_everyone()
+
+
+@torch.inference_mode()
+def _walk(run: Run, config: AnyAffinity) -> None:
+    walk, device = run.recipe.walk, PartialState().device
+    net = new_affinity_net(run, config, load_initial=False)
+    checkpoints.load_weights(run.folder.weights("affinity"), net)
+    net.eval().to(device)
+    missing = _missing(run.training_records, run.folder.walks)
+    pyramids = load_pyramids(
+        run.dataset, missing, [1.0], walk.base_long_side, net.backbone.normalization, run.recipe.maps.workers
+    )
+    done = len(run.training_records) - len(missing)
+    for record, image, images in track(pyramids, "random walk", len(run.training_records), done):
+        size = (images[0].shape[1], images[0].shape[2])
+        scores, classes = _walk_start(run, record, (image.shape[0], image.shape[1]))
+        affinities = net.affinities(padded_to(images[0], config.stride)[None].to(device), walk.border)[0]
+        walked = random_walk(
+            to_grid(scores, size, config.stride),
+            affinities.cpu().numpy(),
+            pair_offsets(config.radius),
+            beta=walk.beta,
+            steps=walk.steps,
+            form=walk.form,
+            tolerance=walk.tolerance,
+        )
+        write_maps(run.folder.walks(record.id), MapArchive(classes, walked, (image.shape[0], image.shape[1])))
+
+
+def _walk_start(run: Run, record: Record, size: tuple[int, int]) -> tuple[Float32[np.ndarray, "k h w"], np.ndarray]:
+    """What walks: the maps, and with them the background where it is a power of them or learnt."""
+    archive = read_maps(run.folder.maps(record.id))
+    background = run.recipe.masks.background
+    if background.rule == "power":
+        return scores_with_background(archive, size, background)
+    return to_image(archive.maps, size), archive.classes
+
+
+def _write_masks(run: Run, stride: int) -> None:
+    walk = None if run.recipe.affinity is None else run.recipe.walk
+    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
+    missing = _missing(run.training_records, run.folder.confidence, run.folder.mask)
+    made = for_each_image(maker, missing, run.recipe.masks.workers)
+    total = len(run.training_records)
+    for _ in track(made, "pseudo masks (CRF)", total, total - len(missing)):
+        pass
+    PartialState().wait_for_everyone()
+
+
+def _write_quality(run: Run) -> None:
+    """One line per mask, the least trustworthy first: the order in which to review them."""
+    rows = [(read_quality(run.folder.confidence(r.id)), r.id) for r in run.training_records]
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["image", "quality"])
+    table.writerows([image_id, f"{value:.6f}"] for value, image_id in sorted(rows))
+    write_bytes(run.folder.quality, text.getvalue().encode())
+
+
+def train_segmenter(run: Run) -> None:
+    """Train the segmentation network on the pseudo masks, then predict the validation images without tags."""
+    run.require("make-masks")
+    if not run.folder.is_done("train-segmenter"):
+        with run.stage("train-segmenter", images=len(run.training_records)):
+            network = new_segmenter(run)
+            config = run.recipe.segmenter.training
+            samples = MaskSamples(
+                run.dataset,
+                run.training_records,
+                config.augment,
+                network.backbone.normalization,
+                folder=run.folder.path / "masks",
+                ignore_value=run.mask_ignore_value,
+            )
+            _train(run, "train-segmenter", network, samples, config)
+    if not run.folder.is_done("predict"):
+        with run.stage("predict", images=len(run.validation_records)):
+            _predict_validation(run)
+
+
+def new_segmenter(run: Run) -> DeepLab:
+    """The recipe's segmentation network with a fresh head."""
+    torch.manual_seed(run.recipe.seed + 2)
+    network = build_segmenter(run.recipe, len(run.dataset.classes), load_initial=True)
+    if run.recipe.segmenter.initial == "method":
+        network.backbone.load_state_dict(trained_method(run).backbone.state_dict())
+    return network
+
+
+def _predict_validation(run: Run) -> None:
+    config = run.recipe.segmenter
+    predictor = load(run.folder.path, str(PartialState().device))
+    records = run.validation_records
+    missing = _missing(records, run.folder.prediction)
+    pyramids = load_pyramids(
+        run.dataset, missing, config.scales, config.base_long_side, predictor.normalization, config.workers
+    )
+    for record, image, images in track(pyramids, "predict", len(records), len(records) - len(missing)):
+        write_mask(run.folder.prediction(record.id), predictor.mask(image, images), None, len(run.dataset.classes))
+    PartialState().wait_for_everyone()

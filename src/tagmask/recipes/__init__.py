@@ -1,0 +1,117 @@
+"""Named experiments, one YAML file each, and how they become a checked ``Recipe``."""
+
+import difflib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tagmask.config import Recipe
+from tagmask.errors import TagmaskError
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(f.name.removesuffix(".yaml") for f in files(__package__).iterdir() if f.name.endswith(".yaml"))
+
+
+def recipe_text(name: str) -> str:
+    """The YAML of a packaged recipe, or of a file.
+
+    Raises:
+        TagmaskError: there is neither.
+    """
+    if name in recipe_names():
+        return (files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path.read_text(encoding="utf-8")
+    near = difflib.get_close_matches(name, recipe_names(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise TagmaskError(
+        f"no recipe {name!r}; known: {', '.join(recipe_names())}, or give the path of a .yaml file.{hint}"
+    )
+
+
+def summary(name: str) -> str:
+    """The first comment line of a packaged recipe."""
+    return recipe_text(name).splitlines()[0].lstrip("# ").rstrip()
+
+
+def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``key.subkey=value`` settings.
+
+    Args:
+        name: a packaged recipe or a YAML file.
+        settings: changes; values are read as YAML.
+
+    Raises:
+        TagmaskError: unknown recipe, unknown key, or a value that does not fit.
+    """
+    try:
+        content = yaml.safe_load(recipe_text(name))
+    except yaml.YAMLError as error:
+        raise TagmaskError(f"recipe {name} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise TagmaskError(f"recipe {name} holds {type(content).__name__}; expected keys and values.")
+    for setting in settings:
+        _apply(content, setting)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise TagmaskError(_explain(name, error)) from error
+
+
+def _apply(content: dict[str, Any], setting: str) -> None:
+    """Set one dotted key, in place."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise TagmaskError(f"--set {setting!r}: expected key=value, for example --set training.rate=0.01")
+    *parents, last = key.strip().split(".")
+    place = content
+    for parent in parents:
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
+        if not isinstance(place, dict):
+            raise TagmaskError(f"--set {key}: {parent!r} is a single value, it has no setting {last!r}.")
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TagmaskError(f"--set {setting!r}: the value is not valid YAML: {error}") from error
+
+
+def _explain(name: str, error: ValidationError) -> str:
+    lines = [f"recipe {name} has {error.error_count()} setting(s) that do not fit:"]
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        lines.append(f"  {where}: {_reason(problem, str(problem['loc'][-1]) if problem['loc'] else '')}")
+    return "\n".join(lines)
+
+
+def _reason(problem: Any, key: str) -> str:
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, _all_keys(Recipe), n=1)
+        return "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+    if problem["type"] == "missing":
+        return "required, but not given"
+    return f"{problem['msg']} (got {problem['input']!r})"
+
+
+def _all_keys(model: type[BaseModel]) -> set[str]:
+    """Names of every setting below a model."""
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        keys.add(name)
+        for inner in _models_in(field.annotation):
+            keys |= _all_keys(inner)
+    return keys
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

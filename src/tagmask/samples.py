@@ -1,0 +1,135 @@
+"""What the three trainings look at: random views of images with tags, with confident labels, with pseudo masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tagmask.affinity_labels import confident_labels
+from tagmask.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
+from tagmask.config import AugmentConfig
+from tagmask.contracts import Dataset, ImageArray, Normalization, Record
+from tagmask.images import read_mask
+from tagmask.storage import read_posteriors
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training view; the fields are those of ``Batch`` without the batch axis."""
+
+    id: str
+    image: Float[Tensor, "3 h w"]
+    tags: Float[Tensor, " c"]
+    valid: Bool[Tensor, "h w"]
+    mask: Int[Tensor, "_ _"] | None = None
+    saliency: Float[Tensor, "1 h w"] | None = None
+
+
+class Samples(Protocol):
+    """Training data: a pure function of (seed, epoch, index)."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        ...
+
+    def sample(self, seed: int, epoch: int, index: int) -> Sample:
+        """The random view of an image in an epoch."""
+        ...
+
+
+def tag_vector(tags: Sequence[int], num_classes: int) -> Float[Tensor, " c"]:
+    """1 for each class the image carries.
+
+    >>> tag_vector((0, 2), 3).tolist()
+    [1.0, 0.0, 1.0]
+    """
+    vector = torch.zeros(num_classes)
+    vector[list(tags)] = 1.0
+    return vector
+
+
+@dataclass(frozen=True)
+class _Views:
+    """What the three kinds of samples share: where images come from and how views are drawn."""
+
+    dataset: Dataset
+    records: Sequence[Record]
+    augment: AugmentConfig
+    normalization: Normalization
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def _draw(self, seed: int, epoch: int, index: int) -> tuple[Record, ImageArray, ViewPlan]:
+        record = self.records[index]
+        image = self.dataset.read_image(record)
+        plan = draw_view(self.augment, (image.shape[0], image.shape[1]), sample_generator(seed, epoch, index))
+        return record, image, plan
+
+    def _sample(self, record: Record, image: ImageArray, plan: ViewPlan, mask: Tensor | None = None) -> Sample:
+        return Sample(
+            id=record.id,
+            image=view_image(image, plan, self.normalization, self.augment.padding),
+            tags=tag_vector(record.tags, len(self.dataset.classes)),
+            valid=view_valid(plan),
+            mask=mask,
+        )
+
+
+class TagSamples(_Views):
+    """Images with their tags, for classifiers; with saliency if the data set has any."""
+
+    def sample(self, seed: int, epoch: int, index: int) -> Sample:
+        """The random view of an image in an epoch."""
+        record, image, plan = self._draw(seed, epoch, index)
+        sample = self._sample(record, image, plan)
+        saliency = self.dataset.read_saliency(record)
+        if saliency is None:
+            return sample
+        view = view_planes(saliency[None].astype(np.float32), plan)
+        return Sample(sample.id, sample.image, sample.tags, sample.valid, None, view)
+
+
+@dataclass(frozen=True)
+class AffinitySamples(_Views):
+    """Images with confident labels on the affinity grid, read from stored CRF posteriors.
+
+    Attributes:
+        folder: where the posteriors are, ``<id>.npz``.
+        stride: pixels per cell of the affinity grid.
+    """
+
+    folder: Path
+    stride: int
+
+    def sample(self, seed: int, epoch: int, index: int) -> Sample:
+        """The random view of an image in an epoch; the label is taken after cropping, as published."""
+        record, image, plan = self._draw(seed, epoch, index)
+        posteriors, _ = read_posteriors(self.folder / f"{record.id}.npz")
+        low, high = (view_planes(posteriors[name], plan).numpy() for name in ("low", "high"))
+        label = confident_labels(low, high, self.stride)
+        return self._sample(record, image, plan, torch.from_numpy(label.astype(np.int64)))
+
+
+@dataclass(frozen=True)
+class MaskSamples(_Views):
+    """Images with pseudo masks, for segmenters.
+
+    Attributes:
+        folder: where the masks are, ``<id>.png``.
+        ignore_value: the number that means "no label" in them.
+    """
+
+    folder: Path
+    ignore_value: int
+
+    def sample(self, seed: int, epoch: int, index: int) -> Sample:
+        """The random view of an image in an epoch."""
+        record, image, plan = self._draw(seed, epoch, index)
+        mask = read_mask(self.folder / f"{record.id}.png", self.ignore_value)
+        return self._sample(record, image, plan, view_mask(mask, plan))
