@@ -1,0 +1,196 @@
+"""Pixel pairs on a feature grid: which exist, how alike their features are, what they ought to be.
+
+A pair is a source pixel (y, x) and its partner (y + dy, x + dx). Offsets (dy, dx) cover half a disc, so that every pair
+appears once; anything said of pairs is a stack of planes, ``s p q``, plane i for ``offsets[i]``, each value at the
+source pixel. Definitions: Ahn & Kwak, CVPR 2018 (AffinityNet), sections 4.1 and 4.2.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from tagmask.contracts import BACKGROUND, IGNORE, Losses
+
+Offset = tuple[int, int]
+Border = Literal["full", "interior"]
+
+
+class Pair(IntEnum):
+    """What the labels of two pixels say about them."""
+
+    IGNORED = 0
+    BACKGROUND = 1
+    FOREGROUND = 2
+    DIFFERENT = 3
+    NONE = 255
+
+
+# ── geometry ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pair_offsets(radius: int) -> list[Offset]:
+    """All (dy, dx) shorter than ``radius`` that point right or down, row by row; a radius below 2 has none.
+
+    Example:
+        >>> pair_offsets(2)
+        [(0, 1), (1, -1), (1, 0), (1, 1)]
+        >>> len(pair_offsets(5)), len(pair_offsets(10))
+        (34, 152)
+    """
+    right = [(0, dx) for dx in range(1, radius)]
+    below = [(dy, dx) for dy in range(1, radius) for dx in range(1 - radius, radius)]
+    return right + [(dy, dx) for dy, dx in below if dy**2 + dx**2 < radius**2]
+
+
+def fitting_radius(height: int, width: int, radius: int) -> int:
+    """The largest radius up to ``radius`` that leaves the ``interior`` rule some sources on a small grid.
+
+    Example:
+        >>> fitting_radius(56, 56, 5), fitting_radius(9, 10, 5)
+        (5, 4)
+    """
+    return min(radius, (min(height, width) - 1) // 2)
+
+
+def pair_exists(height: int, width: int, offsets: Sequence[Offset], border: Border) -> Bool[Tensor, "s h w"]:
+    """True where a pair starts.
+
+    Args:
+        height: rows of the grid.
+        width: columns of the grid.
+        offsets: (dy, dx) of each plane.
+        border: ``full`` takes every pair inside the grid. ``interior`` takes the same sources for all offsets, those
+            whose partners all lie inside: rows 0..h-r and columns r-1..w-r for radius r. Published networks were
+            trained so; it leaves the 10 pixels in the lower corners without any pair at radius 5.
+    """
+    exists = torch.zeros(len(offsets), height, width, dtype=torch.bool)
+    for plane, offset in zip(exists, offsets, strict=True):
+        plane[_ends(height, width, offset)[0]] = True
+    if border == "interior":
+        reach = max((max(abs(dy), abs(dx)) for dy, dx in offsets), default=0)
+        exists[:, max(0, height - reach) :] = False
+        exists[:, :, :reach] = False
+        exists[:, :, max(0, width - reach) :] = False
+    return exists
+
+
+def _ends(height: int, width: int, offset: Offset) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Indices of all sources and of all partners of one offset, in the same order; empty if it does not fit."""
+    (top, bottom), (left, right) = (_span(size, step) for size, step in zip((height, width), offset, strict=True))
+    return (..., top, left), (..., bottom, right)
+
+
+def _span(size: int, step: int) -> tuple[slice, slice]:
+    length = max(0, size - abs(step))
+    first, second = max(0, -step), max(0, step)
+    return slice(first, first + length), slice(second, second + length)
+
+
+# ── affinities ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def feature_affinities(features: Float[Tensor, "b d p q"], offsets: Sequence[Offset]) -> Float[Tensor, "b s p q"]:
+    """exp(-mean |fᵢ - fⱼ|) over the channels of each pair (equation 2): in (0, 1], and 0 where the partner is outside.
+
+    Differences are formed offset by offset, and again in the backward pass instead of being kept, so that memory
+    stays near that of the features; the gradient of |0| is 0.
+
+    Example:
+        >>> feature_affinities(torch.tensor([[[[0.0, 0.0, 1.0]]]]), [(0, 1)])
+        tensor([[[[1.0000, 0.3679, 0.0000]]]])
+    """
+    return _FeatureAffinities.apply(features, tuple(offsets))
+
+
+class _FeatureAffinities(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Float[Tensor, "b d p q"], offsets: tuple[Offset, ...]) -> Float[Tensor, "b s p q"]:
+        height, width = features.shape[-2:]
+        affinities = features.new_zeros(len(features), len(offsets), height, width)
+        for part, planes in zip(_parts(features), _parts(affinities), strict=True):
+            for plane, offset in enumerate(offsets):
+                here, there = _ends(height, width, offset)
+                planes[:, plane][here] = (part[here] - part[there]).abs_().mean(1).neg_().exp_()
+        ctx.save_for_backward(features, affinities)
+        ctx.offsets = offsets
+        return affinities
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the names of arguments
+        ctx: Any, *gradients: Float[Tensor, "b s p q"]
+    ) -> tuple[Float[Tensor, "b d p q"], None]:
+        features, affinities = ctx.saved_tensors
+        height, width = features.shape[-2:]
+        slopes = gradients[0] * affinities / -features.shape[1]
+        total = torch.zeros_like(features)
+        for part, planes, sums in zip(_parts(features), _parts(slopes), _parts(total), strict=True):
+            for plane, offset in enumerate(ctx.offsets):
+                here, there = _ends(height, width, offset)
+                change = (part[here] - part[there]).sign_().mul_(planes[:, plane : plane + 1][here])
+                sums[here] += change
+                sums[there] -= change
+        return total, None
+
+
+def _parts(batch: Float[Tensor, "b _ p q"]) -> Sequence[Float[Tensor, "_ _ p q"]]:
+    """Views of what to work on at once: single images fit the cache of a CPU, other devices want large pieces."""
+    return batch.split(1 if batch.device.type == "cpu" else max(1, len(batch)))
+
+
+# ── what pairs ought to be ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pair_codes(labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], border: Border) -> UInt8[Tensor, "b s p q"]:
+    """The ``Pair`` code of every pair of labels: 0 background, 1.. other classes, ``IGNORE`` unknown.
+
+    Example:
+        >>> pair_codes(torch.tensor([[[0, 0, 1, 1, -1]]]), [(0, 1)], "full")
+        tensor([[[[  1,   3,   2,   0, 255]]]], dtype=torch.uint8)
+    """
+    height, width = labels.shape[-2:]
+    codes = labels.new_full((len(labels), len(offsets), height, width), Pair.NONE, dtype=torch.uint8)
+    for plane, offset in enumerate(offsets):
+        here, there = _ends(height, width, offset)
+        codes[:, plane][here] = _code(labels[here], labels[there])
+    exists = pair_exists(height, width, offsets, border).to(labels.device)
+    return codes.masked_fill_(~exists, Pair.NONE)
+
+
+def _code(first: Int[Tensor, "b _ _"], second: Int[Tensor, "b _ _"]) -> UInt8[Tensor, "b _ _"]:
+    code = torch.full_like(first, Pair.DIFFERENT, dtype=torch.uint8)
+    code[first == second] = Pair.FOREGROUND
+    code[(first == BACKGROUND) & (second == BACKGROUND)] = Pair.BACKGROUND
+    code[(first == IGNORE) | (second == IGNORE)] = Pair.IGNORED
+    return code
+
+
+def affinity_losses(affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"], eps: float = 1e-5) -> Losses:
+    """Cross-entropy of the affinities over three kinds of pairs (equation 5), counted over the whole batch.
+
+    Args:
+        affinities: in [0, 1]; values without a pair are not read.
+        codes: the ``Pair`` code of each.
+        eps: keeps logarithms finite, and a kind without pairs at 0.
+
+    Returns:
+        ``background`` and ``foreground``, the mean of -log(a + eps) over pairs of equal labels, times 1/4 each, and
+        ``negative``, the mean of -log(1 + eps - a) over pairs of different labels, times 1/2.
+
+    Example:
+        >>> codes = torch.tensor([[[[1, 3]]]], dtype=torch.uint8)
+        >>> {k: round(v.item(), 3) for k, v in affinity_losses(torch.tensor([[[[0.5, 0.5]]]]), codes).items()}
+        {'background': 0.173, 'foreground': 0.0, 'negative': 0.347}
+    """
+    alike = {"background": Pair.BACKGROUND, "foreground": Pair.FOREGROUND}
+    losses = {name: _cross_entropy(affinities[codes == code], eps) / 4 for name, code in alike.items()}
+    return losses | {"negative": _cross_entropy(1 - affinities[codes == Pair.DIFFERENT], eps) / 2}
+
+
+def _cross_entropy(probabilities: Float[Tensor, " n"], eps: float) -> Float[Tensor, ""]:
+    return (-torch.log(probabilities + eps)).sum() / (len(probabilities) + eps)
