@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Int32, Num, UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tagmask.errors import TagmaskError
 from tagmask.storage import write_bytes
@@ -54,6 +54,17 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         orientation = image.getexif().get(_ORIENTATION_TAG)
         pixels = _rgb(image)
         return np.array(pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels)
+
+
+def check_image(path: Path) -> str | None:
+    """What is wrong with an image file, or None if ``read_image`` will read it; quicker than reading it."""
+    try:
+        with _image(path, PHOTO_FORMATS) as image:
+            image.draft("RGB", (image.width // 8, image.height // 8))  # JPEG alone: small, yet all bytes are decoded
+            image.load()
+    except TagmaskError as error:
+        return "not an image" if isinstance(error.__cause__, UnidentifiedImageError) else str(error.__cause__)
+    return None
 
 
 @contextmanager

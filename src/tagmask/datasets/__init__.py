@@ -1,0 +1,57 @@
+"""Where images and tags come from: your own folder, PASCAL VOC, COCO, drawn scenes."""
+
+from pathlib import Path
+
+from tagmask.config import AnyData, CocoData, FolderData, ToyData, VocData
+from tagmask.contracts import Dataset, Record
+from tagmask.datasets.checks import read_lines
+from tagmask.datasets.coco import Coco
+from tagmask.datasets.folder import Folder, image_id
+from tagmask.datasets.toy import Toy
+from tagmask.datasets.voc import Voc
+from tagmask.errors import TagmaskError
+
+DATASETS = {FolderData: Folder, VocData: Voc, CocoData: Coco, ToyData: Toy}
+
+
+def open_dataset(config: AnyData, root: Path | None, verify: bool = True) -> Dataset:
+    """Open a data set and check it.
+
+    Args:
+        config: which data set and how it is laid out.
+        root: its folder; None for drawn scenes.
+        verify: decode every image once, so that bad ones are found before training.
+
+    Raises:
+        TagmaskError: anything is wrong with the data; all of it is listed by name.
+    """
+    if root is None and not isinstance(config, ToyData):
+        raise TagmaskError(f"the data set {config.kind!r} lies in a folder; name it with --data")
+    return DATASETS[type(config)](config, root, verify)
+
+
+def score_records(dataset: Dataset, config: AnyData, root: Path | None) -> tuple[Record, ...]:
+    """The training images whose masks score seeds and pseudo masks.
+
+    They are those of ``config.score_ids`` if it is set, else those of the data set's own list if it has one (VOC: the
+    official training images), else all with a mask.
+
+    Raises:
+        TagmaskError: the list is missing or none of its images is a training image with a mask.
+    """
+    known = [record for record in dataset.split(config.train_split) if record.has_mask]
+    wanted = _score_ids(dataset, config, root)
+    if wanted is None:
+        return tuple(known)
+    chosen = tuple(record for record in known if record.id in wanted)
+    if not chosen and config.max_images is None:
+        raise TagmaskError(
+            "no id of the score list is a training image with a mask; correct data.score_ids or data.masks"
+        )
+    return chosen
+
+
+def _score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> frozenset[str] | None:
+    if config.score_ids is not None:
+        return frozenset(map(image_id, read_lines((root or Path()) / config.score_ids)))
+    return dataset.score_ids if isinstance(dataset, Voc) else None

@@ -1,0 +1,216 @@
+"""Everything that is wrong with a data set, told at once and by name, before any training starts."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32
+
+from tagmask.config import DataConfig
+from tagmask.contracts import BACKGROUND, IGNORE, MaskArray, Record
+from tagmask.errors import TagmaskError
+from tagmask.images import check_image
+
+NAMES_SHOWN = 10
+
+
+class Problem(Enum):
+    """A kind of problem: what it is called and what to do about it."""
+
+    MISSING = ("image without a file", "put the files there, delete their rows, or set data.on_bad_image=skip")
+    UNREADABLE = ("unreadable image", "replace the files, delete their rows, or set data.on_bad_image=skip")
+    AMBIGUOUS = ("image name that fits several files", "write the names with their extensions")
+    OUTSIDE = ("image outside the image folder", "use paths below the image folder, without `..` and links out of it")
+    DUPLICATE_ROW = ("image listed more than once", "keep one row per image, with all its tags")
+    DUPLICATE_ID = ("images that differ only in their extension", "rename all but one of them")
+    UNKNOWN_TAG = ("tag that is not in the class list", "correct the tags or add the classes")
+    UNUSED_CLASS = ("class without a training image", "tag images with it or leave it out of the class list")
+    BAD_ROW = ("row that does not fit its table", "quote cells that contain the column separator; fill every cell")
+    NO_TRAINING = ("no image of the training split", "correct the splits or set data.train_split")
+    NO_TAGS = ("training image without annotations", "add the annotation files or set data.tag_table")
+
+
+class Problems:
+    """Collects problems, then raises one error that lists them all."""
+
+    def __init__(self) -> None:
+        self._names: dict[Problem, list[str]] = {}
+
+    def add(self, problem: Problem, name: str) -> None:
+        """Note one case, by the name of what it concerns."""
+        self._names.setdefault(problem, []).append(name)
+
+    def raise_any(self, source: Path) -> None:
+        """Raise what was collected.
+
+        Raises:
+            TagmaskError: anything was noted; the first ten names of each kind, their number, and the remedy.
+        """
+        if self._names:
+            lines = [_line(problem, names) for problem, names in self._names.items()]
+            raise TagmaskError("\n  ".join([f"the data in {source} cannot be used as they are:", *lines]))
+
+
+def _line(problem: Problem, names: list[str]) -> str:
+    title, remedy = problem.value
+    more = ", ..." if len(names) > NAMES_SHOWN else ""
+    return f"{title} ({len(names)}): {', '.join(names[:NAMES_SHOWN])}{more}; {remedy}"
+
+
+def existing_folder(path: Path, meaning: str) -> Path:
+    """Return ``path`` if it is a folder.
+
+    Raises:
+        TagmaskError: it is missing or is a file; the message says what was expected there.
+    """
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise TagmaskError(f"{path} {what}; expected {meaning}: check --data and the recipe's data section")
+    return path
+
+
+def read_lines(path: Path) -> tuple[str, ...]:
+    """The non-empty lines of a text file, without the blanks around them.
+
+    Raises:
+        TagmaskError: the file is missing or is not UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TagmaskError(f"cannot read the list {path}: {error}; expected UTF-8 text, one entry a line") from error
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def check_classes(classes: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """Return the class list if it is one.
+
+    Raises:
+        TagmaskError: it is empty, or a name is empty or appears twice.
+    """
+    repeated = sorted({name for name in classes if classes.count(name) > 1})
+    if not classes or repeated or not all(classes):
+        found = f"repeated: {', '.join(repeated)}" if repeated else f"found: {list(classes)}"
+        raise TagmaskError(f"{source} must name at least one class and each class once ({found}); correct it")
+    return classes
+
+
+def class_numbers(chosen: tuple[str, ...] | None, known: tuple[str, ...]) -> dict[str, int]:
+    """Number the chosen classes of a data set that names its own, all of them if None.
+
+    Raises:
+        TagmaskError: a chosen class is not one of the data set's.
+    """
+    names = known if chosen is None else check_classes(chosen, "data.classes")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise TagmaskError(f"data.classes names {', '.join(unknown)}; this data set has {', '.join(known)}")
+    return {name: number for number, name in enumerate(names)}
+
+
+def renumbering(numbers: dict[str, int], known: tuple[str, ...]) -> Int32[np.ndarray, " n"]:
+    """Mask numbers of the chosen classes by mask number of the data set; unlabelled for the others.
+
+    >>> renumbering({"cat": 0, "ant": 1}, known=("ant", "bee", "cat"))[[0, 1, 2, 3, IGNORE]].tolist()
+    [0, 2, -1, 1, -1]
+    """
+    chosen = [numbers.get(name, IGNORE - 1) + 1 for name in known]
+    return np.array([BACKGROUND, *chosen, IGNORE], np.int32)
+
+
+def check_numbers(mask: MaskArray, num_classes: int, path: Path) -> MaskArray:
+    """Return ground truth whose numbers are all classes.
+
+    Raises:
+        TagmaskError: it holds a larger number.
+    """
+    largest = int(mask.max(initial=0))
+    if largest > num_classes:
+        raise TagmaskError(
+            f"the mask {path} holds {largest}, the classes end at {num_classes}; correct it, the class list, or "
+            "data.ignore_value"
+        )
+    return mask
+
+
+def verify_classes(records: Iterable[Record], classes: tuple[str, ...], train_split: str, problems: Problems) -> None:
+    """Note each class that no training image carries."""
+    used = {tag for record in records if record.split == train_split for tag in record.tags}
+    for number, name in enumerate(classes):
+        if number not in used:
+            problems.add(Problem.UNUSED_CLASS, name)
+
+
+def verify_images(paths: Mapping[str, Path], decode: bool) -> dict[str, tuple[Problem, str]]:
+    """Look at every image file, several at a time.
+
+    Args:
+        paths: the image files by id.
+        decode: read the pixels too, which finds truncated files; else only look whether the files are there.
+
+    Returns:
+        What is wrong with the bad ones, by id, in the order of ``paths``: the problem and the name to show.
+    """
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda path: _image_problem(path, decode), paths.values())
+        return {key: problem for key, problem in zip(paths, found, strict=True) if problem}
+
+
+def _image_problem(path: Path, decode: bool) -> tuple[Problem, str] | None:
+    if not path.is_file():
+        return Problem.MISSING, path.name
+    reason = check_image(path) if decode else None
+    return (Problem.UNREADABLE, f"{path.name} ({reason})") if reason else None
+
+
+def first_of_each_split(records: Iterable[Record], max_images: int | None) -> list[Record]:
+    """Keep the first ``max_images`` records of every split, all of them if None."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for record in records:
+        seen[record.split] += 1
+        if max_images is None or seen[record.split] <= max_images:
+            kept.append(record)
+    return kept
+
+
+def settle(
+    records: list[Record],
+    paths: Mapping[str, Path],
+    classes: tuple[str, ...],
+    config: DataConfig,
+    problems: Problems,
+    verify: bool,
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    """Decide which records a data set offers: limited, verified, bad images noted or left out.
+
+    Args:
+        records: all records, in order.
+        paths: the image file of each record by id.
+        classes: the class list.
+        config: the data settings.
+        problems: where to note what is wrong.
+        verify: decode the images of the two splits in use. Where bad images are left out they are always decoded, so
+            that every later stage leaves out the same ones.
+
+    Returns:
+        The records and the ids of the images left out.
+    """
+    kept = first_of_each_split(records, config.max_images)
+    in_use = {record.id: paths[record.id] for record in kept if record.split in (config.train_split, config.val_split)}
+    skip = config.on_bad_image == "skip"
+    bad = verify_images(in_use, decode=verify or skip)
+    for problem, name in () if skip else bad.values():
+        problems.add(problem, name)
+    skipped = set(bad) if skip else set()
+    usable = [record for record in records if record.id not in skipped]
+    if any(record.split == config.train_split for record in usable):
+        verify_classes(usable, classes, config.train_split, problems)
+    else:
+        splits = ", ".join(sorted({record.split for record in usable}))
+        problems.add(Problem.NO_TRAINING, f"{config.train_split!r} (found: {splits or 'none'})")
+    return tuple(record for record in kept if record.id not in skipped), tuple(bad) if skip else ()

@@ -1,0 +1,94 @@
+"""Regions as COCO writes them, polygons and run lengths, turned into pixels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+LONGEST_PIECES = 13  # of five bits each: more cannot belong to a 64-bit number
+
+
+def polygon_pixels(corners: Float[np.ndarray, "n 2"], height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Pixels whose centre lies inside a polygon, by the even-odd rule.
+
+    Args:
+        corners: (x, y) of each corner in pixels; (0, 0) is the outer corner of the first pixel.
+        height: rows of the result.
+        width: columns of the result.
+
+    >>> polygon_pixels(np.array([[1.0, 0.0], [3.0, 0.0], [3.0, 2.0], [1.0, 2.0]]), 3, 4).astype(int).tolist()
+    [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    """
+    (x0, y0), (x1, y1) = corners.T, np.roll(corners, -1, axis=0).T
+    centres = np.arange(height)[:, None] + 0.5
+    row, edge = np.nonzero((y0 <= centres) != (y1 <= centres))
+    share = (row + 0.5 - y0[edge]) / (y1[edge] - y0[edge])
+    crossing = x0[edge] + share * (x1[edge] - x0[edge])
+    column = np.ceil(crossing - 0.5).clip(0, width).astype(np.int64)
+    crossings = np.zeros((height, width + 1), np.int32)
+    np.add.at(crossings, (row, column), 1)
+    return crossings.cumsum(axis=1)[:, :-1] % 2 == 1
+
+
+def run_pixels(counts: Sequence[int], height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Pixels of run lengths that alternate between outside and inside, down the columns.
+
+    Raises:
+        ValueError: the runs do not cover the region exactly.
+
+    >>> run_pixels([1, 2, 3], 2, 3).astype(int).tolist()
+    [[0, 1, 0], [1, 0, 0]]
+    """
+    if min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise ValueError(f"run lengths add up to {sum(counts)}, expected {height} x {width} = {height * width}")
+    inside = np.arange(len(counts)) % 2 == 1
+    return np.repeat(inside, counts).reshape(width, height).T
+
+
+def decode_counts(text: str) -> list[int]:
+    """Run lengths of COCO's compressed text.
+
+    Each character carries five bits, lowest first, and a sixth that says that more follow; the last piece of a number
+    has its sign in the highest of the five. From the fourth number on, what is stored is the difference to the number
+    two before.
+
+    Raises:
+        ValueError: the text is cut off or is no such text.
+
+    >>> decode_counts("52203")
+    [5, 2, 2, 2, 5]
+    """
+    counts: list[int] = []
+    pieces: list[int] = []
+    for character in text:
+        piece = ord(character) - 48
+        if not 0 <= piece < 64 or len(pieces) > LONGEST_PIECES:
+            raise ValueError(f"{character!r} does not belong into compressed run lengths")
+        pieces.append(piece & 31)
+        if not piece & 32:
+            counts.append(_signed(pieces) + (counts[-2] if len(counts) > 2 else 0))
+            pieces = []
+    if pieces:
+        raise ValueError("the compressed run lengths are cut off")
+    return counts
+
+
+def _signed(pieces: list[int]) -> int:
+    value = sum(piece << (5 * place) for place, piece in enumerate(pieces))
+    return value - (1 << (5 * len(pieces))) if pieces[-1] & 16 else value
+
+
+def region_pixels(segmentation: object, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Pixels of one COCO ``segmentation``: polygons, run lengths, or compressed run lengths.
+
+    Raises:
+        ValueError: it is none of these, or does not fit the image.
+    """
+    if isinstance(segmentation, list):
+        polygons = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
+        pixels = [polygon_pixels(corners, height, width) for corners in polygons if len(corners) > 2]
+        return np.any(pixels, axis=0) if pixels else np.zeros((height, width), bool)
+    if isinstance(segmentation, dict) and list(segmentation.get("size", ())) == [height, width]:
+        counts = segmentation.get("counts", ())
+        return run_pixels(decode_counts(counts) if isinstance(counts, str) else list(counts), height, width)
+    raise ValueError(f"expected polygons or run lengths of size [{height}, {width}]")
