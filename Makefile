@@ -1,0 +1,42 @@
+# `make demo` and `make test` do everything on a bare machine with Python 3.11, pip, venv and make.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_OUT ?= runs/demo
+DEMO_SET ?=
+
+.PHONY: help setup demo test lint types layers tests bench clean
+
+help: ## show these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/ready ## make .venv with everything pinned in constraints.txt
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable . --group dev
+	touch $@
+
+demo: setup ## learn the drawn scenes from tags to a segmentation network; prints where the report is
+	$(BIN)/tagmask demo --out $(DEMO_OUT) $(DEMO_SET)
+
+test: lint types layers tests ## lint, types, layers, tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/basedpyright
+
+layers: setup
+	$(BIN)/lint-imports
+
+tests: setup
+	$(BIN)/pytest -q
+
+bench: setup ## measure the speed figures; writes benchmarks/results.json
+	$(BIN)/python benchmarks/run.py --json benchmarks/results.json
+
+clean: ## remove the environment
+	rm -rf .venv

@@ -1,0 +1,60 @@
+"""Our functions against numbers made by the reference implementations.
+
+``TAGMASK_GOLDEN`` names the folder of the files (default: ``tests/golden``). For each ``NAME.npz`` in it the adapter
+``NAME`` of ``golden_adapters`` computes the ``out_*`` arrays from the ``in_*`` and ``p_*`` arrays. Outputs of methods
+that are not built yet stand in ``PENDING``, with the method's name; nothing else may be missing.
+"""
+
+import os
+from pathlib import Path
+
+import golden_adapters
+import numpy as np
+import pytest
+
+FOLDER = Path(os.environ.get("TAGMASK_GOLDEN", Path(__file__).parent / "golden"))
+FILES = sorted(FOLDER.glob("*.npz"))
+
+
+def is_pending(name: str, key: str) -> bool:
+    return name in golden_adapters.PENDING or f"{name}.{key}" in golden_adapters.PENDING
+
+
+def differences(name: str, computed: np.ndarray, expected: np.ndarray, key: str) -> str | None:
+    """What is wrong with one output, or None."""
+    computed = np.asarray(computed)
+    if computed.shape != expected.shape:
+        return f"{key}: shape {computed.shape}, expected {expected.shape}"
+    if expected.dtype.kind in "iub":
+        wrong = int((computed != expected).sum())
+        return f"{key}: {wrong} of {expected.size} differ" if wrong else None
+    absolute, relative = golden_adapters.tolerance(name, key)
+    close = np.isclose(computed, expected, rtol=relative, atol=absolute, equal_nan=True)
+    if close.all():
+        return None
+    return f"{key}: largest difference {np.nanmax(np.abs(computed - expected)):.3g}, allowed {absolute:g} + {relative:g} x"
+
+
+def test_the_folder_has_files():
+    assert FILES, f"no golden files in {FOLDER}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_golden(path: Path):
+    if path.stem in golden_adapters.PENDING:
+        pytest.skip(f"belongs to {golden_adapters.PENDING[path.stem]}, which is not built yet")
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    given = {key: value for key, value in arrays.items() if key.startswith(("in_", "p_"))}
+    expected = {key: value for key, value in arrays.items() if key.startswith("out_") and not is_pending(path.stem, key)}
+    computed = getattr(golden_adapters, path.stem)(given)
+    missing = sorted(expected.keys() - computed.keys())
+    assert not missing, f"not computed: {missing}"
+    wrong = [text for key in expected if (text := differences(path.stem, computed[key], expected[key], key))]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_wrong_number_is_noticed():
+    assert differences("metrics", np.array([1.0]), np.array([1.1]), "out_x")
+    assert differences("metrics", np.array([1]), np.array([2]), "out_x")
+    assert differences("metrics", np.zeros((1, 2)), np.zeros((2, 1)), "out_x")
