@@ -181,7 +181,7 @@ def _channels_first(features: Tensor, like: Tensor, model: Any) -> Float[Tensor,
     return features.permute(0, 3, 1, 2) if getattr(model, "output_fmt", "NCHW") == "NHWC" else features
 
 
-def _pad(images: Images, multiple: int) -> Images:
+def _pad(images: Images, multiple: int) -> Float[Tensor, "b 3 _ _"]:
     """Zeros (the mean colour) at the right and bottom up to a multiple."""
     bottom, right = (-n % multiple for n in images.shape[2:])
     return F.pad(images, (0, right, 0, bottom)) if bottom or right else images

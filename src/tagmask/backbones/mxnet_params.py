@@ -90,7 +90,11 @@ def _read_array(cursor: _Cursor) -> np.ndarray:
     if not 0 <= flag < len(DTYPES):
         cursor.refuse(f"unknown dtype number {flag}")
     dtype = np.dtype(DTYPES[flag])
-    return np.frombuffer(cursor.bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+    values = np.frombuffer(cursor.bytes(math.prod(shape) * dtype.itemsize), dtype)
+    try:
+        return values.reshape(shape)
+    except ValueError:  # without elements, but of more than numpy can count in the other dimensions
+        cursor.refuse(f"impossible shape {shape}")
 
 
 def _read_shape(cursor: _Cursor) -> tuple[int, ...]:
