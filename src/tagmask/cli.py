@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tagmask.errors import TagmaskError
-from tagmask.recipes import load_recipe, recipe_names, recipe_text, summary
 
 if TYPE_CHECKING:
     from tagmask.pipeline import Run
@@ -21,9 +19,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain text: the boxes cost a quarter of a second
 )
-console = Console(soft_wrap=True)
+console = Console()
 
 RecipeName = Annotated[str, typer.Argument(help="Name of a recipe (see `tagmask recipes`) or a .yaml file.")]
 Data = Annotated[Path | None, typer.Option(help="Data folder; the toy recipes need none.")]
@@ -36,19 +34,15 @@ def main() -> None:
     try:
         app()
     except TagmaskError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
         sys.exit(2)
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape  # noqa: PLC0415
-
-    return escape(text)
-
-
 def _open(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Run":
+    from tagmask.recipes import load_recipe  # noqa: PLC0415
+
     checked = load_recipe(recipe, settings)
-    from tagmask.pipeline import open_run  # noqa: PLC0415
+    from tagmask.pipeline import open_run  # noqa: PLC0415 (after the recipe: a typing error must not wait for torch)
 
     return open_run(checked, data, out)
 
@@ -104,6 +98,7 @@ def evaluate(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []
 
 def _evaluate(opened: "Run") -> None:
     from accelerate import PartialState  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
 
     if not PartialState().is_main_process:
         return
@@ -139,6 +134,10 @@ def predict(
 @app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's text.")] = None) -> None:
     """List the recipes, or show one."""
+    from rich.table import Table  # noqa: PLC0415
+
+    from tagmask.recipes import recipe_names, recipe_text, summary  # noqa: PLC0415
+
     if name is not None:
         console.print(recipe_text(name), markup=False, highlight=False)
         return
