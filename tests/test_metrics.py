@@ -110,36 +110,36 @@ def images(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     values = st.sampled_from([*THRESHOLDS.tolist(), -0.5, 0.05, 0.35, 0.7, 1.0])
     maps = draw(hnp.arrays(np.float32, (n, 3, 4), elements=values))
     truth = draw(hnp.arrays(np.int32, (3, 4), elements=st.integers(-1, 4)))
-    classes = draw(st.permutations([1, 2, 3, 4]))[:n]
-    return truth, maps, np.array(classes, np.int64)
+    tags = draw(st.permutations([0, 1, 2, 3]))[:n]
+    return truth, maps, np.array(tags, np.int64)
 
 
 @given(images())
 def test_sweep_equals_one_argmax_per_threshold(image: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    truth, maps, classes = image
-    swept = threshold_sweep(truth, maps, classes, THRESHOLDS, 5)
-    order = np.argsort(classes)
+    truth, maps, tags = image
+    swept = threshold_sweep(truth, maps, tags, THRESHOLDS, 5)
+    order = np.argsort(tags)
     for confusion, threshold in zip(swept, THRESHOLDS, strict=True):
         stacked = np.concatenate([np.full((1, 3, 4), threshold, np.float32), maps[order]])
-        prediction = np.concatenate([[0], classes[order]])[stacked.argmax(axis=0)]
+        prediction = np.concatenate([[0], tags[order] + 1])[stacked.argmax(axis=0)]
         assert np.array_equal(confusion, confusion_matrix(truth, prediction, 5))
 
 
 def test_best_threshold_is_the_first_of_the_best() -> None:
     truth = np.array([[0, 0, 1, 1]], np.int32)
     maps = np.array([[[0.0, 0.15, 0.5, 0.9]]], np.float32)
-    swept = threshold_sweep(truth, maps, np.array([1]), THRESHOLDS, 2)
+    swept = threshold_sweep(truth, maps, np.array([0]), THRESHOLDS, 2)
     best = best_threshold(swept, PROTOCOL)
     assert best == 2
     assert score(swept[best], PROTOCOL).mean_iou == 1.0
 
 
-def test_sweep_refuses_unsorted_thresholds_and_wrong_classes() -> None:
+def test_sweep_refuses_unsorted_thresholds_and_wrong_tags() -> None:
     truth, maps = np.zeros((1, 1), np.int32), np.zeros((1, 1, 1), np.float32)
     with pytest.raises(ValueError, match="must ascend"):
-        threshold_sweep(truth, maps, np.array([1]), np.array([0.2, 0.1], np.float32), 3)
-    with pytest.raises(ValueError, match=r"distinct values in 1\.\.2"):
-        threshold_sweep(truth, maps, np.array([0]), THRESHOLDS, 3)
+        threshold_sweep(truth, maps, np.array([0]), np.array([0.2, 0.1], np.float32), 3)
+    with pytest.raises(ValueError, match=r"distinct values in 0\.\.1"):
+        threshold_sweep(truth, maps, np.array([2]), THRESHOLDS, 3)
 
 
 def test_confidence_interval_holds_the_mean_and_shrinks_with_more_masks() -> None:

@@ -185,7 +185,7 @@ def sweep_thresholds(sweep: tuple[float, float, float]) -> Float[np.ndarray, " t
 def threshold_sweep(
     truth: Int[np.ndarray, "h w"],
     maps: Float[np.ndarray, "n h w"],
-    classes: Int[np.ndarray, " n"],
+    tags: Int[np.ndarray, " n"],
     thresholds: Float[np.ndarray, " t"],
     num_classes_with_background: int,
 ) -> Int64[np.ndarray, "t k k+1"]:
@@ -198,30 +198,30 @@ def threshold_sweep(
     Args:
         truth: true class per pixel, ``IGNORE`` unlabelled.
         maps: one map per tag, at the size of the truth.
-        classes: mask value of each map, from 1.
+        tags: class of each map, from 0 and without background.
         thresholds: ascending constants; compared in float32.
         num_classes_with_background: k.
 
     Raises:
-        ValueError: thresholds that do not ascend, or classes out of range.
+        ValueError: thresholds that do not ascend, or classes or tags out of range.
     """
     k = num_classes_with_background
     _require_classes("truth", truth, k)
-    _require_sweep(classes, thresholds, k)
-    order = np.argsort(classes)
+    _require_sweep(tags, thresholds, k)
+    order = np.argsort(tags)
     labelled = truth != IGNORE
     counts = _exceedances(truth[labelled], maps[order][:, labelled], thresholds, k)
     confusions = np.zeros((len(thresholds), k, k + 1), np.int64)
-    confusions[:, :, classes[order]] = counts.transpose(2, 0, 1)
+    confusions[:, :, tags[order] + 1] = counts.transpose(2, 0, 1)
     confusions[:, :, 0] = np.bincount(truth[labelled], minlength=k) - counts.sum(axis=1).T
     return confusions
 
 
-def _require_sweep(classes: Int[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"], k: int) -> None:
+def _require_sweep(tags: Int[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"], k: int) -> None:
     if (np.diff(thresholds) <= 0).any():
         raise ValueError(f"thresholds must ascend, got {thresholds.tolist()}: sort them and drop repetitions.")
-    if len(set(classes.tolist()) & set(range(1, k))) < len(classes):
-        raise ValueError(f"classes of the maps must be distinct values in 1..{k - 1}, got {classes.tolist()}.")
+    if len(set(tags.tolist()) & set(range(k - 1))) < len(tags):
+        raise ValueError(f"tags of the maps must be distinct values in 0..{k - 2}, got {tags.tolist()}; 0 is a class.")
 
 
 def _exceedances(

@@ -41,10 +41,7 @@ def _curve(arrays: dict[str, np.ndarray], truths: list[np.ndarray], k: int) -> t
     thresholds = arrays["in_thresholds"].astype(np.float32)
     protocol = _protocol("zero")
     confusions = np.sum(
-        [
-            threshold_sweep(t, arrays[f"in_maps{i}"], arrays[f"in_keys{i}"] + 1, thresholds, k)
-            for i, t in enumerate(truths)
-        ],
+        [threshold_sweep(t, arrays[f"in_maps{i}"], arrays[f"in_keys{i}"], thresholds, k) for i, t in enumerate(truths)],
         axis=0,
     )
     best = best_threshold(confusions, protocol)
