@@ -221,7 +221,7 @@ def _require_sweep(tags: Int[np.ndarray, " n"], thresholds: Float[np.ndarray, " 
     if (np.diff(thresholds) <= 0).any():
         raise ValueError(f"thresholds must ascend, got {thresholds.tolist()}: sort them and drop repetitions.")
     if len(set(tags.tolist()) & set(range(k - 1))) < len(tags):
-        raise ValueError(f"tags of the maps must be distinct values in 0..{k - 2}, got {tags.tolist()}; 0 is a class.")
+        raise ValueError(f"tags of the maps must be distinct values in 0..{k - 2}, got {tags.tolist()}.")
 
 
 def _exceedances(
