@@ -1,0 +1,235 @@
+"""Fully connected CRF with Gaussian edge potentials (Krähenbühl & Koltun, NeurIPS 2011), by mean-field inference.
+
+The posterior starts as ``softmax(-U)`` and is replaced ``iterations`` times by ``softmax(-U + sum_m w_m S_m Q)``
+(algorithm 1 of the paper with Potts compatibility), where ``S_m`` is a normalised Gaussian kernel over pixel positions,
+or over positions and colours, filtered on the permutohedral lattice. Imports no torch: worker processes use it.
+
+A single pixel that disagrees with its white surroundings is overruled; the black region beside keeps its label:
+
+    >>> image = np.repeat(np.array([0, 255], np.uint8), [3, 6])[None, :, None].repeat(5, 0).repeat(3, 2)
+    >>> labels = np.repeat([0, 1], [3, 6])[None].repeat(5, 0)
+    >>> labels[2, 6] = 0
+    >>> unary = unary_from_labels(labels, num_labels=2, gt_prob=0.7)
+    >>> dense_crf(image, unary, CrfConfig()).argmax(0)[2]
+    array([0, 0, 0, 1, 1, 1, 1, 1, 1])
+"""
+
+from typing import final, no_type_check
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, UInt8
+
+from tagmask.compiled import compiled
+from tagmask.config import CrfConfig
+from tagmask.gaussian_filter import GaussianFilter, gaussian_filter
+
+_SMALLEST_PROBABILITY = 1e-5
+
+
+@final
+class Lattices:
+    """The kernels of one image, each built when it is first asked for; share it between CRF runs on the image.
+
+    Args:
+        image: RGB, ``h w 3``.
+    """
+
+    def __init__(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
+        if not image.size:
+            raise ValueError(f"an image without pixels arrived, shape {image.shape}; leave it out.")
+        self.image = image
+        self._built: dict[tuple[float, float | None, bool], GaussianFilter] = {}
+
+    def kernel(self, sxy: float, srgb: float | None, pad_to_four: bool) -> GaussianFilter:
+        """The Gaussian kernel over positions, or over positions and colours if ``srgb`` is given.
+
+        Args:
+            sxy: standard deviation in pixels.
+            srgb: standard deviation in grey levels.
+            pad_to_four: whether zero points complete the list of pixels to a multiple of four.
+
+        Raises:
+            ValueError: a standard deviation too small for the image.
+        """
+        key = (sxy, srgb, pad_to_four)
+        if key not in self._built:
+            features = kernel_features(self.image, sxy, srgb)
+            self._built[key] = gaussian_filter(features, phantoms=-len(features) % 4 if pad_to_four else 0)
+        return self._built[key]
+
+    def weighted_kernels(self, config: CrfConfig) -> list[tuple[float, GaussianFilter]]:
+        """The kernels of a configuration with their weights; those of weight 0 are left out."""
+        kernels = (
+            (config.gaussian_weight, config.gaussian_sxy, None),
+            (config.bilateral_weight, config.bilateral_sxy, config.bilateral_srgb),
+        )
+        return [(weight, self.kernel(sxy, srgb, config.pad_to_four)) for weight, sxy, srgb in kernels if weight > 0]
+
+
+def kernel_features(image: UInt8[np.ndarray, "h w 3"], sxy: float, srgb: float | None) -> Float32[np.ndarray, "n _"]:
+    """Column, row and, if ``srgb`` is given, red, green, blue of every pixel, in standard deviations.
+
+    >>> kernel_features(np.full((1, 2, 3), 10, np.uint8), sxy=2, srgb=5)
+    array([[0. , 0. , 2. , 2. , 2. ],
+           [0.5, 0. , 2. , 2. , 2. ]], dtype=float32)
+    """
+    height, width, _ = image.shape
+    features = np.empty((height, width, 2 if srgb is None else 5), np.float32)
+    features[..., 0] = np.arange(width)
+    features[..., 1] = np.arange(height)[:, None]
+    with np.errstate(over="ignore"):  # the lattice refuses what overflows
+        features[..., :2] /= np.float32(sxy)
+        if srgb is not None:
+            features[..., 2:] = image / np.float32(srgb)
+    return features.reshape(height * width, -1)
+
+
+def unary_from_probabilities(probabilities: Float[np.ndarray, "k h w"]) -> Float32[np.ndarray, "k h w"]:
+    """Energies ``-log p``, p clipped to [1e-5, 1]; the probabilities of a pixel need not sum to one.
+
+    >>> unary_from_probabilities(np.array([[[1.0, 0.0]]])).round(3)
+    array([[[-0.   , 11.513]]], dtype=float32)
+    """
+    return -np.log(np.clip(probabilities, _SMALLEST_PROBABILITY, 1)).astype(np.float32)
+
+
+def unary_from_labels(labels: Int[np.ndarray, "h w"], num_labels: int, gt_prob: float) -> Float32[np.ndarray, "k h w"]:
+    """Energies of hard labels: ``-log gt_prob`` for a pixel's own label, the rest shared evenly by the others.
+
+    Args:
+        labels: in [0, num_labels).
+        num_labels: k.
+        gt_prob: trust in the labels, in (0, 1).
+
+    Raises:
+        ValueError: a label out of range.
+
+    >>> unary_from_labels(np.array([[0, 2]]), num_labels=3, gt_prob=0.5).round(3)[:, 0]
+    array([[0.693, 1.386],
+           [1.386, 1.386],
+           [1.386, 0.693]], dtype=float32)
+    """
+    if labels.size and not (labels.min() >= 0 and labels.max() < num_labels):
+        raise ValueError(
+            f"labels from {labels.min()} to {labels.max()} arrived, expected 0 to {num_labels - 1}: "
+            "give unlabelled pixels a label first."
+        )
+    own = labels == np.arange(num_labels)[:, None, None]
+    others = (1 - gt_prob) / max(num_labels - 1, 1)
+    return np.where(own, -np.log(gt_prob), -np.log(others)).astype(np.float32)
+
+
+def dense_crf(
+    image: UInt8[np.ndarray, "h w 3"],
+    unary: Float32[np.ndarray, "k h w"],
+    config: CrfConfig,
+    lattices: Lattices | None = None,
+) -> Float32[np.ndarray, "k h w"]:
+    """Posterior of each label at each pixel after ``config.iterations`` mean-field steps.
+
+    Args:
+        image: RGB.
+        unary: energies, finite; only differences between the labels of a pixel matter.
+        config: kernels, weights and number of iterations.
+        lattices: kernels of this image from an earlier call; built here if left out.
+
+    Returns:
+        Probabilities that sum to one over k. A single label has probability one everywhere.
+
+    Raises:
+        ValueError: sizes of image, unary and lattices differ, an energy is not finite, or a standard deviation is too
+            small for the image.
+    """
+    lattices = lattices or Lattices(image)
+    _check(image, unary, lattices)
+    if len(unary) == 1:
+        return np.ones_like(unary)
+    evidence = np.ascontiguousarray(-unary.reshape(len(unary), -1).T)
+    kernels = lattices.weighted_kernels(config) if config.iterations else []
+    posterior = _mean_field(evidence, kernels, config.iterations)
+    return np.ascontiguousarray(posterior.T).reshape(unary.shape)
+
+
+def refine(
+    image: UInt8[np.ndarray, "h w 3"],
+    probabilities: Float[np.ndarray, "k h w"],
+    config: CrfConfig,
+    lattices: Lattices | None = None,
+) -> Float32[np.ndarray, "k h w"]:
+    """Dense CRF on probabilities, or on their most probable labels where ``config.unary`` is ``hard``.
+
+    Args:
+        image: RGB.
+        probabilities: in [0, 1]; need not sum to one.
+        config: kernels, weights, iterations and kind of unary.
+        lattices: kernels of this image from an earlier call; built here if left out.
+
+    Returns:
+        Posteriors that sum to one over k.
+
+    Raises:
+        ValueError: as ``dense_crf``; NaN among the probabilities.
+    """
+    if config.unary == "soft":
+        return dense_crf(image, unary_from_probabilities(probabilities), config, lattices)
+    if np.isnan(probabilities).any():
+        raise ValueError("probabilities contain NaN; expected numbers in [0, 1].")
+    unary = unary_from_labels(probabilities.argmax(axis=0), len(probabilities), config.gt_prob)
+    return dense_crf(image, unary, config, lattices)
+
+
+def _check(image: UInt8[np.ndarray, "h w 3"], unary: Float32[np.ndarray, "k _ _"], lattices: Lattices) -> None:
+    if not len(unary) or image.shape[:2] != unary.shape[1:]:
+        raise ValueError(
+            f"an image of {image.shape[:2]} pixels and energies of shape {unary.shape} arrived; expected one or more "
+            "planes of the image's size: resize the scores to the image first."
+        )
+    if lattices.image is not image and not np.array_equal(lattices.image, image):
+        raise ValueError("the lattices belong to another image; share them only between calls on the same image.")
+    if not np.isfinite(unary).all():
+        raise ValueError("energies contain NaN or infinity; clip probabilities away from zero first.")
+
+
+def _mean_field(
+    evidence: Float32[np.ndarray, "n k"], kernels: list[tuple[float, GaussianFilter]], iterations: int
+) -> Float32[np.ndarray, "n k"]:
+    """Iterate from ``softmax(evidence)``; classes are innermost in memory."""
+    sums = [kernel.new_sums(evidence.shape[1]) for _, kernel in kernels]
+    posterior = _softmax(evidence.copy())
+    logits = np.empty_like(evidence)
+    for _ in range(iterations):
+        np.copyto(logits, evidence)
+        for (weight, kernel), memory in zip(kernels, sums, strict=True):
+            kernel.add_filtered(posterior, weight, memory, logits)
+        posterior, logits = _softmax(logits), posterior
+    return posterior
+
+
+def _softmax(logits: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n k"]:
+    """Softmax of each row, in place; numpy's exponential is vectorised, the compiled one is not."""
+    _subtract_largest(logits)
+    np.exp(logits, out=logits)
+    _divide_by_sum(logits)
+    return logits
+
+
+@compiled
+@no_type_check
+def _subtract_largest(rows: Float32[np.ndarray, "n k"]) -> None:
+    for row in rows:
+        largest = row[0]
+        for k in range(1, len(row)):
+            largest = max(largest, row[k])
+        for k in range(len(row)):
+            row[k] -= largest
+
+
+@compiled
+@no_type_check
+def _divide_by_sum(rows: Float32[np.ndarray, "n k"]) -> None:
+    for row in rows:
+        total = np.float32(0)
+        for k in range(len(row)):
+            total += row[k]
+        for k in range(len(row)):
+            row[k] /= total
