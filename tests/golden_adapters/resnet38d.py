@@ -1,0 +1,90 @@
+"""Wide ResNet-38 with the classifier of AffinityNet and its affinity head, filled with hashed weights."""
+
+import zlib
+
+import numpy as np
+import torch
+from torch import nn
+
+from tagmask.affinity import feature_affinities, pair_exists
+from tagmask.affinity_nets import AffinityNet
+from tagmask.backbones import build_backbone
+from tagmask.config import AffinityNetConfig, AugmentConfig, CamConfig, Resnet38dBackbone, TrainingConfig
+from tagmask.methods.cam import Cam
+
+TOLERANCE = {"out_weight_spot": (1e-9, 0.0), "*": (1e-4, 0.0)}
+
+CLASSES = 20  # of the reference's classifier: the files do not say
+CHUNK = 1 << 20
+
+
+def resnet38d(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    salt = int(arrays["p_salt"])
+    images = torch.from_numpy(arrays["in_image"])[None]
+    backbone = build_backbone(Resnet38dBackbone(weights="none"))
+    cam = fill(Cam(CamConfig(), backbone, int(arrays.get("p_num_classes", CLASSES))), salt).eval()
+    affinity = fill(AffinityNet(affinity_config(), backbone), salt, skip="backbone.").eval()
+    with torch.no_grad():
+        levels = [grid[0].numpy() for grid in backbone.forward_levels(images)]
+        activation, features = cam(images), affinity(images)
+        planes = feature_affinities(features, [tuple(offset) for offset in arrays["in_offsets"].tolist()])[0].numpy()
+    outputs = {"psa_cam": activation.maps[0].numpy(), "psa_logit": activation.logits[0].numpy()}
+    sampled = dict(zip(("conv4", "conv5", "conv6"), levels[-3:], strict=True)) | {"aff_feat": features[0].numpy()}
+    for name, grid in sampled.items():
+        outputs |= {name: grid[:: int(arrays[f"p_{name}_step"])], f"{name}_chmean": grid.mean((1, 2), dtype=np.float64)}
+    outputs["aff_interior"] = np.where(exists(planes.shape[1:], arrays["in_offsets"]), planes, np.nan)
+    outputs["weight_spot"] = spots(cam, arrays["in_weight_spot_keys"])
+    return {f"out_{name}": array for name, array in outputs.items()}
+
+
+def exists(size: tuple[int, int], offsets: np.ndarray) -> np.ndarray:
+    return pair_exists(*size, [tuple(offset) for offset in offsets.tolist()], "interior").numpy()
+
+
+def spots(network: nn.Module, keys: np.ndarray) -> np.ndarray:
+    state = {name.removeprefix("backbone."): tensor for name, tensor in network.state_dict().items()}
+    return np.stack([state[key].flatten()[:8].numpy() for key in keys.tolist()])
+
+
+def affinity_config() -> AffinityNetConfig:
+    return AffinityNetConfig(training=TrainingConfig(steps=1, rate=0.1, augment=AugmentConfig(crop=64)))
+
+
+def fill(network: nn.Module, salt: int, skip: str = " ") -> nn.Module:
+    """Hashed weights in every tensor whose name does not start with ``skip``."""
+    for name, tensor in network.state_dict().items():
+        if not name.startswith(skip):
+            values = hashed_weights(name.removeprefix("backbone."), tuple(tensor.shape), salt)
+            tensor.copy_(torch.from_numpy(values))
+    return network
+
+
+def hashed_weights(name: str, shape: tuple[int, ...], salt: int) -> np.ndarray:
+    """Weights of one tensor: uniform numbers from a hash of name and index, scaled by the tensor's kind."""
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    start, total = (zlib.crc32(name.encode()) + salt * 0x9E3779B9) % 2**32, int(np.prod(shape))
+    scale, base = kind(name, shape)
+    values = np.empty(total, np.float32)
+    for first in range(0, total, CHUNK):
+        part = values[first : first + CHUNK]
+        part[:] = base + scale * uniform(start, first, len(part))
+    return values.reshape(shape)
+
+
+def kind(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Factor and summand of a tensor's uniform numbers in [-1, 1)."""
+    if len(shape) == 4:
+        return float(np.sqrt(3 / np.prod(shape[1:]))), 0.0
+    return {"weight": (0.1, 1.0), "running_var": (0.2, 1.0)}.get(name.rsplit(".", 1)[-1], (0.1, 0.0))
+
+
+def uniform(start: int, first: int, count: int) -> np.ndarray:
+    x = np.arange(first, first + count, dtype=np.uint32)
+    x *= np.uint32(2654435761)
+    x += np.uint32(start)
+    for _ in range(2):
+        x ^= x >> np.uint32(16)
+        x *= np.uint32(0x45D9F3B)
+    x ^= x >> np.uint32(16)
+    return x / 2.0**31 - 1.0

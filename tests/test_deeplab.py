@@ -1,0 +1,183 @@
+import math
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from tagmask.backbones import build_backbone
+from tagmask.config import AugmentConfig, SegmenterConfig, TimmBackbone, TrainingConfig
+from tagmask.contracts import IGNORE, Backbone, Batch, Level, Normalization
+from tagmask.deeplab import HEADS, DeepLab, pixel_loss
+from tagmask.errors import TagmaskError
+
+TRAINING = TrainingConfig(steps=1, rate=0.1, augment=AugmentConfig(crop=32))
+CLASSES = 3
+ODD = (65, 97)
+
+
+class Pools(Backbone):
+    """Average pools behind one convolution each: levels of stride 2, 4 and 8."""
+
+    normalization = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    levels = (Level(4, 2), Level(6, 4), Level(8, 8))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, level.channels, 1) for level in self.levels)
+
+    def forward_levels(self, images):
+        return [
+            layer(F.avg_pool2d(images, level.stride, ceil_mode=True))
+            for layer, level in zip(self.layers, self.levels, strict=True)
+        ]
+
+    def stages(self):
+        return [[layer] for layer in self.layers]
+
+
+def network(kind: str, **fields) -> DeepLab:
+    rates = (2,) if kind == "deeplab_v1" else (1, 2)
+    settings = {"kind": kind, "rates": rates, "width": 16, "low_level_width": 8, "training": TRAINING, **fields}
+    torch.manual_seed(0)
+    return DeepLab(SegmenterConfig(**settings), Pools(), CLASSES)
+
+
+def batch(masks: torch.Tensor) -> Batch:
+    size = tuple(masks.shape[1:])
+    images = torch.randn(len(masks), 3, *size, generator=torch.Generator().manual_seed(1))
+    tags, valid = torch.ones(len(masks), CLASSES), torch.ones(len(masks), *size, dtype=torch.bool)
+    return Batch(tuple(map(str, range(len(masks)))), images, tags, valid, masks)
+
+
+def total(net: DeepLab, step: Batch) -> torch.Tensor:
+    return torch.stack(list(net.losses(step).values())).sum()
+
+
+def test_every_kind_has_a_head():
+    assert set(HEADS) == set(get_args(SegmenterConfig.model_fields["kind"].annotation))
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("number", [1, 2])
+def test_odd_sizes_and_single_images_train(kind, number):
+    net = network(kind).train()
+    stride = 4 if kind == "deeplab_v3plus" else 8
+    logits = net(torch.randn(number, 3, *ODD))
+    assert logits.shape == (number, CLASSES + 1, *(math.ceil(n / stride) for n in ODD))
+    loss = total(net, batch(torch.randint(IGNORE, CLASSES + 1, (number, *ODD))))
+    loss.backward()
+    assert torch.isfinite(loss)
+    used = [p for p in net.head.parameters()]
+    assert all(torch.isfinite(p.grad).all() for p in used)
+    assert all(p.grad.abs().sum() > 0 for p in used if p.ndim > 1)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_batch_without_labels_gives_zero_and_no_gradient(kind):
+    net = network(kind).train()
+    loss = total(net, batch(torch.full((2, 33, 40), IGNORE)))
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is None or not p.grad.any() for p in net.parameters())
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_parameter_is_in_one_group(kind):
+    net = network(kind)
+    groups = net.parameter_groups()
+    grouped = [id(p) for group in groups for p in group.parameters]
+    assert sorted(grouped) == sorted(id(p) for p in net.parameters())
+    new = {id(p) for group in groups if group.new for p in group.parameters}
+    assert new == {id(p) for p in net.head.parameters()}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_train_and_eval_agree_without_dropout_and_batch_norm(kind):
+    net = network(kind, dropout=0.0)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum, layer.track_running_stats = 0.0, False
+            layer.running_mean = layer.running_var = None
+    images = torch.randn(2, 3, 33, 40)
+    with torch.no_grad():
+        torch.testing.assert_close(net.train()(images), net.eval()(images))
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_few_steps_fit_a_halved_image(kind):
+    net = network(kind, dropout=0.0).train()
+    masks = torch.zeros(2, 32, 32, dtype=torch.long)
+    masks[:, :, 16:] = 2
+    step = batch(masks)
+    step.images[:, :, :, 16:] += 3
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+    losses = []
+    for _ in range(12):
+        loss = total(net, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.4 < losses[0]
+
+
+def test_low_level_features_are_those_nearest_to_stride_four():
+    assert network("deeplab_v3plus").head.low_index == 1
+    vit = build_backbone(TimmBackbone(model="test_vit", weights="none"))
+    net = DeepLab(SegmenterConfig(width=16, training=TRAINING), vit, CLASSES).eval()
+    with torch.no_grad():
+        assert net(torch.randn(1, 3, *ODD)).shape == (1, CLASSES + 1, 5, 7)
+
+
+def test_v1_takes_one_rate():
+    with pytest.raises(TagmaskError, match=r"set rates: \[12\]"):
+        network("deeplab_v1", rates=(6, 12))
+
+
+def test_v2_sums_its_branches():
+    net = network("deeplab_v2").eval()
+    features = torch.randn(1, 8, 5, 6)
+    with torch.no_grad():
+        expected = sum(branch(features) for branch in net.head.branches)
+        torch.testing.assert_close(net.head([features]), expected)
+    weights = torch.cat([branch.weight.flatten() for branch in net.head.branches])
+    assert 0.008 < weights.std() < 0.012
+    assert not any(branch.bias.any() for branch in net.head.branches)
+
+
+def test_images_of_a_batch_do_not_mix():
+    head = network("deeplab_v3plus").head.eval()
+    one, two = torch.randn(1, 8, 5, 6), torch.randn(1, 8, 5, 6)
+    fine, low = torch.zeros(2, 4, 20, 24), torch.randn(2, 6, 10, 12)
+    with torch.no_grad():
+        both = head([fine, low, torch.cat([one, two])])
+        torch.testing.assert_close(both[:1], head([fine[:1], low[:1], one]))
+        torch.testing.assert_close(both[1:], head([fine[1:], low[1:], two]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 10**6))
+def test_pixel_loss_is_the_mean_over_labelled_pixels(number, rows, columns, seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(number, 4, 2, 3, generator=generator)
+    masks = torch.randint(IGNORE, 4, (number, rows, columns), generator=generator)
+    resized = F.interpolate(logits, (rows, columns), mode="bilinear", align_corners=False).log_softmax(dim=1)
+    terms = [
+        -resized[b, masks[b, y, x], y, x]
+        for b in range(number)
+        for y in range(rows)
+        for x in range(columns)
+        if masks[b, y, x] != IGNORE
+    ]
+    expected = torch.stack(terms).mean() if terms else torch.zeros(())
+    torch.testing.assert_close(pixel_loss(logits, masks), expected)
+
+
+def test_half_precision_logits_are_summed_in_single():
+    loss = pixel_loss(torch.zeros(1, 2, 4, 4, dtype=torch.bfloat16), torch.zeros(1, 300, 300, dtype=torch.int32))
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, torch.tensor(math.log(2.0)))
