@@ -1,6 +1,6 @@
 """Every knob as frozen, typed data with a sentence per field. Imports no torch, so ``--help`` stays quick."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -17,15 +17,21 @@ class Config(BaseModel):
 class CrfConfig(Config):
     """Fully connected CRF (Krähenbühl & Koltun, NeurIPS 2011): one Gaussian and one bilateral kernel."""
 
-    gaussian_sxy: float = Field(3, gt=0, description="Standard deviation in pixels of the smoothness kernel.")
-    gaussian_weight: float = Field(3, ge=0, description="Weight of the smoothness kernel; 0 leaves it out.")
-    bilateral_sxy: float = Field(80, gt=0, description="Standard deviation in pixels of the appearance kernel.")
-    bilateral_srgb: float = Field(13, gt=0, description="Standard deviation in grey levels of the appearance kernel.")
-    bilateral_weight: float = Field(10, ge=0, description="Weight of the appearance kernel; 0 leaves it out.")
-    iterations: int = Field(10, ge=0, description="Mean-field iterations; 0 returns the normalised unaries.")
-    unary: Literal["soft", "hard"] = Field("soft", description="From probabilities, or from labels and gt_prob.")
-    gt_prob: float = Field(0.7, gt=0, lt=1, description="Trust in a hard label.")
-    pad_to_four: bool = Field(False, description="Repeat the SSE build's zero points (parity with published labels).")
+    gaussian_sxy: float = Field(default=3, gt=0, description="Standard deviation in pixels of the smoothness kernel.")
+    gaussian_weight: float = Field(default=3, ge=0, description="Weight of the smoothness kernel; 0 leaves it out.")
+    bilateral_sxy: float = Field(default=80, gt=0, description="Standard deviation in pixels of the appearance kernel.")
+    bilateral_srgb: float = Field(
+        default=13, gt=0, description="Standard deviation in grey levels of the appearance kernel."
+    )
+    bilateral_weight: float = Field(default=10, ge=0, description="Weight of the appearance kernel; 0 leaves it out.")
+    iterations: int = Field(default=10, ge=0, description="Mean-field iterations; 0 returns the normalised unaries.")
+    unary: Literal["soft", "hard"] = Field(
+        default="soft", description="From probabilities, or from labels and gt_prob."
+    )
+    gt_prob: float = Field(default=0.7, gt=0, lt=1, description="Trust in a hard label.")
+    pad_to_four: bool = Field(
+        default=False, description="Repeat the SSE build's zero points (parity with published labels)."
+    )
 
 
 CRF_PRESETS = {
@@ -53,30 +59,43 @@ Crf = Annotated[CrfConfig, BeforeValidator(_crf_preset)]
 class DataConfig(Config):
     """What all data sets share."""
 
-    classes: tuple[str, ...] | None = Field(None, description="Class names in order; left out: as the data set says.")
-    train_split: str = Field("train", description="Split that is learned from.")
-    val_split: str | None = Field("val", description="Split that predictions are scored on; none: no such split.")
-    score_ids: str | None = Field(
-        None, description="Text file, one id a line, relative to the data: training images whose masks score the seeds."
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="Class names in order; left out: as the data set says."
     )
-    on_bad_image: Literal["error", "skip"] = Field("error", description="Unreadable images: stop, or leave them out.")
-    max_images: int | None = Field(None, gt=0, description="Use only the first so many images of each split.")
+    train_split: str = Field(default="train", description="Split that is learned from.")
+    val_split: str | None = Field(
+        default="val", description="Split that predictions are scored on; none: no such split."
+    )
+    score_ids: str | None = Field(
+        default=None,
+        description="Text file, one id a line, relative to the data: training images whose masks score the seeds.",
+    )
+    on_bad_image: Literal["error", "skip"] = Field(
+        default="error", description="Unreadable images: stop, or leave them out."
+    )
+    max_images: int | None = Field(default=None, gt=0, description="Use only the first so many images of each split.")
 
 
 class FolderData(DataConfig):
     """A folder of images and a table of tags."""
 
     kind: Literal["folder"] = "folder"
-    images: str = Field(".", description="Image root below the data folder.")
-    tags: str | None = Field("tags.csv", description="CSV or JSON of tags; none: one subfolder per class.")
-    image_column: str = Field("image", description="Column with the image's path below the image root.")
-    tags_column: str = Field("tags", description="Column with the tags; absent: one-hot columns, one per class.")
-    split_column: str = Field("split", description="Column with the split, if the table has one.")
-    separators: str = Field(";,|", description="Characters that separate tags.")
-    masks: str | None = Field(None, description="Folder of ground-truth masks named like the images; scoring only.")
-    saliency: str | None = Field(None, description="Folder of saliency maps named like the images.")
-    ignore_value: int = Field(255, ge=0, description="The number that means 'no label' in the mask files.")
-    val_fraction: float = Field(0.1, ge=0, lt=1, description="Share held out for validation if there is no split.")
+    images: str = Field(default=".", description="Image root below the data folder.")
+    tags: str | None = Field(default="tags.csv", description="CSV or JSON of tags; none: one subfolder per class.")
+    image_column: str = Field(default="image", description="Column with the image's path below the image root.")
+    tags_column: str = Field(
+        default="tags", description="Column with the tags; absent: one-hot columns, one per class."
+    )
+    split_column: str = Field(default="split", description="Column with the split, if the table has one.")
+    separators: str = Field(default=";,|", description="Characters that separate tags.")
+    masks: str | None = Field(
+        default=None, description="Folder of ground-truth masks named like the images; scoring only."
+    )
+    saliency: str | None = Field(default=None, description="Folder of saliency maps named like the images.")
+    ignore_value: int = Field(default=255, ge=0, description="The number that means 'no label' in the mask files.")
+    val_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share held out for validation if there is no split."
+    )
 
 
 class VocData(DataConfig):
@@ -85,10 +104,12 @@ class VocData(DataConfig):
     kind: Literal["voc"] = "voc"
     train_split: str = "train_aug"
     train_list: str | None = Field(
-        None, description="List file of the SBD train_aug ids; none: ImageSets/Segmentation/train_aug.txt."
+        default=None, description="List file of the SBD train_aug ids; none: ImageSets/Segmentation/train_aug.txt."
     )
-    tag_table: str | None = Field(None, description="CSV of tags instead of the XML annotations.")
-    masks: str = Field("SegmentationClass", description="Folder of ground-truth masks; SegmentationClassAug for SBD.")
+    tag_table: str | None = Field(default=None, description="CSV of tags instead of the XML annotations.")
+    masks: str = Field(
+        default="SegmentationClass", description="Folder of ground-truth masks; SegmentationClassAug for SBD."
+    )
     ignore_value: int = 255
 
 
@@ -104,11 +125,11 @@ class ToyData(DataConfig):
     """Drawn scenes: a small telling part and a larger plain body per class, on clutter. No download."""
 
     kind: Literal["toy"] = "toy"
-    num_train: int = Field(240, gt=0, description="Training scenes.")
-    num_val: int = Field(60, gt=0, description="Validation scenes.")
-    size: int = Field(112, ge=48, description="Side of a scene in pixels.")
-    num_classes: int = Field(4, ge=2, le=6, description="How many of the drawn classes are used.")
-    seed: int = Field(0, ge=0, description="Scenes are a function of this seed and their index.")
+    num_train: int = Field(default=240, gt=0, description="Training scenes.")
+    num_val: int = Field(default=60, gt=0, description="Validation scenes.")
+    size: int = Field(default=112, ge=48, description="Side of a scene in pixels.")
+    num_classes: int = Field(default=4, ge=2, le=6, description="How many of the drawn classes are used.")
+    seed: int = Field(default=0, ge=0, description="Scenes are a function of this seed and their index.")
     ignore_value: int = 255
 
 
@@ -123,14 +144,16 @@ class TimmBackbone(Config):
 
     kind: Literal["timm"] = "timm"
     model: str = Field(description="timm model name, such as resnet50.")
-    weights: str = Field("pretrained", description="`pretrained`, `none`, or a local .safetensors / .pth file.")
-    output_stride: Literal[8, 16, 32] = Field(16, description="Stride of the deepest grid, where the model can.")
-    mean: tuple[float, float, float] | None = Field(None, description="RGB mean; none: the model's own.")
-    std: tuple[float, float, float] | None = Field(None, description="RGB deviation; none: the model's own.")
-    pad_type: str | None = Field(None, description="`same` for weights converted from TensorFlow.")
-    frozen_stages: int = Field(0, ge=0, description="Stages without learning, counted from the input.")
+    weights: str = Field(default="pretrained", description="`pretrained`, `none`, or a local .safetensors / .pth file.")
+    output_stride: Literal[8, 16, 32] = Field(
+        default=16, description="Stride of the deepest grid, where the model can."
+    )
+    mean: tuple[float, float, float] | None = Field(default=None, description="RGB mean; none: the model's own.")
+    std: tuple[float, float, float] | None = Field(default=None, description="RGB deviation; none: the model's own.")
+    pad_type: str | None = Field(default=None, description="`same` for weights converted from TensorFlow.")
+    frozen_stages: int = Field(default=0, ge=0, description="Stages without learning, counted from the input.")
     batch_norm: Literal["train", "fixed", "frozen"] = Field(
-        "fixed", description="Learn statistics; keep statistics, learn the affine part; keep both."
+        default="fixed", description="Learn statistics; keep statistics, learn the affine part; keep both."
     )
 
 
@@ -139,9 +162,13 @@ class Resnet38dBackbone(Config):
 
     kind: Literal["resnet38d"] = "resnet38d"
     weights: str = Field(description="`none`, the published MXNet .params file, or a .pth / .safetensors file.")
-    frozen_stages: int = Field(2, ge=0, description="Stages without learning: conv1a, b2, b3, ... (2: as published).")
+    frozen_stages: int = Field(
+        default=2, ge=0, description="Stages without learning: conv1a, b2, b3, ... (2: as published)."
+    )
     batch_norm: Literal["train", "fixed", "frozen"] = "frozen"
-    batch_norm_eps: float = Field(1e-5, gt=0, description="1e-5 as in the references; the weights had 1.001e-5.")
+    batch_norm_eps: float = Field(
+        default=1e-5, gt=0, description="1e-5 as in the references; the weights had 1.001e-5."
+    )
 
 
 AnyBackbone = Annotated[TimmBackbone | Resnet38dBackbone, Field(discriminator="kind")]
@@ -151,8 +178,8 @@ class CamConfig(Config):
     """Class activation maps (Zhou et al., CVPR 2016) as AffinityNet trains them."""
 
     kind: Literal["cam"] = "cam"
-    dropout: float = Field(0.5, ge=0, lt=1, description="Channel dropout before the classifier.")
-    map_root: bool = Field(False, description="Square root of the maps, as the published VGG-16 variant does.")
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="Channel dropout before the classifier.")
+    map_root: bool = Field(default=False, description="Square root of the maps, as the published VGG-16 variant does.")
 
 
 # Grows by one name per method: `CamConfig | SipeConfig | ...`, then with Field(discriminator="kind").
@@ -166,41 +193,45 @@ class AugmentConfig(Config):
     """Random views of a training image; every draw is a function of (seed, epoch, image)."""
 
     crop: int = Field(gt=0, description="Side of the square crop in pixels.")
-    long_side: tuple[int, int] | None = Field(None, description="Resize the long side to U{low..high}.")
-    scale: tuple[float, float] | None = Field(None, description="Resize by U(low, high); after long_side if both.")
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring.")
-    jitter: tuple[float, float, float, float] | None = Field(
-        (0.3, 0.3, 0.3, 0.1), description="Colour jitter: brightness, contrast, saturation, hue."
+    long_side: tuple[int, int] | None = Field(default=None, description="Resize the long side to U{low..high}.")
+    scale: tuple[float, float] | None = Field(
+        default=None, description="Resize by U(low, high); after long_side if both."
     )
-    padding: Literal["mean", "black"] = Field("mean", description="Colour around images smaller than the crop.")
+    flip: float = Field(default=0.5, ge=0, le=1, description="Probability of mirroring.")
+    jitter: tuple[float, float, float, float] | None = Field(
+        default=(0.3, 0.3, 0.3, 0.1), description="Colour jitter: brightness, contrast, saturation, hue."
+    )
+    padding: Literal["mean", "black"] = Field(default="mean", description="Colour around images smaller than the crop.")
 
 
 class TrainingConfig(Config):
     """One training: optimiser, schedule, augmentation, bookkeeping."""
 
-    epochs: float | None = Field(None, gt=0, description="Passes over the data; set this or steps.")
-    steps: int | None = Field(None, gt=0, description="Optimiser steps; set this or epochs.")
-    batch_size: int = Field(16, gt=0, description="Images per optimiser step, over all processes and accumulations.")
-    accumulation: int = Field(1, gt=0, description="Forward passes per optimiser step.")
+    epochs: float | None = Field(default=None, gt=0, description="Passes over the data; set this or steps.")
+    steps: int | None = Field(default=None, gt=0, description="Optimiser steps; set this or epochs.")
+    batch_size: int = Field(
+        default=16, gt=0, description="Images per optimiser step, over all processes and accumulations."
+    )
+    accumulation: int = Field(default=1, gt=0, description="Forward passes per optimiser step.")
     optimizer: Literal["sgd", "adamw"] = "sgd"
     rate: float = Field(gt=0, description="Learning rate of pretrained weights.")
-    head_factor: float = Field(10.0, gt=0, description="Learning rate of new layers, times `rate`.")
-    bias_factor: float = Field(2.0, gt=0, description="Learning rate of biases, times their layer's.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="The published code trains with 5e-4 (nearly none).")
-    weight_decay: float = Field(5e-4, ge=0, description="Not applied to biases and normalisation.")
+    head_factor: float = Field(default=10.0, gt=0, description="Learning rate of new layers, times `rate`.")
+    bias_factor: float = Field(default=2.0, gt=0, description="Learning rate of biases, times their layer's.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="The published code trains with 5e-4 (nearly none).")
+    weight_decay: float = Field(default=5e-4, ge=0, description="Not applied to biases and normalisation.")
     schedule: Literal["poly", "cosine", "constant"] = "poly"
-    power: float = Field(0.9, gt=0, description="Exponent of the poly schedule.")
-    warmup_steps: int = Field(0, ge=0, description="Linear warm-up.")
-    clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's norm; none: do not.")
-    precision: Literal["no", "bf16"] = Field("no", description="Mixed precision; `no` is float32.")
+    power: float = Field(default=0.9, gt=0, description="Exponent of the poly schedule.")
+    warmup_steps: int = Field(default=0, ge=0, description="Linear warm-up.")
+    clip_norm: float | None = Field(default=None, gt=0, description="Clip the gradient's norm; none: do not.")
+    precision: Literal["no", "bf16"] = Field(default="no", description="Mixed precision; `no` is float32.")
     augment: AugmentConfig
-    workers: int = Field(2, ge=0, description="Loader processes; 0 loads in the training process.")
-    checkpoint_every: int = Field(200, gt=0, description="Steps between checkpoints.")
-    log_every: int = Field(10, gt=0, description="Steps between lines of the log.")
-    tensorboard: bool = Field(False, description="Also write TensorBoard events (needs tagmask[tensorboard]).")
+    workers: int = Field(default=2, ge=0, description="Loader processes; 0 loads in the training process.")
+    checkpoint_every: int = Field(default=200, gt=0, description="Steps between checkpoints.")
+    log_every: int = Field(default=10, gt=0, description="Steps between lines of the log.")
+    tensorboard: bool = Field(default=False, description="Also write TensorBoard events (needs tagmask[tensorboard]).")
 
     @model_validator(mode="after")
-    def _length(self) -> Self:
+    def _length(self) -> "TrainingConfig":
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("set exactly one of `epochs` and `steps`")
         if self.batch_size % self.accumulation:
@@ -214,42 +245,55 @@ class TrainingConfig(Config):
 class MapsConfig(Config):
     """Multi-scale, mirrored inference of the activation maps."""
 
-    scales: tuple[float, ...] = Field((1.0, 0.5, 1.5, 2.0), min_length=1, description="Image scales; summed.")
-    flip: bool = Field(True, description="Add the mirrored image at every scale.")
-    base_long_side: int | None = Field(None, gt=0, description="Resize the image to this long side before scaling.")
-    size: Literal["image", "feature"] = Field(
-        "image", description="Grid the passes are summed and stored on: the image's, or the feature grid of scale 1."
+    scales: tuple[float, ...] = Field(default=(1.0, 0.5, 1.5, 2.0), min_length=1, description="Image scales; summed.")
+    flip: bool = Field(default=True, description="Add the mirrored image at every scale.")
+    base_long_side: int | None = Field(
+        default=None, gt=0, description="Resize the image to this long side before scaling."
     )
-    validation: bool = Field(False, description="Also make maps of validation images, for their predicted tags.")
-    tag_threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a tag counts as predicted.")
-    workers: int = Field(2, ge=0, description="Loader processes.")
+    size: Literal["image", "feature"] = Field(
+        default="image",
+        description="Grid the passes are summed and stored on: the image's, or the feature grid of scale 1.",
+    )
+    validation: bool = Field(
+        default=False, description="Also make maps of validation images, for their predicted tags."
+    )
+    tag_threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="Probability from which a tag counts as predicted."
+    )
+    workers: int = Field(default=2, ge=0, description="Loader processes.")
 
 
 class BackgroundConfig(Config):
     """Where the background score comes from."""
 
     rule: Literal["power", "threshold", "none"] = Field(
-        "power", description="(1 - max map)^value before the walk; a constant value after it; or no background at all."
+        default="power",
+        description="(1 - max map)^value before the walk; a constant value after it; or no background at all.",
     )
-    value: float = Field(16, ge=0, description="The power, or the constant.")
+    value: float = Field(default=16, ge=0, description="The power, or the constant.")
 
 
 class AffinityNetConfig(Config):
     """AffinityNet (Ahn & Kwak, CVPR 2018): pairwise affinities learned from confident map labels."""
 
     kind: Literal["affinitynet"] = "affinitynet"
-    levels: tuple[int, int, int] | None = Field(None, description="Backbone levels the head reads; none: automatic.")
-    widths: tuple[int, int, int] = Field((64, 128, 256), description="Channels of the three side features.")
-    low_power: float = Field(4, gt=0, description="Background power whose foreground is trusted.")
-    high_power: float = Field(32, gt=0, description="Background power whose background is trusted.")
-    label_crf: Crf = Field(CRF_PRESETS["psa"], description="Dense CRF on both label sets.")
-    stride: int = Field(8, ge=1, description="Pixels per cell of the affinity grid.")
-    backbone: AnyBackbone | None = Field(None, description="None: as the method's.")
-    radius: int = Field(5, ge=2, description="Pairs closer than this many grid cells are compared.")
-    training_border: Literal["full", "interior"] = Field(
-        "interior", description="Pairs near the border: all inside the image, or from interior sources as published."
+    levels: tuple[int, int, int] | None = Field(
+        default=None, description="Backbone levels the head reads; none: automatic."
     )
-    initial: Literal["imagenet", "method"] = Field("imagenet", description="Start from ImageNet or the classifier.")
+    widths: tuple[int, int, int] = Field(default=(64, 128, 256), description="Channels of the three side features.")
+    low_power: float = Field(default=4, gt=0, description="Background power whose foreground is trusted.")
+    high_power: float = Field(default=32, gt=0, description="Background power whose background is trusted.")
+    label_crf: Crf = Field(default=CRF_PRESETS["psa"], description="Dense CRF on both label sets.")
+    stride: int = Field(default=8, ge=1, description="Pixels per cell of the affinity grid.")
+    backbone: AnyBackbone | None = Field(default=None, description="None: as the method's.")
+    radius: int = Field(default=5, ge=2, description="Pairs closer than this many grid cells are compared.")
+    training_border: Literal["full", "interior"] = Field(
+        default="interior",
+        description="Pairs near the border: all inside the image, or from interior sources as published.",
+    )
+    initial: Literal["imagenet", "method"] = Field(
+        default="imagenet", description="Start from ImageNet or the classifier."
+    )
     training: TrainingConfig
 
 
@@ -259,62 +303,70 @@ AnyAffinity = AffinityNetConfig
 class WalkConfig(Config):
     """Random walk of the maps along the learned affinities."""
 
-    beta: float = Field(8, gt=0, description="Element-wise power of the affinities.")
-    steps: int = Field(256, ge=0, description="Steps of the walk.")
-    border: Literal["full", "interior"] = Field("full", description="As in training; `interior` as published.")
-    form: Literal["exact", "chebyshev"] = Field("chebyshev", description="Step by step, or its polynomial expansion.")
-    tolerance: float = Field(1e-5, gt=0, description="Error bound of the Chebyshev form.")
-    base_long_side: int | None = Field(None, gt=0, description="Resize the image to this long side first.")
+    beta: float = Field(default=8, gt=0, description="Element-wise power of the affinities.")
+    steps: int = Field(default=256, ge=0, description="Steps of the walk.")
+    border: Literal["full", "interior"] = Field(default="full", description="As in training; `interior` as published.")
+    form: Literal["exact", "chebyshev"] = Field(
+        default="chebyshev", description="Step by step, or its polynomial expansion."
+    )
+    tolerance: float = Field(default=1e-5, gt=0, description="Error bound of the Chebyshev form.")
+    base_long_side: int | None = Field(default=None, gt=0, description="Resize the image to this long side first.")
 
 
 class MasksConfig(Config):
     """From scores to pseudo masks."""
 
     background: BackgroundConfig = BackgroundConfig()
-    crf: Crf | None = Field(CRF_PRESETS["psa"], description="Dense CRF on the scores; none: leave it out.")
-    ignore_below: float = Field(0.0, ge=0, le=1, description="Pixels less confident than this become `ignore`.")
-    ignore_value: int | None = Field(None, ge=0, description="Written for `ignore`; none: 255, or 65535 if 16-bit.")
-    workers: int = Field(2, ge=1, description="Processes that run the CRF, one image each.")
+    crf: Crf | None = Field(default=CRF_PRESETS["psa"], description="Dense CRF on the scores; none: leave it out.")
+    ignore_below: float = Field(default=0.0, ge=0, le=1, description="Pixels less confident than this become `ignore`.")
+    ignore_value: int | None = Field(
+        default=None, ge=0, description="Written for `ignore`; none: 255, or 65535 if 16-bit."
+    )
+    workers: int = Field(default=2, ge=1, description="Processes that run the CRF, one image each.")
 
 
 class SegmenterConfig(Config):
     """The segmentation network trained on the pseudo masks."""
 
     kind: Literal["deeplab_v1", "deeplab_v2", "deeplab_v3plus"] = "deeplab_v3plus"
-    backbone: AnyBackbone | None = Field(None, description="None: the method's backbone, from its initial weights.")
-    initial: Literal["imagenet", "method"] = Field(
-        "imagenet", description="Start from the backbone's own weights or from the trained classifier."
+    backbone: AnyBackbone | None = Field(
+        default=None, description="None: the method's backbone, from its initial weights."
     )
-    width: int = Field(256, gt=0, description="Channels of the decoder.")
-    rates: tuple[int, ...] = Field((6, 12, 18), min_length=1, description="Dilations of the atrous branches.")
-    low_level_width: int = Field(48, gt=0, description="Channels of the low-level branch (v3+).")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the classifier.")
+    initial: Literal["imagenet", "method"] = Field(
+        default="imagenet", description="Start from the backbone's own weights or from the trained classifier."
+    )
+    width: int = Field(default=256, gt=0, description="Channels of the decoder.")
+    rates: tuple[int, ...] = Field(default=(6, 12, 18), min_length=1, description="Dilations of the atrous branches.")
+    low_level_width: int = Field(default=48, gt=0, description="Channels of the low-level branch (v3+).")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before the classifier.")
     training: TrainingConfig
-    scales: tuple[float, ...] = Field((1.0,), min_length=1, description="Image scales at prediction; averaged.")
-    flip: bool = Field(True, description="Average with the mirrored image at prediction.")
-    base_long_side: int | None = Field(None, gt=0, description="Resize images to this long side at prediction.")
-    crf: Crf | None = Field(None, description="Dense CRF on the predictions.")
-    workers: int = Field(2, ge=0, description="Loader processes at prediction.")
+    scales: tuple[float, ...] = Field(default=(1.0,), min_length=1, description="Image scales at prediction; averaged.")
+    flip: bool = Field(default=True, description="Average with the mirrored image at prediction.")
+    base_long_side: int | None = Field(default=None, gt=0, description="Resize images to this long side at prediction.")
+    crf: Crf | None = Field(default=None, description="Dense CRF on the predictions.")
+    workers: int = Field(default=2, ge=0, description="Loader processes at prediction.")
 
 
 class EvaluationConfig(Config):
     """How seeds and masks are scored, where ground truth exists."""
 
-    threshold: float = Field(0.2, ge=0, le=1, description="Fixed background constant of the seed score.")
-    sweep: tuple[float, float, float] = Field((0.0, 0.6, 0.01), description="Thresholds: from, to (excluded), step.")
+    threshold: float = Field(default=0.2, ge=0, le=1, description="Fixed background constant of the seed score.")
+    sweep: tuple[float, float, float] = Field(
+        default=(0.0, 0.6, 0.01), description="Thresholds: from, to (excluded), step."
+    )
 
 
 class ReportConfig(Config):
     """The report of a run."""
 
-    num_images: int = Field(12, ge=0, description="Training images shown, and as many of validation.")
+    num_images: int = Field(default=12, ge=0, description="Training images shown, and as many of validation.")
 
 
 class Recipe(Config):
     """A complete experiment."""
 
     name: str
-    seed: int = Field(0, ge=0, description="Every random draw is a function of it.")
+    seed: int = Field(default=0, ge=0, description="Every random draw is a function of it.")
     data: AnyData
     backbone: AnyBackbone
     method: AnyMethod

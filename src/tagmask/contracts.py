@@ -13,9 +13,9 @@ bilinear resizing has ``align_corners=False`` unless a specification says otherw
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, Self, final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -54,11 +54,11 @@ class Batch:
     masks: Int[Tensor, "b _ _"] | None = None
     saliency: Float[Tensor, "b 1 h w"] | None = None
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "Batch":
         """Copy every tensor to ``device``; names stay where they are."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in moved.items()}
-        return type(self)(**moved)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {k: v.to(device, non_blocking=True) for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
@@ -224,12 +224,16 @@ class Dataset(ABC):
         classes: class names without background; class i is mask value i + 1.
         records: every image, in a fixed order.
         ignore_value: the number that means "no label" in this data set's mask files.
+        notes: remarks on the data worth showing, one sentence each.
+        skipped: ids of unreadable images that were left out.
     """
 
     name: str
     classes: tuple[str, ...]
     records: tuple[Record, ...]
     ignore_value: int
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @abstractmethod
     def read_image(self, record: Record) -> ImageArray:
@@ -241,10 +245,6 @@ class Dataset(ABC):
 
     def read_saliency(self, record: Record) -> Float[np.ndarray, "h w"] | None:  # noqa: ARG002
         """Object-ness in [0, 1] if the data set has any."""
-        return None
-
-    def score_ids(self) -> frozenset[str] | None:
-        """Ids of the training images whose masks score seeds and pseudo masks; None: all that have a mask."""
         return None
 
     @abstractmethod

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from tagmask.contracts import Dataset, Record
+from tagmask.datasets import score_records
 from tagmask.errors import TagmaskError
 from tagmask.grids import to_image
 from tagmask.images import read_mask
@@ -18,7 +19,6 @@ from tagmask.metrics import (
     average_precision,
     best_threshold,
     confusion_matrix,
-    describe,
     score,
     sweep_thresholds,
     threshold_sweep,
@@ -51,11 +51,9 @@ def evaluate(run: Run) -> dict[str, Any]:
     return found
 
 
-def scored_training_records(run: Run) -> list[Record]:
-    """Training images whose masks score seeds and pseudo masks: those listed in ``score_ids``, else all with a mask."""
-    with_masks = [record for record in run.training_records if record.has_mask]
-    listed = run.dataset.score_ids()
-    return with_masks if listed is None else [record for record in with_masks if record.id in listed]
+def scored_training_records(run: Run) -> tuple[Record, ...]:
+    """Training images whose masks score seeds and pseudo masks."""
+    return score_records(run.dataset, run.recipe.data, run.folder.data())
 
 
 def _score_tags(run: Run) -> dict[str, Any]:

@@ -54,10 +54,13 @@ def sum_passes(
     for maps, is_mirrored in zip(passes, mirrored, strict=True):
         upright = maps.flip(-1) if is_mirrored else maps
         by_shape[maps.shape] = by_shape[maps.shape] + upright if maps.shape in by_shape else upright
-    resized = [
-        F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0] for maps in by_shape.values()
-    ]
-    return torch.stack(resized).sum(dim=0)
+    return torch.stack([_resized(maps, size) for maps in by_shape.values()]).sum(dim=0)
+
+
+def _resized(maps: Float[Tensor, "n _ _"], size: tuple[int, int]) -> Float[Tensor, "n _ _"]:
+    if not len(maps):  # an image without tags
+        return maps.new_zeros(0, *size)
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 @torch.inference_mode()

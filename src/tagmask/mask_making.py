@@ -64,7 +64,7 @@ class AffinityLabelMaker:
         archive = read_maps(self.run.maps(record.id))
         maps = to_image(archive.maps, (image.shape[0], image.shape[1]))
         maps = maps[1:] if has_background(archive.classes) else maps
-        lattices = crf.Lattices(image, self.config.label_crf)
+        lattices = crf.Lattices(image)
         powers = {"low": self.config.low_power, "high": self.config.high_power}
         posteriors = {
             name: crf.refine(image, add_background(maps, power), self.config.label_crf, lattices)

@@ -85,7 +85,8 @@ def open_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
     if not run.training_records:
         splits = sorted({record.split for record in dataset.records})
         raise TagmaskError(
-            f"no image in the split {recipe.data.train_split!r}; the data have {splits}. Set data.train_split to one of them."
+            f"no image in the split {recipe.data.train_split!r}; the data have {splits}. "
+            "Set data.train_split to one of them."
         )
     return run
 
@@ -244,19 +245,23 @@ def make_masks(run: Run) -> None:
     run.require("make-maps" if config is None else "train-affinity")
     with run.stage("make-masks", images=len(run.training_records)):
         if config is not None:
-            _walk(run, config)
+            _walk(run, trained_affinity_net(run, config), config)
         _write_masks(run, 1 if config is None else config.stride)
         if PartialState().is_main_process:
             _write_quality(run)
         PartialState().wait_for_everyone()
 
 
-@torch.inference_mode()
-def _walk(run: Run, config: AnyAffinity) -> None:
-    walk, device = run.recipe.walk, PartialState().device
+def trained_affinity_net(run: Run, config: AnyAffinity) -> AffinityNet:
+    """The trained affinity network, in evaluation mode on this process's device."""
     net = new_affinity_net(run, config, load_initial=False)
     checkpoints.load_weights(run.folder.weights("affinity"), net)
-    net.eval().to(device)
+    return net.eval().to(PartialState().device)
+
+
+@torch.inference_mode()
+def _walk(run: Run, net: AffinityNet, config: AnyAffinity) -> None:
+    walk, device = run.recipe.walk, PartialState().device
     missing = _missing(run.training_records, run.folder.walks)
     pyramids = load_pyramids(
         run.dataset, missing, [1.0], walk.base_long_side, net.backbone.normalization, run.recipe.maps.workers

@@ -13,11 +13,12 @@ from tagmask.config import Recipe
 from tagmask.contracts import BACKGROUND, Record
 from tagmask.evaluation import scored_training_records
 from tagmask.images import read_mask
-from tagmask.mask_making import walked_at_image_size
+from tagmask.mask_making import read_quality, walked_at_image_size
 from tagmask.pipeline import Run
 from tagmask.predictor import Predictor, load
 from tagmask.pseudo_masks import normalize_max
-from tagmask.report import Example, ReportContent, ScoreRow, write_report
+from tagmask.report import write_report
+from tagmask.report_content import Example, ReportContent, ScoreRow
 from tagmask.storage import MapArchive, read_json, read_maps
 
 _NAMES = {
@@ -153,6 +154,7 @@ def _training_example(run: Run, record: Record, predictor: Predictor | None) -> 
         id=record.id,
         image=image,
         tags=tuple(run.dataset.classes[tag] for tag in record.tags),
+        quality=read_quality(run.folder.confidence(record.id)) if mask.exists() else None,
         maps=_named_maps(run, read_maps(run.folder.maps(record.id))),
         walks=_walked_maps(run, record, (image.shape[0], image.shape[1])),
         mask=read_mask(mask, run.mask_ignore_value) if mask.exists() else None,
