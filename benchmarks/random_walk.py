@@ -1,0 +1,141 @@
+"""The random walk against squarings of the full matrix: ``python benchmarks/random_walk.py [--json FILE]``."""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tagmask.affinity import feature_affinities, pair_exists, pair_offsets
+from tagmask.random_walk import random_walk
+
+RADIUS, BETA, SQUARINGS, NUM_MAPS = 5, 8.0, 8, 3
+STEPS = 2**SQUARINGS
+OFFSETS = pair_offsets(RADIUS)
+STRIDE_8, STRIDE_4 = (47, 63), (94, 125)  # grids of a 375 x 500 image
+
+
+def run() -> dict[str, Any]:
+    """All figures: seconds are medians, errors are against squarings in float64, memory is above the inputs."""
+    maps, affinities = example(STRIDE_8)
+    transition = dense_transition(affinities)
+    flat = torch.from_numpy(maps).flatten(1)
+    truth = dense_walk(flat.double(), transition.double()).numpy().reshape(maps.shape)
+    dense_seconds, dense = timed(lambda: dense_walk(flat, transition), repeats=3)
+    figures: dict[str, Any] = {
+        "grid": STRIDE_8,
+        "torch_threads": torch.get_num_threads(),
+        "dense_seconds": dense_seconds,
+        "dense_max_error": largest_difference(dense.numpy().reshape(maps.shape), truth),
+    }
+    for form in ("exact", "chebyshev"):
+        seconds, walked = timed(lambda form=form: random_walk(maps, affinities, OFFSETS, BETA, STEPS, form), repeats=15)
+        figures |= {
+            f"{form}_seconds": seconds,
+            f"{form}_times_faster": dense_seconds / seconds,
+            f"{form}_max_error": largest_difference(walked, truth),
+        }
+    return figures | stride_4()
+
+
+def stride_4() -> dict[str, Any]:
+    """Time, memory and error at stride 4, where the full matrix would take half a gigabyte."""
+    maps, affinities = example(STRIDE_4)
+    seconds, walked = timed(lambda: random_walk(maps, affinities, OFFSETS, BETA, STEPS), repeats=9)
+    truth = random_walk(maps, affinities, OFFSETS, BETA, STEPS, "exact", dtype=np.float64)
+    return {
+        "stride_4_grid": STRIDE_4,
+        "stride_4_seconds": seconds,
+        "stride_4_max_error": largest_difference(walked, truth),
+        "stride_4_peak_megabytes": in_new_process(stride_4_megabytes),
+    }
+
+
+def in_new_process(function: Callable[[], Any]) -> Any:
+    """Call a function where no freed memory of earlier work can be taken up again."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function).result()
+
+
+def stride_4_megabytes() -> float | None:
+    """Growth of resident memory during a walk; None where Linux does not tell."""
+    maps, affinities = example(STRIDE_4)
+    random_walk(maps[:, :8, :8], affinities[:, :8, :8], OFFSETS, BETA, STEPS)  # compiles
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # starts the high-water mark anew
+        before = resident_kilobytes("VmRSS")
+        random_walk(maps, affinities, OFFSETS, BETA, STEPS)
+        return (resident_kilobytes("VmHWM") - before) / 1024
+    except OSError:
+        return None
+
+
+def example(grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Maps in [0, 1] and affinities of smooth random features with edges between them."""
+    torch.manual_seed(0)
+    coarse = torch.nn.functional.interpolate(torch.randn(1, 16, 7, 9), grid, mode="bilinear")
+    features = coarse.sign() * 0.2 + coarse * 0.2 + torch.randn(1, 16, *grid) * 0.05
+    affinities = feature_affinities(features, OFFSETS)[0].numpy()
+    maps = torch.nn.functional.interpolate(torch.rand(1, NUM_MAPS, 12, 16), grid, mode="bilinear")[0] ** 4
+    return maps.numpy(), affinities
+
+
+def dense_transition(affinities: np.ndarray) -> torch.Tensor:
+    """Matrix whose columns sum to 1, as the published code builds it."""
+    height, width = affinities.shape[1:]
+    matrix = torch.eye(height * width)
+    exists = pair_exists(height, width, OFFSETS, "full").flatten(1).numpy()
+    for plane, present, (dy, dx) in zip(affinities.reshape(len(OFFSETS), -1), exists, OFFSETS, strict=True):
+        source = np.flatnonzero(present)
+        values = torch.from_numpy(plane[source])
+        matrix[source, source + dy * width + dx] = matrix[source + dy * width + dx, source] = values
+    powers = matrix**BETA
+    return powers / powers.sum(0, keepdim=True)
+
+
+def dense_walk(maps: torch.Tensor, transition: torch.Tensor) -> torch.Tensor:
+    """The published way: square, square, ..., multiply."""
+    for _ in range(SQUARINGS):
+        transition = transition @ transition
+    return maps @ transition
+
+
+def timed(function: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """Median seconds of a call after a first one, and its result."""
+    result, seconds = function(), []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), result
+
+
+def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a - b).max())
+
+
+def resident_kilobytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    target = parser.parse_args().json
+    figures = run()
+    for name, value in figures.items():
+        print(f"{name:26}{value:.4g}" if isinstance(value, float) else f"{name:26}{value}")
+    if target is not None:
+        target.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
