@@ -15,7 +15,7 @@ from tagmask.errors import TagmaskError
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(f.name.removesuffix(".yaml") for f in files(__package__).iterdir() if f.name.endswith(".yaml"))
+    return sorted(f.name.removesuffix(".yaml") for f in files("tagmask.recipes").iterdir() if f.name.endswith(".yaml"))
 
 
 def recipe_text(name: str) -> str:
@@ -25,7 +25,7 @@ def recipe_text(name: str) -> str:
         TagmaskError: there is neither.
     """
     if name in recipe_names():
-        return (files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
+        return (files("tagmask.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path.read_text(encoding="utf-8")
