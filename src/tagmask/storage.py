@@ -209,7 +209,7 @@ def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def _read_arrays(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
             return {name: arrays[name] for name in (*required, *(arrays.keys() - set(required)))}
     except _UNREADABLE as error:

@@ -92,8 +92,8 @@ class Thing:
 
     @property
     def glyph_radius(self) -> float:
-        """Of the disc the glyph fills: 14 % of the ellipse's area."""
-        return math.sqrt(0.14 * self.half_axes[0] * self.half_axes[1])
+        """Of the disc the glyph fills: 15 % of the ellipse's area."""
+        return math.sqrt(0.15 * self.half_axes[0] * self.half_axes[1])
 
     @property
     def glyph_centre(self) -> tuple[float, float]:
@@ -227,7 +227,7 @@ def _clutter(random: Generator, size: int) -> Float32[np.ndarray, "h w 3"]:
 
 
 def _muted(random: Generator) -> tuple[float, float, float]:
-    return _colour(random, saturation=(0.0, 0.22), value=(0.3, 0.75))
+    return _colour(random, saturation=(0.0, 0.22), value=(0.45, 0.85))
 
 
 def _corners(random: Generator, size: int) -> list[tuple[float, float]]:

@@ -1,0 +1,242 @@
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image, ImageOps
+
+from tagmask import contracts, images
+from tagmask.errors import TagmaskError
+from tagmask.images import IGNORE, check_image, mask_bits, palette, read_image, read_mask, write_mask
+
+RED = (200, 30, 10)
+
+
+def photo(height: int = 24, width: int = 32) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows * 8, columns * 6, rows + columns], axis=2).astype(np.uint8)
+
+
+def grey(value: float, dtype: type) -> Image.Image:
+    return Image.fromarray(np.full((3, 4), value, dtype))
+
+
+def test_the_constant_is_the_contract():
+    assert images.IGNORE == contracts.IGNORE
+
+
+def test_rgb_returns_as_it_was_and_may_be_written_to(tmp_path: Path):
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+    pixels = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(pixels, photo())
+    pixels[0] = 0
+
+
+def transparent_palette() -> Image.Image:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([*RED, 0, 0, 0])
+    image.info["transparency"] = 1
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix", "pixel"),
+    [
+        (Image.new("RGB", (4, 3), RED), "png", RED),
+        (Image.new("RGB", (4, 3), RED), "bmp", RED),
+        (Image.new("RGB", (4, 3), RED), "tiff", RED),
+        (Image.new("RGBA", (4, 3), (*RED, 255)), "png", RED),
+        (Image.new("RGBA", (4, 3), (*RED, 0)), "png", (255, 255, 255)),
+        (Image.new("RGBA", (4, 3), (0, 0, 0, 128)), "png", (127, 127, 127)),
+        (Image.new("L", (4, 3), 77), "png", (77, 77, 77)),
+        (Image.new("LA", (4, 3), (77, 0)), "png", (255, 255, 255)),
+        (Image.new("1", (4, 3), 1), "png", (255, 255, 255)),
+        (Image.new("1", (4, 3), 0), "tiff", (0, 0, 0)),
+        (Image.new("RGB", (4, 3), RED).quantize(4), "png", RED),
+        (Image.new("RGB", (4, 3), RED).quantize(4), "gif", RED),
+        (Image.new("CMYK", (4, 3), (0, 255, 255, 0)), "tiff", (255, 0, 0)),
+        (grey(65535, np.uint16), "png", (255, 255, 255)),
+        (grey(257 * 9, np.uint16), "png", (9, 9, 9)),
+        (grey(257 * 9, np.uint16), "tiff", (9, 9, 9)),
+        (grey(257 * 9, np.int32), "tiff", (9, 9, 9)),
+        (grey(0.2, np.float32), "tiff", (51, 51, 51)),
+        (grey(51.0, np.float32), "tiff", (51, 51, 51)),
+        (grey(np.nan, np.float32), "tiff", (0, 0, 0)),
+    ],
+)
+def test_every_mode_has_its_answer(tmp_path: Path, image: Image.Image, suffix: str, pixel: tuple[int, int, int]):
+    path = tmp_path / f"a.{suffix}"
+    image.save(path)
+    pixels = read_image(path)
+    assert pixels.shape == (3, 4, 3)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels, np.broadcast_to(pixel, (3, 4, 3)), atol=1)
+    assert check_image(path) is None
+
+
+def test_transparent_palette_entries_lie_on_white(tmp_path: Path):
+    transparent_palette().save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").tolist() == [[list(RED), [255, 255, 255]]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_modes(tmp_path: Path, mode: str):
+    Image.fromarray(photo()).convert(mode).save(tmp_path / "a.jpg", quality=95)
+    expected = np.asarray(Image.fromarray(photo()).convert(mode).convert("RGB")).astype(int)
+    assert abs(read_image(tmp_path / "a.jpg") - expected).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_applied(tmp_path: Path, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photo()).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), expected)
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(photo(200, 300)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pdf() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(photo()).save(buffer, "PPM")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not an image", jpeg()[:300], jpeg()[:-200], png()[:60], png()[:-500], pdf()]
+)
+def test_bad_files_are_named_and_the_quick_check_agrees(tmp_path: Path, content: bytes):
+    (tmp_path / "broken.jpg").write_bytes(content)
+    with pytest.raises(TagmaskError, match=r"broken\.jpg"):
+        read_image(tmp_path / "broken.jpg")
+    assert check_image(tmp_path / "broken.jpg")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path):
+    with pytest.raises(TagmaskError, match=r"no such file.*a\.jpg"):
+        read_image(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").mkdir()
+    with pytest.raises(TagmaskError, match=r"b\.jpg"):
+        read_image(tmp_path / "b.jpg")
+
+
+def test_the_pixel_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(TagmaskError, match=r"a\.png.*exceeds limit"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("num_classes", [1, 20, 254, 255, 300, 65534])
+@settings(max_examples=15)
+@given(data=st.data())
+def test_masks_return_as_they_were(tmp_path_factory: pytest.TempPathFactory, num_classes: int, data: st.DataObject):
+    mask = data.draw(arrays.arrays(np.int32, (3, 5), elements=st.integers(IGNORE, num_classes)))
+    path = tmp_path_factory.mktemp("masks") / "a" / "b.png"
+    write_mask(path, mask, num_classes=num_classes)
+    bits = mask_bits(num_classes)
+    np.testing.assert_array_equal(read_mask(path, 2**bits - 1), mask)
+    with Image.open(path) as image:
+        assert image.mode == ("P" if bits == 8 else "I;16")
+
+
+def test_bits_by_class_count():
+    assert [mask_bits(number) for number in (1, 254, 255, 65534)] == [8, 8, 16, 16]
+    with pytest.raises(TagmaskError, match="65534"):
+        mask_bits(65535)
+
+
+def test_small_masks_have_colours_and_ignore_is_255(tmp_path: Path):
+    write_mask(tmp_path / "a.png", np.array([[0, 1, IGNORE]]))
+    with Image.open(tmp_path / "a.png") as image:
+        assert np.asarray(image).tolist() == [[0, 1, 255]]
+        assert np.asarray(image.convert("RGB")).tolist() == [[[0, 0, 0], [128, 0, 0], [224, 224, 192]]]
+
+
+def test_the_bits_follow_the_values_where_no_class_count_is_given(tmp_path: Path):
+    write_mask(tmp_path / "a.png", np.array([[255]]))
+    assert read_mask(tmp_path / "a.png", 65535).tolist() == [[255]]
+
+
+@pytest.mark.parametrize(("ignore_value", "written"), [(21, 21), (1000, 1000), (65535, 65535)])
+def test_another_ignore_value(tmp_path: Path, ignore_value: int, written: int):
+    write_mask(tmp_path / "a.png", np.array([[0, 20, IGNORE]]), ignore_value, num_classes=20)
+    with Image.open(tmp_path / "a.png") as image:
+        assert np.asarray(image).tolist() == [[0, 20, written]]
+    assert read_mask(tmp_path / "a.png", ignore_value).tolist() == [[0, 20, IGNORE]]
+
+
+@pytest.mark.parametrize("ignore_value", [20, 1, 0])
+def test_an_ignore_value_that_is_a_class_is_refused(tmp_path: Path, ignore_value: int):
+    with pytest.raises(TagmaskError, match=f"ignore value {ignore_value} is also a class"):
+        write_mask(tmp_path / "a.png", np.array([[0, 5, IGNORE]]), ignore_value, num_classes=20)
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("ignore_value", [-1, 65536])
+def test_an_ignore_value_that_fits_no_file_is_refused(tmp_path: Path, ignore_value: int):
+    with pytest.raises(TagmaskError, match=r"0\.\.65535"):
+        write_mask(tmp_path / "a.png", np.array([[0, 5]]), ignore_value)
+
+
+@pytest.mark.parametrize("value", [-2, 21])
+def test_numbers_beyond_the_classes_are_refused(tmp_path: Path, value: int):
+    with pytest.raises(TagmaskError, match=r"expected -1\.\.20"):
+        write_mask(tmp_path / "a.png", np.array([[0, value]]), num_classes=20)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_files_of_few_bits_keep_their_numbers(tmp_path: Path, bits: int):
+    numbers = np.array([[0, 1, min(3, 2**bits - 1)]], np.uint8)
+    raw = few_bits(numbers, bits)
+    (tmp_path / "a.png").write_bytes(raw)
+    assert read_mask(tmp_path / "a.png", 255).tolist() == numbers.tolist()
+
+
+def few_bits(numbers: np.ndarray, bits: int) -> bytes:
+    """A one-row grey PNG of 1, 2 or 4 bits, which Pillow reads but does not write."""
+    row = "".join(f"{number:0{bits}b}" for number in numbers[0]).ljust(8 * ((bits * numbers.size + 7) // 8), "0")
+    data = b"\0" + int(row, 2).to_bytes(len(row) // 8, "big")
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", numbers.size, 1, bits, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_a_coloured_mask_is_refused(tmp_path: Path, mode: str):
+    Image.new(mode, (4, 3)).save(tmp_path / "a.png")
+    with pytest.raises(TagmaskError, match=r"a\.png has colours"):
+        read_mask(tmp_path / "a.png", 255)
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(jpeg()), lambda path: path.write_bytes(b"")])
+def test_a_lossy_or_empty_mask_is_refused(tmp_path: Path, spoil: Callable[[Path], None]):
+    spoil(tmp_path / "a.png")
+    with pytest.raises(TagmaskError, match=r"a\.png.*PNG"):
+        read_mask(tmp_path / "a.png", 255)
+
+
+def test_the_palette_has_256_different_colours():
+    assert len({tuple(colour) for colour in palette().tolist()}) == 256

@@ -1,0 +1,203 @@
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from tagmask.errors import TagmaskError
+from tagmask.storage import (
+    MapArchive,
+    append_line,
+    is_complete,
+    read_json,
+    read_maps,
+    read_posteriors,
+    write_bytes,
+    write_json,
+    write_maps,
+    write_posteriors,
+    writing,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill_and_fail(path: Path):
+    with writing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+
+
+def archive(maps: np.ndarray) -> MapArchive:
+    return MapArchive(np.arange(1, len(maps) + 1, dtype=np.int16), maps.astype(np.float32), (30, 40))
+
+
+def test_a_file_appears_when_the_block_ends_and_not_before(tmp_path: Path):
+    path = tmp_path / "deep" / "er" / "file.txt"
+    with writing(path) as temporary:
+        temporary.write_text("new")
+        assert not is_complete(path)
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "new"
+    assert is_complete(path)
+    assert names(path.parent) == ["file.txt"]
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError):
+        fill_and_fail(path)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.EACCES, "choose another output")],
+)
+def test_a_full_disk_is_named_with_its_remedy(tmp_path: Path, number: int, remedy: str):
+    with pytest.raises(TagmaskError, match=remedy) as raised, writing(tmp_path / "x.npz"):
+        raise OSError(number, os.strerror(number))
+    assert "x.npz" in str(raised.value)
+    assert names(tmp_path) == []
+
+
+def test_other_errors_pass_through(tmp_path: Path):
+    with pytest.raises(FileNotFoundError), writing(tmp_path / "x"):
+        (tmp_path / "missing").read_text()
+
+
+def test_a_file_in_place_of_a_folder_is_explained(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(TagmaskError, match="choose another output folder"):
+        write_bytes(tmp_path / "file" / "below", b"")
+
+
+def test_json_returns_as_it_was(tmp_path: Path):
+    value = {"naïve": [1, 2.5, None, True], "deep": {"a": "b"}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert "naïve" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [{"a": -float("inf")}]])
+def test_json_refuses_what_it_cannot_hold(tmp_path: Path, value: object):
+    with pytest.raises(ValueError, match="finite"):
+        write_json(tmp_path / "a.json", value)
+    assert not is_complete(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe"])
+def test_damaged_json_is_named(tmp_path: Path, content: bytes):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(TagmaskError, match=r"a\.json"):
+        read_json(tmp_path / "a.json")
+
+
+def test_missing_json_is_named(tmp_path: Path):
+    with pytest.raises(TagmaskError, match=r"a\.json"):
+        read_json(tmp_path / "a.json")
+
+
+def test_lines_are_appended_whole_even_after_a_torn_one(tmp_path: Path):
+    path = tmp_path / "logs" / "log.jsonl"
+    append_line(path, '{"step": 1}')
+    append_line(path, '{"step": 2}')
+    with path.open("a") as file:
+        file.write('{"ste')
+    append_line(path, '{"step": 3}')
+    assert path.read_text().splitlines() == ['{"step": 1}', '{"step": 2}', '{"ste', '{"step": 3}']
+
+
+def test_a_line_is_one_line(tmp_path: Path):
+    with pytest.raises(ValueError, match="one line"):
+        append_line(tmp_path / "log", "a\nb")
+
+
+@given(arrays.arrays(np.float32, (2, 3, 4), elements=st.floats(-60000, 60000, width=32)))
+def test_maps_return_in_half_precision(tmp_path_factory: pytest.TempPathFactory, maps: np.ndarray):
+    path = tmp_path_factory.mktemp("maps") / "a" / "image.npz"
+    write_maps(path, archive(maps))
+    read = read_maps(path)
+    np.testing.assert_array_equal(read.maps, maps.astype(np.float16).astype(np.float32))
+    assert read.classes.tolist() == [1, 2]
+    assert read.size == (30, 40)
+
+
+def test_maps_of_an_image_without_classes(tmp_path: Path):
+    write_maps(tmp_path / "a.npz", archive(np.zeros((0, 3, 4))))
+    assert read_maps(tmp_path / "a.npz").maps.shape == (0, 3, 4)
+
+
+def test_large_values_are_clipped_and_none_becomes_infinite(tmp_path: Path):
+    write_maps(tmp_path / "a.npz", archive(np.full((1, 2, 2), 1e30)))
+    assert (read_maps(tmp_path / "a.npz").maps == 65504).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float):
+    with pytest.raises(TagmaskError, match="diverged"):
+        write_maps(tmp_path / "a.npz", archive(np.full((1, 2, 2), value)))
+    assert names(tmp_path) == []
+
+
+def test_equal_maps_are_equal_files_without_pickle(tmp_path: Path):
+    maps = np.random.default_rng(0).random((2, 5, 6))
+    for name in "ab":
+        write_maps(tmp_path / f"{name}.npz", archive(maps))
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as content:
+        assert content["maps"].dtype == np.float16
+        assert content["classes"].dtype == np.int16
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
+def test_truncated_maps_are_named(tmp_path: Path, share: float):
+    path = tmp_path / "image.npz"
+    write_maps(path, archive(np.random.default_rng(0).random((2, 30, 30))))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(TagmaskError, match=r"image\.npz.*delete it"):
+        read_maps(path)
+
+
+def test_foreign_and_pickled_archives_are_refused(tmp_path: Path):
+    np.savez(tmp_path / "other.npz", maps=np.zeros(3))
+    np.savez(tmp_path / "pickle.npz", maps=np.array([{}], dtype=object), classes=np.zeros(1), size=np.zeros(2))
+    np.save(tmp_path / "single.npy", np.zeros(3))
+    for name in ("other.npz", "pickle.npz", "single.npy", "missing.npz"):
+        with pytest.raises(TagmaskError, match=name):
+            read_maps(tmp_path / name)
+
+
+def test_posteriors_return_with_their_names(tmp_path: Path):
+    random = np.random.default_rng(0)
+    posteriors = {name: random.dirichlet([1, 1, 1], (20, 30)).transpose(2, 0, 1) for name in ("low", "high")}
+    write_posteriors(tmp_path / "a.npz", posteriors, np.array([2, 5], np.int16))
+    read, classes = read_posteriors(tmp_path / "a.npz")
+    assert classes.tolist() == [2, 5]
+    assert list(read) == ["low", "high"]
+    for name, values in posteriors.items():
+        assert read[name].dtype == np.float32
+        np.testing.assert_allclose(read[name], values, atol=5e-4)
+
+
+def test_posteriors_that_are_not_finite_are_refused(tmp_path: Path):
+    with pytest.raises(TagmaskError, match="NaN"):
+        write_posteriors(tmp_path / "a.npz", {"low": np.full((2, 3, 3), np.nan)}, np.array([1], np.int16))
+
+
+def test_json_ends_with_a_line_break(tmp_path: Path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    text = (tmp_path / "a.json").read_text()
+    assert text.endswith("}\n")
+    assert json.loads(text) == {"a": 1}
