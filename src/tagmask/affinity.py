@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from tagmask.contracts import BACKGROUND, IGNORE, Losses
 
+CPU_PART = 2**20  # features worked on at once on a CPU; measured: larger parts leave the cache, smaller ones idle cores
+
 Offset = tuple[int, int]
 Border = Literal["full", "interior"]
 
@@ -112,7 +114,8 @@ class _FeatureAffinities(torch.autograd.Function):
     def forward(ctx: Any, features: Float[Tensor, "b d p q"], offsets: tuple[Offset, ...]) -> Float[Tensor, "b s p q"]:
         height, width = features.shape[-2:]
         affinities = features.new_zeros(len(features), len(offsets), height, width)
-        for part, planes in zip(_parts(features), _parts(affinities), strict=True):
+        size = _images_at_once(features)
+        for part, planes in zip(features.split(size), affinities.split(size), strict=True):
             for plane, offset in enumerate(offsets):
                 here, there = _ends(height, width, offset)
                 planes[:, plane][here] = (part[here] - part[there]).abs_().mean(1).neg_().exp_()
@@ -129,7 +132,8 @@ class _FeatureAffinities(torch.autograd.Function):
         height, width = features.shape[-2:]
         slopes = gradients[0] * affinities / -features.shape[1]
         total = torch.zeros_like(features)
-        for part, planes, sums in zip(_parts(features), _parts(slopes), _parts(total), strict=True):
+        size = _images_at_once(features)
+        for part, planes, sums in zip(features.split(size), slopes.split(size), total.split(size), strict=True):
             for plane, offset in enumerate(ctx.offsets):
                 here, there = _ends(height, width, offset)
                 change = (part[here] - part[there]).sign_().mul_(planes[:, plane : plane + 1][here])
@@ -138,9 +142,12 @@ class _FeatureAffinities(torch.autograd.Function):
         return total, None
 
 
-def _parts(batch: Float[Tensor, "b _ p q"]) -> Sequence[Float[Tensor, "_ _ p q"]]:
-    """Views of what to work on at once: single images fit the cache of a CPU, other devices want large pieces."""
-    return batch.split(1 if batch.device.type == "cpu" else max(1, len(batch)))
+def _images_at_once(features: Float[Tensor, "b d p q"]) -> int:
+    """How many images to work on together: on a CPU what its cache holds, on other devices the whole batch."""
+    num_images = max(1, len(features))
+    if features.device.type != "cpu":
+        return num_images
+    return max(1, CPU_PART * num_images // max(1, features.numel()))
 
 
 # ── what pairs ought to be ───────────────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,8 @@ from typing import Literal, no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int64
-from numba import njit
+
+from tagmask.compiled import compiled
 
 Form = Literal["exact", "chebyshev"]
 
@@ -183,8 +184,8 @@ def _walk(
     return walked[:, margin : margin + num_pixels] / roots
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
-@no_type_check  # numba compiles the bare function
+@compiled
+@no_type_check
 def _follow(plan, planes, diagonal, deltas, now, margin, strips):
     before, strip = np.zeros_like(now), np.empty(STRIP, now.dtype)
     total = plan[0, 2] * now
@@ -198,7 +199,7 @@ def _follow(plan, planes, diagonal, deltas, now, margin, strips):
     return total
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@compiled
 @no_type_check
 def _gather(strip, planes, diagonal, deltas, values, start):
     stop = start + STRIP
@@ -213,7 +214,7 @@ def _gather(strip, planes, diagonal, deltas, values, start):
             strip[i] += forward[i] * ahead[i] + backward[i] * behind[i]
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@compiled
 @no_type_check
 def _combine(strip, before, total, factor, past, coefficient):
     for i in range(STRIP):
