@@ -110,18 +110,21 @@ def _project(
 
 @compiled
 @no_type_check
-def _enclose(excess: int, offset: Offset, origin: Coordinates, axes: Coordinates) -> None:
+def _enclose(excess: int, offset: Offset, origin: Coordinates, ranks: Coordinates, axes: Coordinates) -> None:
     """Find the simplex around the projected point by ranking its offsets (section 3.1 of the paper).
 
     Moves ``origin`` back onto the hyperplane, and writes to ``axes`` the lattice axes in the order of falling rank:
     starting at position ``excess``, one walks along them from the origin through all the corners and back.
     """
     corners = len(offset)
+    ranks[:] = 0
     for i in range(corners):
-        rank = 0
-        for j in range(corners):  # of equal offsets the first ranks first: ties decide which vertices exist
-            rank += offset[j] > offset[i] or (offset[j] == offset[i] and j < i)
-        axes[corners - 1 - rank] = i
+        for j in range(i + 1, corners):
+            smaller = offset[i] < offset[j]  # of equal offsets the first ranks first: ties decide which vertices exist
+            ranks[i] += smaller
+            ranks[j] += not smaller
+    for i in range(corners):
+        axes[corners - 1 - ranks[i]] = i
     for position in range(excess):  # too high: lower the smallest offsets
         origin[axes[position]] -= corners
         offset[axes[position]] += np.float32(corners)
@@ -158,18 +161,20 @@ def _embed(features: Features, scale: Scale) -> tuple[Corners, Weights, Keys, Ta
     keys = np.empty((_SMALLEST_TABLE // 2, 2), np.int64)
     steps = _axis_steps(corners - 1)
     offset = np.empty(corners, np.float32)
-    origin, axes = np.empty(corners, np.int64), np.empty(corners, np.int64)
+    origin, ranks, axes = np.empty((3, corners), np.int64)
+    unit = np.float32(1) / np.float32(corners)
     num_vertices = 0
     for point in range(num_points):
         if num_vertices + corners > len(keys):
             table, keys = _grown(table, keys)
         excess = _project(point, features, scale, offset, origin)
-        _enclose(excess, offset, origin, axes)
+        _enclose(excess, offset, origin, ranks, axes)
         low, high = _key(origin)
         before = offset[axes[excess - 1]] - np.float32(corners)
         for corner in range(corners):
-            axis = axes[(corner + excess) % corners]
-            weights[point, corner] = (offset[axis] - before) / np.float32(corners)
+            position = corner + excess
+            axis = axes[position - corners if position >= corners else position]
+            weights[point, corner] = (offset[axis] - before) * unit
             before = offset[axis]
             slot = _find(low, high, table, keys)
             if table[slot] < 0:
@@ -263,8 +268,7 @@ def _axis_scale(num_features: int) -> Scale:
 
 def _check_range(features: Features, scale: Scale) -> None:
     """Raise ValueError unless every lattice coordinate of every point and its neighbours fits a key."""
-    reach = np.abs(features).max(axis=0, initial=0).astype(np.float64) * scale
-    largest = len(scale) * reach.sum() + 4 * len(scale)
+    largest = 2 * float(np.abs(features).max(initial=0)) * float(scale.sum()) + 4 * len(scale)
     if not largest < _KEY_BIAS:
         raise ValueError(
             f"lattice coordinates up to {largest:.3g}, at most {_KEY_BIAS} fit: "

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from tagmask.permutohedral import build_lattice
+
+
+def features(num_features: int, num_points: int = 200, spread: float = 5, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, spread, (num_points, num_features)).astype(np.float32)
+
+
+@pytest.mark.parametrize("num_features", range(1, 7))
+def test_weights_are_barycentric(num_features: int):
+    lattice = build_lattice(features(num_features))
+    assert lattice.weights.min() >= -1e-5
+    np.testing.assert_allclose(lattice.weights.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_features", [2, 5])
+def test_corners_of_a_simplex_differ_and_every_vertex_is_a_corner(num_features: int):
+    lattice = build_lattice(features(num_features))
+    assert all(len(set(corners)) == num_features + 1 for corners in lattice.vertices.tolist())
+    assert np.array_equal(np.unique(lattice.vertices), np.arange(lattice.num_vertices))
+
+
+def test_close_points_share_their_simplex_far_points_do_not():
+    lattice = build_lattice(np.array([[0.3, 0.2], [0.3001, 0.2], [50, 50]], np.float32))
+    assert set(lattice.vertices[0]) == set(lattice.vertices[1])
+    assert not set(lattice.vertices[0]) & set(lattice.vertices[2])
+
+
+def test_interpolation_is_continuous():
+    # a vertex keeps its number wherever a path crosses its simplices, so that weights change little from step to step
+    path = np.linspace(0, 3, 3001, dtype=np.float32)[:, None] * np.array([1.0, 0.7, -0.4], np.float32)
+    lattice = build_lattice(path)
+    dense = np.zeros((len(path), lattice.num_vertices), np.float32)
+    np.put_along_axis(dense, lattice.vertices.astype(np.int64), lattice.weights, axis=1)
+    assert np.abs(np.diff(dense, axis=0)).max() < 0.01
+
+
+@pytest.mark.parametrize("num_features", [1, 2, 5])
+def test_the_corners_of_a_simplex_are_linked_along_every_axis(num_features: int):
+    # one walks from corner to corner along each of the d + 1 axes once: a single simplex is d + 1 chains of two
+    lattice = build_lattice(features(num_features, num_points=1))
+    chains = lattice.chains.reshape(num_features + 1, 3)
+    assert (chains[:, 2] == lattice.num_vertices).all()
+    steps = {tuple(chain[:2]) for chain in chains.tolist()}
+    assert steps == {(i, (i + 1) % (num_features + 1)) for i in range(num_features + 1)}
+
+
+def test_no_vertex_stands_twice_on_an_axis():
+    lattice = build_lattice(features(2, num_points=3000, spread=3))
+    ends = np.flatnonzero(lattice.chains == lattice.num_vertices)
+    assert np.diff(ends, prepend=-1).min() >= 3  # runs of two and more
+    visits = np.bincount(lattice.chains, minlength=lattice.num_vertices + 1)[:-1]
+    assert visits.max() <= 3
+
+
+def test_the_table_grows():
+    lattice = build_lattice(features(5, num_points=4000, spread=500))
+    assert lattice.num_vertices == 4000 * 6
+
+
+def test_phantoms_create_vertices_but_no_rows():
+    points = features(5, num_points=7) + 100
+    plain, padded = build_lattice(points), build_lattice(points, phantoms=1)
+    assert np.array_equal(plain.vertices, padded.vertices)
+    assert padded.num_vertices == plain.num_vertices + 6
+
+
+@pytest.mark.parametrize("position", [1e6, -1e6, np.inf, np.nan])
+def test_positions_out_of_range_are_refused(position: float):
+    with pytest.raises(ValueError, match="standard deviation is too small"):
+        build_lattice(np.array([[0, position]], np.float32))
