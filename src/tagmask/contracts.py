@@ -114,7 +114,7 @@ class Normalization:
 
     def apply(self, image: ImageArray) -> Float[Tensor, "3 h w"]:
         """Turn a photograph into the tensor a backbone expects."""
-        pixels = torch.from_numpy(image).permute(2, 0, 1).contiguous().float().div_(255.0)
+        pixels = torch.tensor(image).permute(2, 0, 1).contiguous().float().div_(255.0)
         return pixels.sub_(torch.tensor(self.mean)[:, None, None]).div_(torch.tensor(self.std)[:, None, None])
 
 

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from tagmask import checkpoints
 from tagmask.config import TrainingConfig
@@ -26,7 +25,8 @@ from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
 from tagmask.progress import track
 from tagmask.samples import Sample, Samples
-from tagmask.storage import append_line
+from tagmask.storage import append_line, write_bytes
+from tagmask.workers import in_order
 
 
 def num_steps(config: TrainingConfig, num_samples: int) -> int:
@@ -51,8 +51,10 @@ def rate_at(step: int, total: int, config: TrainingConfig) -> float:
 
 
 def optimizer_groups(groups: Sequence[ParameterGroup], config: TrainingConfig) -> list[dict[str, Any]]:
-    """Learning rate and weight decay of every group: new layers learn `head_factor` times as fast, biases
-    `bias_factor` times as fast as their layer's weights; only weights decay.
+    """Learning rate and weight decay of every group.
+
+    New layers learn ``head_factor`` times as fast, biases ``bias_factor`` times as fast as their layer's weights; only
+    weights decay.
     """
     return [
         {
@@ -89,16 +91,6 @@ def batch_keys(num_samples: int, batch_size: int, steps: int, seed: int) -> list
     return [stream[start : start + batch_size] for start in range(0, steps * batch_size, batch_size)]
 
 
-class _Keyed(Dataset[Sample]):
-    """Gives a loader's worker the sample of an (epoch, index) key."""
-
-    def __init__(self, samples: Samples, seed: int) -> None:
-        self.samples, self.seed = samples, seed
-
-    def __getitem__(self, index: tuple[int, int]) -> Sample:
-        return self.samples.sample(self.seed, *index)
-
-
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples to a batch; optional fields must be present in all or none."""
 
@@ -114,6 +106,17 @@ def collate(samples: Sequence[Sample]) -> Batch:
         masks=stacked("mask"),
         saliency=stacked("saliency"),
     )
+
+
+@dataclass(frozen=True)
+class _Collator:
+    """Makes the batch of a list of (epoch, index) keys, in loader processes."""
+
+    samples: Samples
+    seed: int
+
+    def __call__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        return collate([self.samples.sample(self.seed, epoch, index) for epoch, index in keys])
 
 
 class _Step(nn.Module):
@@ -140,7 +143,7 @@ class _Log:
         if not self.path.exists():
             return
         lines = [line for line in self.path.read_text().splitlines() if not self._is_later(line, step)]
-        self.path.write_text("".join(line + "\n" for line in lines))
+        write_bytes(self.path, "".join(line + "\n" for line in lines).encode())
 
     def _is_later(self, line: str, step: int) -> bool:
         try:
@@ -149,10 +152,10 @@ class _Log:
             return True
         return entry["stage"] == self.stage and entry["step"] > step
 
-    def write(self, step: int, rate: float, losses: dict[str, float], seconds: float) -> None:
-        """Append one step."""
-        entry = {"stage": self.stage, "step": step, "rate": rate, "losses": losses, "seconds": round(seconds, 3)}
-        append_line(self.path, json.dumps(entry))
+    def write(self, step: int, rate: float, losses: dict[str, float], seconds: float, waited: float) -> None:
+        """Append one step: seconds since this call of the training began, and those of them without a batch at hand."""
+        entry = {"stage": self.stage, "step": step, "rate": rate, "losses": losses}
+        append_line(self.path, json.dumps({**entry, "seconds": round(seconds, 3), "waited": round(waited, 3)}))
         for name, value in losses.items() if self.tensorboard else ():
             self.tensorboard.add_scalar(f"{self.stage}/{name}", value, step)  # pyright: ignore[reportOptionalMemberAccess]
 
@@ -190,7 +193,7 @@ def train(
     optimizer = build_optimizer(trainable.parameter_groups(), config)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     start = checkpoints.resume(folder, stage, trainable, optimizer)
-    loader = _loader(samples, config, seed, start, total, accelerator)
+    feed = _Feed(_loader(samples, config, seed, start, total, accelerator))
     step_module, optimizer = accelerator.prepare(_Step(trainable.train()), optimizer)
     log = _Log(folder / "log.jsonl", stage, _tensorboard(config, folder) if accelerator.is_main_process else None)
     if accelerator.is_main_process:
@@ -201,17 +204,30 @@ def train(
         factor = rate_at(step, total, config)
         set_rates(optimizer, base_rates, factor)
         torch.manual_seed(hash((seed, step, accelerator.process_index)) % 2**63)
-        losses = _optimize(step_module, optimizer, loader, config, accelerator)
+        losses = _optimize(step_module, optimizer, feed, config, accelerator)
         number = step + 1
         if number % config.log_every == 0 or number == total or number == start + 1:
             values = _checked(losses, stage, number)
             if accelerator.is_main_process:
-                log.write(number, base_rates[0] * factor, values, time.perf_counter() - began)
+                log.write(number, base_rates[0] * factor, values, time.perf_counter() - began, feed.waited)
         if number % config.checkpoint_every == 0 and number < total and accelerator.is_main_process:
             _checked(losses, stage, number)
             checkpoints.save(folder, stage, number, trainable, optimizer)
     accelerator.wait_for_everyone()
     trainable.eval()
+
+
+class _Feed(Iterator[Batch]):
+    """Hands out batches and counts the seconds spent waiting for them."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self.batches, self.waited = batches, 0.0
+
+    def __next__(self) -> Batch:
+        began = time.perf_counter()
+        batch = next(self.batches)
+        self.waited += time.perf_counter() - began
+        return batch
 
 
 def _loader(
@@ -229,21 +245,13 @@ def _loader(
     for batch in batch_keys(len(samples), config.batch_size, total, seed)[start:]:
         mine = batch[accelerator.process_index :: accelerator.num_processes]
         keys += [mine[at : at + size] for at in range(0, len(mine), size)]
-    return iter(
-        DataLoader(
-            _Keyed(samples, seed),
-            batch_sampler=keys,
-            num_workers=config.workers,
-            collate_fn=collate,
-            pin_memory=accelerator.device.type == "cuda",
-        )
-    )
+    return in_order(_Collator(samples, seed), keys, config.workers, pin_memory=accelerator.device.type == "cuda")
 
 
 def _optimize(
     step_module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    loader: Iterator[Batch],
+    feed: _Feed,
     config: TrainingConfig,
     accelerator: Accelerator,
 ) -> Losses:
@@ -251,7 +259,7 @@ def _optimize(
     optimizer.zero_grad(set_to_none=True)
     totals: Losses = {}
     for part in range(config.accumulation):
-        batch = next(loader).to(accelerator.device)
+        batch = next(feed).to(accelerator.device)
         last = part == config.accumulation - 1
         with nullcontext() if last else accelerator.no_sync(step_module):
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
@@ -270,7 +278,7 @@ def _checked(losses: Losses, stage: str, step: int) -> dict[str, float]:
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     if broken:
         raise TagmaskError(
-            f"{stage}: the loss `{', '.join(broken)}` became {values[broken[0]]} at step {step}. Lower the learning rate "
-            f"(for example --set {stage}.rate=...) or set clip_norm; the last checkpoint is kept."
+            f"{stage}: the loss `{', '.join(broken)}` became {values[broken[0]]} at step {step}. "
+            f"Lower the learning rate of this training or set its clip_norm; the last checkpoint is kept."
         )
     return values

@@ -1,0 +1,148 @@
+"""What our training step and map inference cost beside the bare backbone on the same tensors.
+
+    python benchmarks/networks.py [--json FILE]
+
+The backbone is MobileNetV2 at stride 16 with frozen batch normalisation and random weights: speed does not depend on
+them. Both members of a pair are measured in turn, so that a drifting machine slows both alike; medians are reported.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tagmask import engine
+from tagmask.backbones import build_backbone
+from tagmask.config import AugmentConfig, CamConfig, FolderData, MapsConfig, TimmBackbone, TrainingConfig
+from tagmask.contracts import Backbone, Method
+from tagmask.datasets import open_dataset
+from tagmask.inference import class_maps, load_pyramids, pyramid, summed_activations, with_mirror
+from tagmask.methods import build_method
+from tagmask.pseudo_masks import normalize_max
+from tagmask.samples import TagSamples
+from tagmask.storage import MapArchive, write_maps
+
+REPEATS = 7
+BACKBONE = TimmBackbone(model="mobilenetv2_100", weights="none", batch_norm="frozen", output_stride=16)
+
+
+def paired(first: Callable[[], object], second: Callable[[], object], repeats: int = REPEATS) -> tuple[float, float]:
+    """Median seconds of two functions measured in turn, after one warm-up each."""
+    first(), second()
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for function, measured in zip((first, second), times, strict=True):
+            began = time.perf_counter()
+            function()
+            measured.append(time.perf_counter() - began)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def draw_folder(root: Path, count: int, size: tuple[int, int]) -> None:
+    """A data folder of smooth random photographs in two classes."""
+    random = np.random.default_rng(0)
+    lines = ["image,tags,split"]
+    for i in range(count):
+        coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC).save(root / f"{i}.jpg", quality=90)
+        lines.append(f"{i}.jpg,{('cat', 'dog', 'cat;dog')[i % 3]},train")
+    (root / "tags.csv").write_text("\n".join(lines) + "\n")
+
+
+def training_step() -> dict[str, float]:
+    """One optimiser step of the classifier against forward and backward of its backbone, batch 16 at 257 pixels."""
+    method = build_method(CamConfig(), build_backbone(BACKBONE), 20).train()
+    images, tags = torch.randn(16, 3, 257, 257), (torch.rand(16, 20) > 0.9).float()
+    config = TrainingConfig(steps=10, rate=1e-4, augment=AugmentConfig(crop=257))
+    optimizer = engine.build_optimizer(method.parameter_groups(), config)
+    batch = engine.Batch(tuple("abcdefghijklmnop"), images, tags, torch.ones(16, 257, 257, dtype=torch.bool))
+
+    def bare() -> None:
+        method.backbone.zero_grad(set_to_none=True)
+        method.backbone(images).mean().backward()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(method.losses(batch).values())).sum().backward()
+        optimizer.step()
+
+    ours, base = paired(step, bare)
+    return {"step_s": ours, "backbone_forward_backward_s": base, "ratio": ours / base}
+
+
+def data_loading(steps: int = 12) -> dict[str, float]:
+    """Share of a training's time in which it waits for images (JPEG 375x500, two loader processes)."""
+    with tempfile.TemporaryDirectory() as name:
+        draw_folder(Path(name), 64, (375, 500))
+        dataset = open_dataset(FolderData(val_split=None), Path(name))
+        method = build_method(CamConfig(), build_backbone(BACKBONE), 2)
+        augment = AugmentConfig(crop=257, long_side=(256, 384))
+        config = TrainingConfig(steps=steps, rate=1e-4, augment=augment, workers=2)
+        samples = TagSamples(dataset, dataset.records, augment, method.backbone.normalization)
+        engine.train(method, samples, config, seed=0, folder=Path(name) / "out", stage="method")
+        lines = [json.loads(line) for line in (Path(name) / "out" / "log.jsonl").read_text().splitlines()]
+    # The first step waits for the loader processes to start.
+    waited, seconds = (lines[-1][key] - lines[0][key] for key in ("waited", "seconds"))
+    return {"waiting_share": waited / seconds, "seconds_per_step": seconds / (lines[-1]["step"] - lines[0]["step"])}
+
+
+def _forwards(backbone: Backbone, pyramids: list[list[torch.Tensor]]) -> None:
+    with torch.inference_mode():
+        for images in pyramids:
+            for image in images:
+                backbone(with_mirror(image, flip=True))
+
+
+def map_inference(count: int = 8) -> dict[str, float]:
+    """Writing the maps of photographs, files to files, against the bare forward of the same tensors."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        draw_folder(root, count, (375, 500))
+        dataset, config = open_dataset(FolderData(val_split=None), root), MapsConfig()
+        method: Method = build_method(CamConfig(), build_backbone(BACKBONE), 2).eval()
+        normalization = method.backbone.normalization
+        tensors = [pyramid(dataset.read_image(r), config.scales, normalization) for r in dataset.records]
+
+        def ours() -> None:
+            loaded = load_pyramids(dataset, dataset.records, config.scales, None, normalization, config.workers)
+            for record, image, images in loaded:
+                activations, _ = summed_activations(method, images, flip=True)
+                size = (image.shape[0], image.shape[1])
+                maps = class_maps(activations, torch.tensor(record.tags), size).numpy()
+                classes = np.array(record.tags, np.int16) + np.int16(1)
+                write_maps(root / "maps" / f"{record.id}.npz", MapArchive(classes, normalize_max(maps), size))
+
+        with_files, bare = paired(ours, lambda: _forwards(method.backbone, tensors), repeats=3)
+    return {
+        "images_per_second": count / with_files,
+        "backbone_images_per_second": count / bare,
+        "ratio": bare / with_files,
+    }
+
+
+def run() -> dict[str, dict[str, float]]:
+    """All measurements of this file."""
+    return {"training_step": training_step(), "data_loading": data_loading(), "map_inference": map_inference()}
+
+
+def main() -> None:
+    """Print a table; write JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = run()
+    for name, figures in found.items():
+        print(name, "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
