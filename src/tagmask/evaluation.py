@@ -12,7 +12,7 @@ from tagmask.datasets import score_records
 from tagmask.errors import TagmaskError
 from tagmask.grids import to_image
 from tagmask.images import read_mask
-from tagmask.mask_making import for_each_image, scores_with_background, walked_at_image_size
+from tagmask.mask_making import scores_with_background, walked_at_image_size
 from tagmask.metrics import (
     Protocol,
     Scores,
@@ -27,6 +27,7 @@ from tagmask.pipeline import Run
 from tagmask.progress import track
 from tagmask.pseudo_masks import argmax_classes
 from tagmask.storage import read_json, read_maps, write_json
+from tagmask.workers import in_order
 
 Confusions = dict[str, Int64[np.ndarray, "..."]]
 
@@ -113,7 +114,7 @@ def _truth(dataset: Dataset, record: Record) -> np.ndarray:
 
 def _summed(run: Run, count: Callable[[Record], Confusions], records: Sequence[Record], title: str) -> Confusions:
     total: Confusions = {}
-    for counts in track(for_each_image(count, records, run.recipe.masks.workers), title, len(records)):
+    for counts in track(in_order(count, records, run.recipe.masks.workers), title, len(records)):
         for name, confusion in counts.items():
             total[name] = total[name] + confusion if name in total else confusion
     return total

@@ -1,6 +1,7 @@
 """Multi-scale, mirrored inference for anything dense: passes are computed, put back in place and summed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,11 +9,10 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record
 from tagmask.grids import long_side_factor, scaled_size
+from tagmask.workers import in_order
 
 
 def resize_image(image: ImageArray, factor: float) -> ImageArray:
@@ -126,25 +126,16 @@ def padded_to(image: Float[Tensor, "3 h w"], stride: int) -> Float[Tensor, "3 _ 
 ScaledImage = tuple[Record, ImageArray, list[Tensor]]
 
 
-class _Pyramids(TorchDataset[ScaledImage]):
-    """Reads images and scales them, for loader processes."""
+@dataclass(frozen=True)
+class _Reader:
+    """Reads an image and scales it, in loader processes."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        records: Sequence[Record],
-        scales: Sequence[float],
-        long_side: int | None,
-        normalization: Normalization,
-    ) -> None:
-        self.dataset, self.records = dataset, records
-        self.scales, self.long_side, self.normalization = scales, long_side, normalization
+    dataset: Dataset
+    scales: Sequence[float]
+    long_side: int | None
+    normalization: Normalization
 
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> ScaledImage:
-        record = self.records[index]
+    def __call__(self, record: Record) -> ScaledImage:
         image = self.dataset.read_image(record)
         base = long_side_factor((image.shape[0], image.shape[1]), self.long_side)
         return record, image, pyramid(image, [base * scale for scale in self.scales], self.normalization)
@@ -157,12 +148,6 @@ def load_pyramids(
     long_side: int | None,
     normalization: Normalization,
     workers: int,
-) -> Iterable[ScaledImage]:
+) -> Iterator[ScaledImage]:
     """Yield (record, image, normalised image per scale) in order, read ahead by loader processes."""
-    source = _Pyramids(dataset, records, scales, long_side, normalization)
-    return DataLoader(source, batch_size=None, num_workers=min(workers, len(records)), collate_fn=_untouched)
-
-
-def _untouched(item: ScaledImage) -> ScaledImage:
-    """Keeps the loader from turning arrays into tensors."""
-    return item
+    return in_order(_Reader(dataset, scales, long_side, normalization), records, workers)

@@ -1,16 +1,12 @@
-"""What worker processes do to one image: CRF labels for the affinity net, pseudo masks. Numpy and numba only."""
+"""What worker processes do to one image: CRF labels for the affinity net, pseudo masks."""
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int16
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from tagmask import crf
 from tagmask.config import AffinityNetConfig, BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
@@ -27,22 +23,6 @@ from tagmask.pseudo_masks import (
 )
 from tagmask.run_folder import RunFolder
 from tagmask.storage import MapArchive, read_maps, write_posteriors, writing
-
-
-class _Each(TorchDataset[Any]):
-    def __init__(self, function: Callable[[Record], Any], records: Sequence[Record]) -> None:
-        self.function, self.records = function, records
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.function(self.records[index])
-
-
-def for_each_image(function: Callable[[Record], Any], records: Sequence[Record], workers: int) -> Iterable[Any]:
-    """Call a function on every record in worker processes; results come in the records' order."""
-    return DataLoader(_Each(function, records), batch_size=None, num_workers=min(workers, len(records)))
 
 
 def has_background(classes: Int16[np.ndarray, " n"]) -> bool:

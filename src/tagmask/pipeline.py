@@ -25,7 +25,7 @@ from tagmask.errors import TagmaskError
 from tagmask.grids import feature_grid, to_grid, to_image
 from tagmask.images import mask_bits, write_mask
 from tagmask.inference import class_maps, load_pyramids, padded_to, summed_activations
-from tagmask.mask_making import AffinityLabelMaker, MaskMaker, for_each_image, read_quality, scores_with_background
+from tagmask.mask_making import AffinityLabelMaker, MaskMaker, read_quality, scores_with_background
 from tagmask.methods import build_method
 from tagmask.predictor import build_segmenter, load
 from tagmask.progress import track
@@ -34,6 +34,7 @@ from tagmask.random_walk import random_walk
 from tagmask.run_folder import RunFolder
 from tagmask.samples import AffinitySamples, MaskSamples, Samples, TagSamples
 from tagmask.storage import MapArchive, is_complete, read_maps, write_bytes, write_json, write_maps
+from tagmask.workers import in_order
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def train_affinity(run: Run) -> None:
     with run.stage("train-affinity", images=len(run.training_records)):
         tagged = [record for record in run.training_records if record.tags]
         missing = _missing(tagged, run.folder.affinity_labels)
-        made = for_each_image(AffinityLabelMaker(run.folder, run.dataset, config), missing, run.recipe.masks.workers)
+        made = in_order(AffinityLabelMaker(run.folder, run.dataset, config), missing, run.recipe.masks.workers)
         for _ in track(made, "affinity labels (CRF)", len(tagged), len(tagged) - len(missing)):
             pass
         PartialState().wait_for_everyone()
@@ -296,7 +297,7 @@ def _write_masks(run: Run, stride: int) -> None:
     walk = None if run.recipe.affinity is None else run.recipe.walk
     maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
     missing = _missing(run.training_records, run.folder.confidence, run.folder.mask)
-    made = for_each_image(maker, missing, run.recipe.masks.workers)
+    made = in_order(maker, missing, run.recipe.masks.workers)
     total = len(run.training_records)
     for _ in track(made, "pseudo masks (CRF)", total, total - len(missing)):
         pass

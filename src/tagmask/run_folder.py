@@ -21,7 +21,7 @@ class RunFolder:
     """The layout of a run.
 
     ``recipe.json`` the resolved recipe · ``manifest.json`` what each stage did · ``log.jsonl`` losses ·
-    ``method|affinity|segmenter.safetensors`` weights · ``maps/`` ``affinity_labels/`` ``walks/`` one archive per image ·
+    ``method|affinity|segmenter.safetensors`` weights · ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
     ``masks/`` ``confidence/`` ``predictions/`` one PNG per image · ``quality.csv`` · ``tags.json`` predicted tags ·
     ``scores.json`` · ``report.html``.
     """

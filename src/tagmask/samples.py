@@ -1,9 +1,9 @@
 """What the three trainings look at: random views of images with tags, with confident labels, with pseudo masks."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,16 +30,16 @@ class Sample:
     saliency: Float[Tensor, "1 h w"] | None = None
 
 
-class Samples(Protocol):
+class Samples(ABC):
     """Training data: a pure function of (seed, epoch, index)."""
 
+    @abstractmethod
     def __len__(self) -> int:
         """How many images there are."""
-        ...
 
+    @abstractmethod
     def sample(self, seed: int, epoch: int, index: int) -> Sample:
         """The random view of an image in an epoch."""
-        ...
 
 
 def tag_vector(tags: Sequence[int], num_classes: int) -> Float[Tensor, " c"]:
@@ -54,7 +54,7 @@ def tag_vector(tags: Sequence[int], num_classes: int) -> Float[Tensor, " c"]:
 
 
 @dataclass(frozen=True)
-class _Views:
+class _Views(Samples):
     """What the three kinds of samples share: where images come from and how views are drawn."""
 
     dataset: Dataset

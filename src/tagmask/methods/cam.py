@@ -12,10 +12,11 @@ from tagmask.parameter_groups import grouped_parameters
 def tag_loss(logits: Float[Tensor, "b c"], tags: Tags) -> Float[Tensor, ""]:
     """Multi-label soft-margin loss: mean over images and classes of -[y log s(z) + (1 - y) log(1 - s(z))].
 
+    >>> import torch
     >>> tag_loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item()  # -log 0.5
     0.6931471824645996
     """
-    return F.multilabel_soft_margin_loss(logits, tags)
+    return F.multilabel_soft_margin_loss(logits.float(), tags)
 
 
 class Cam(Method):
