@@ -14,7 +14,6 @@ from accelerate import PartialState
 from jaxtyping import Float32
 
 from tagmask import checkpoints, engine
-from tagmask.affinity import pair_offsets
 from tagmask.affinity_nets import AffinityNet
 from tagmask.backbones import build_backbone
 from tagmask.config import AnyAffinity, Recipe, TrainingConfig
@@ -275,7 +274,7 @@ def _walk(run: Run, net: AffinityNet, config: AnyAffinity) -> None:
         walked = random_walk(
             to_grid(scores, size, config.stride),
             affinities.cpu().numpy(),
-            pair_offsets(config.radius),
+            net.offsets,
             beta=walk.beta,
             steps=walk.steps,
             form=walk.form,
