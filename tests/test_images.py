@@ -114,20 +114,27 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
-def pdf() -> bytes:
+def ppm() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(photo()).save(buffer, "PPM")
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not an image", jpeg()[:300], jpeg()[:-200], png()[:60], png()[:-500], pdf()]
+    "content", [b"", b"not an image", jpeg()[:300], jpeg()[:-200], png()[:60], png()[:-500], ppm()]
 )
 def test_bad_files_are_named_and_the_quick_check_agrees(tmp_path: Path, content: bytes):
     (tmp_path / "broken.jpg").write_bytes(content)
     with pytest.raises(TagmaskError, match=r"broken\.jpg"):
         read_image(tmp_path / "broken.jpg")
     assert check_image(tmp_path / "broken.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_the_smallest_image(tmp_path: Path, suffix: str):
+    Image.new("RGB", (1, 1), RED).save(tmp_path / f"a.{suffix}")
+    assert check_image(tmp_path / f"a.{suffix}") is None
+    assert read_image(tmp_path / f"a.{suffix}").shape == (1, 1, 3)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path):

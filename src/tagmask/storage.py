@@ -66,6 +66,15 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether this is a file that a killed process was still writing.
+
+    >>> is_temporary(Path("run/.0a1b2c.tmp.json"))
+    True
+    """
+    return path.name.startswith(".") and ".tmp" in path.suffixes
+
+
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

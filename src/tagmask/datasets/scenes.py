@@ -1,4 +1,4 @@
-"""Drawing of toy scenes: muted clutter, bright plain bodies, and one small dark glyph per body that tells its class.
+"""Drawing of toy scenes: muted clutter, bright plain bodies, and on each body one small glyph that tells its class.
 
 Sizes are in pixels, positions are (row, column) of the scene with pixel centres at one half, angles in radians.
 """
@@ -22,10 +22,9 @@ SUPERSAMPLING = 3
 NUM_PATCHES = 16
 NUM_LINES = 7
 NOISE = 3.0  # grey levels
-INK = np.array([28.0, 24.0, 34.0], np.float32)
 
 
-# ── glyphs: dark where True, on the square [-1, 1] x [-1, 1] ─────────────────────────────────────────────────────────
+# ── glyphs: ink where True, on the square [-1, 1] x [-1, 1] ─────────────────────────────────────────────────────────
 
 
 def _ring(x: Plane, y: Plane) -> Bool[np.ndarray, "h w"]:
@@ -38,8 +37,8 @@ def _cross(x: Plane, y: Plane) -> Bool[np.ndarray, "h w"]:
 
 
 def _checker(x: Plane, y: Plane) -> Bool[np.ndarray, "h w"]:
-    odd = (np.floor(x * 1.8 + 0.5) + np.floor(y * 1.8 + 0.5)) % 2 == 0
-    return odd & (np.maximum(abs(x), abs(y)) < 0.84)
+    dark = (np.floor(x * 2.1) + np.floor(y * 2.1)) % 2 == 0
+    return dark & (np.maximum(abs(x), abs(y)) < 0.95)
 
 
 def _stripe(x: Plane, y: Plane) -> Bool[np.ndarray, "h w"]:
@@ -56,9 +55,22 @@ def _zigzag(x: Plane, y: Plane) -> Bool[np.ndarray, "h w"]:
     return (abs(y - wave) < 0.3) & (abs(x) < 1.0)
 
 
-GLYPHS: dict[str, Pattern] = {
-    "ring": _ring, "cross": _cross, "stripe": _stripe, "dots": _dots, "checker": _checker, "zigzag": _zigzag,
-}  # fmt: skip
+@dataclass(frozen=True)
+class Glyph:
+    """The telling part of a class: a pattern in an ink that neither bodies nor clutter have."""
+
+    pattern: Pattern
+    ink: tuple[int, int, int]
+
+
+GLYPHS = {
+    "ring": Glyph(_ring, (24, 22, 30)),
+    "cross": Glyph(_cross, (252, 252, 248)),
+    "stripe": Glyph(_stripe, (118, 8, 28)),
+    "dots": Glyph(_dots, (12, 24, 124)),
+    "checker": Glyph(_checker, (4, 84, 32)),
+    "zigzag": Glyph(_zigzag, (84, 4, 112)),
+}
 
 
 # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,7 +166,7 @@ def draw_scene(random: Generator, things: tuple[Thing, ...], size: int) -> Image
         paint = (1 - 0.14 * towards / thing.half_axes[0])[..., None] * np.array(thing.colour, np.float32)
         _blend(canvas, rows, columns, _body(thing, rows, columns), paint)
         rows, columns = _window(thing.glyph_centre, 1.5 * thing.glyph_radius, size)
-        _blend(canvas, rows, columns, _glyph(thing, rows, columns), INK)
+        _blend(canvas, rows, columns, _glyph(thing, rows, columns), np.array(GLYPHS[thing.glyph].ink, np.float32))
     canvas += random.standard_normal(canvas.shape, np.float32) * NOISE
     return canvas.clip(0, 255).astype(np.uint8)
 
@@ -197,7 +209,7 @@ def _body(thing: Thing, rows: slice, columns: slice) -> Float32[np.ndarray, "h w
 def _glyph(thing: Thing, rows: slice, columns: slice) -> Float32[np.ndarray, "h w"]:
     """How much of each pixel the glyph's ink covers, 0..1."""
     x, y = _turned(rows, columns, thing.glyph_centre, thing.glyph_angle, SUPERSAMPLING)
-    ink = GLYPHS[thing.glyph](x / thing.glyph_radius, y / thing.glyph_radius)
+    ink = GLYPHS[thing.glyph].pattern(x / thing.glyph_radius, y / thing.glyph_radius)
     height, width = rows.stop - rows.start, columns.stop - columns.start
     fine = ink.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING)
     return fine.mean(axis=(1, 3), dtype=np.float32)

@@ -16,7 +16,7 @@ NEGATIVE_EVERY = 16
 class Toy(Dataset):
     """Scenes with one to three objects, one in sixteen with none.
 
-    Each object has a small telling part, a dark glyph near one end, and a larger plain body whose shape and colour
+    Each object has a small telling part, a glyph near one end, and a larger plain body whose shape and colour
     say nothing about the class. Activation maps of a classifier find the glyph; the later stages have to find the
     body. A scene is a function of the seed, the split and its index, whatever the number of scenes.
 

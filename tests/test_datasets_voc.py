@@ -1,0 +1,166 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tagmask.config import VocData
+from tagmask.contracts import IGNORE
+from tagmask.datasets import open_dataset, score_records
+from tagmask.datasets.voc import VOC_CLASSES, Voc
+from tagmask.errors import TagmaskError
+from tagmask.images import write_mask
+
+TRAIN = [f"2007_{number:06d}" for number in range(10)]
+EXTRA = [f"2008_{number:06d}" for number in range(10)]
+VAL = ["2009_000001", "2009_000002"]
+
+
+def annotation(*names: str) -> str:
+    objects = "".join(f"<object><name>{name}</name><part><name>head</name></part></object>" for name in names)
+    return f"<annotation><filename>x</filename>{objects}</annotation>"
+
+
+def voc(root: Path) -> Path:
+    """Twenty training images, one class each: ten official ones with masks, ten additional ones without."""
+    folder = root / "VOC2012"
+    for name in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"):
+        (folder / name).mkdir(parents=True)
+    for number, key in enumerate([*TRAIN, *EXTRA, *VAL]):
+        Image.new("RGB", (5, 4)).save(folder / "JPEGImages" / f"{key}.jpg")
+        name = VOC_CLASSES[number % 20]
+        (folder / "Annotations" / f"{key}.xml").write_text(annotation(name, name, "person"))
+    for key in (*TRAIN, *VAL):
+        write_mask(folder / "SegmentationClass" / f"{key}.png", np.array([[0, 1, 15, 20, IGNORE]]))
+    lists = folder / "ImageSets" / "Segmentation"
+    (lists / "train.txt").write_text("\n".join(TRAIN))
+    (lists / "val.txt").write_text("\n".join(VAL))
+    augmented = [f"/JPEGImages/{key}.jpg /SegmentationClassAug/{key}.png" for key in (*TRAIN, *EXTRA)]
+    (lists / "train_aug.txt").write_text("\n".join(augmented))
+    return folder
+
+
+@pytest.mark.parametrize("below", ["", "VOC2012"])
+def test_the_augmented_training_set(tmp_path: Path, below: str):
+    voc(tmp_path)
+    config = VocData()
+    data = open_dataset(config, tmp_path / below)
+    assert data.classes == VOC_CLASSES
+    assert [record.id for record in data.split("train_aug")] == [*TRAIN, *EXTRA]
+    assert [record.id for record in data.split("val")] == VAL
+    assert data.records[3].tags == (3, 14)
+    assert data.records[14].tags == (14,)
+    assert [record.has_mask for record in data.records] == [True] * 10 + [False] * 10 + [True] * 2
+    assert [record.id for record in score_records(data, config, tmp_path)] == TRAIN
+
+
+def test_devkit_one_folder_up(tmp_path: Path):
+    voc(tmp_path / "VOCdevkit")
+    assert len(Voc(VocData(), tmp_path).records) == 22
+
+
+def test_pixels_and_masks(tmp_path: Path):
+    voc(tmp_path)
+    data = pickle.loads(pickle.dumps(Voc(VocData(), tmp_path)))
+    mask = data.read_mask(data.records[0])
+    assert mask.tolist() == [[0, 1, 15, 20, IGNORE]]
+    assert data.read_mask(data.split("train_aug")[12]) is None
+    assert data.read_image(data.records[0]).shape == (4, 5, 3)
+
+
+def test_other_classes_are_unlabelled(tmp_path: Path):
+    voc(tmp_path)
+    data = Voc(VocData(classes=("tvmonitor", "aeroplane", "person")), tmp_path)
+    assert data.records[0].tags == (1, 2)
+    assert data.records[1].tags == (2,)
+    mask = data.read_mask(data.records[0])
+    assert mask is not None
+    assert mask.tolist() == [[0, 2, 3, 1, IGNORE]]
+    data = Voc(VocData(classes=("person",)), tmp_path)
+    mask = data.read_mask(data.records[0])
+    assert mask is not None
+    assert mask.tolist() == [[0, IGNORE, 1, IGNORE, IGNORE]]
+    with pytest.raises(TagmaskError, match="zebra"):
+        Voc(VocData(classes=("zebra",)), tmp_path)
+
+
+def test_other_splits(tmp_path: Path):
+    folder = voc(tmp_path)
+    lists = folder / "ImageSets" / "Segmentation"
+    (lists / "trainval.txt").write_text("\n".join([*TRAIN, *VAL]))
+    (lists / "test.txt").write_text("2010_000001\n")
+    Image.new("RGB", (5, 4)).save(folder / "JPEGImages" / "2010_000001.jpg")
+    names = (*VOC_CLASSES[:10], "person")
+    data = Voc(VocData(train_split="trainval", val_split="test", classes=names), tmp_path)
+    assert len(data.split("trainval")) == 12
+    test = data.split("test")[0]
+    assert (test.tags, test.has_mask) == ((), False)
+    data = Voc(VocData(train_split="trainval", classes=names), tmp_path)
+    assert (len(data.split("trainval")), len(data.split("val"))) == (12, 0)
+    assert len(Voc(VocData(train_split="train", val_split=None, classes=names), tmp_path).records) == 10
+
+
+def test_the_additional_list_goes_by_other_names(tmp_path: Path):
+    folder = voc(tmp_path)
+    lists = folder / "ImageSets" / "Segmentation"
+    (lists / "train_aug.txt").rename(lists / "trainaug.txt")
+    assert len(Voc(VocData(), tmp_path).split("train_aug")) == 20
+    (lists / "trainaug.txt").rename(folder / "sbd.txt")
+    assert len(Voc(VocData(train_list="sbd.txt"), tmp_path).split("train_aug")) == 20
+    with pytest.raises(TagmaskError, match=r"train_aug\.txt is missing.*data\.train_list"):
+        Voc(VocData(), tmp_path)
+
+
+def test_a_tag_table_in_place_of_annotations(tmp_path: Path):
+    folder = voc(tmp_path)
+    rows = [f"{key},{VOC_CLASSES[number]}" for number, key in enumerate([*TRAIN, *EXTRA])]
+    (folder / "tags.csv").write_text("\n".join(["image,tags", *rows]))
+    data = Voc(VocData(tag_table="tags.csv"), tmp_path)
+    assert [record.tags for record in data.split("train_aug")] == [(number,) for number in range(20)]
+    (folder / "tags.csv").write_text("\n".join(["image,tags", *rows[1:], f"{VAL[0]},zebra"]))
+    with pytest.raises(TagmaskError) as raised:
+        Voc(VocData(tag_table="tags.csv"), tmp_path)
+    for words in ("'zebra'", f"without annotations (1): {TRAIN[0]}", "without a training image (1): aeroplane"):
+        assert words in str(raised.value)
+
+
+def test_all_faults_at_once(tmp_path: Path):
+    folder = voc(tmp_path)
+    (folder / "JPEGImages" / f"{TRAIN[0]}.jpg").unlink()
+    (folder / "JPEGImages" / f"{TRAIN[1]}.jpg").write_bytes(b"")
+    (folder / "Annotations" / f"{TRAIN[2]}.xml").unlink()
+    with pytest.raises(TagmaskError) as raised:
+        Voc(VocData(), tmp_path)
+    for key, kind in zip(TRAIN, ("without a file", "unreadable", "without annotations"), strict=False):
+        assert any(key in line and kind in line for line in str(raised.value).splitlines())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>',
+        "<annotation>",
+        "",
+        "<annotation><object>&b;</object></annotation>",
+    ],
+)
+def test_damaged_and_dangerous_annotations(tmp_path: Path, text: str):
+    folder = voc(tmp_path)
+    (folder / "Annotations" / f"{TRAIN[0]}.xml").write_text(text)
+    with pytest.raises(TagmaskError, match=f"{TRAIN[0]}.xml"):
+        Voc(VocData(), tmp_path)
+
+
+def test_wrong_folders(tmp_path: Path):
+    with pytest.raises(TagmaskError, match="does not exist"):
+        Voc(VocData(), tmp_path / "nowhere")
+    with pytest.raises(TagmaskError, match="holds no VOC2012"):
+        Voc(VocData(), tmp_path)
+
+
+def test_list_entries_cannot_leave_the_folder(tmp_path: Path):
+    folder = voc(tmp_path)
+    (folder / "ImageSets" / "Segmentation" / "val.txt").write_text("../../../secret/2009_000001.jpg\n")
+    data = Voc(VocData(), tmp_path)
+    assert data.image_path(data.split("val")[0]) == folder / "JPEGImages" / "2009_000001.jpg"
