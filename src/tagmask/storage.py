@@ -143,6 +143,7 @@ def _closing_break(file: io.BufferedRandom) -> bytes:
 # ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _HALF_MAX = 65504.0
+_AGAIN = "delete it and run the same command again"
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,8 @@ def _read_arrays(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-            return {name: arrays[name] for name in (*required, *(arrays.keys() - set(required)))}
     except _UNREADABLE as error:
-        raise TagmaskError(f"cannot read {path}: {error}; delete it and run the same command again") from error
+        raise TagmaskError(f"cannot read {path}: {error}; {_AGAIN}") from error
+    if missing := [name for name in required if name not in arrays]:
+        raise TagmaskError(f"{path} holds no {', '.join(missing)}; {_AGAIN}")
+    return arrays
