@@ -203,6 +203,17 @@ class AugmentConfig(Config):
     )
     padding: Literal["mean", "black"] = Field(default="mean", description="Colour around images smaller than the crop.")
 
+    @model_validator(mode="after")
+    def _ranges(self) -> "AugmentConfig":
+        for name, pair in (("long_side", self.long_side), ("scale", self.scale)):
+            if pair is not None and not 0 < pair[0] <= pair[1]:
+                raise ValueError(f"{name} must be [low, high] with 0 < low <= high, got {list(pair)}")
+        if self.jitter is not None and not (
+            min(self.jitter) >= 0 and max(self.jitter[:3]) <= 1 and self.jitter[3] <= 0.5
+        ):
+            raise ValueError(f"jitter must be within [1, 1, 1, 0.5] and not negative, got {list(self.jitter)}")
+        return self
+
 
 class TrainingConfig(Config):
     """One training: optimiser, schedule, augmentation, bookkeeping."""

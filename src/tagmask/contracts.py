@@ -13,6 +13,7 @@ bilinear resizing has ``align_corners=False`` unless a specification says otherw
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, final
@@ -56,9 +57,15 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Copy every tensor to ``device``; names stay where they are."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        tensors = {k: v.to(device, non_blocking=True) for k, v in values.items() if isinstance(v, Tensor)}
-        return replace(self, **tensors)
+        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Copy every tensor to page-locked memory, from which ``to`` need not wait; loaders call this."""
+        return self._with_tensors(Tensor.pin_memory)
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(value) for name, value in values.items() if isinstance(value, Tensor)})
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,11 @@ class Normalization:
         """Turn a photograph into the tensor a backbone expects."""
         pixels = torch.tensor(image).permute(2, 0, 1).contiguous().float().div_(255.0)
         return pixels.sub_(torch.tensor(self.mean)[:, None, None]).div_(torch.tensor(self.std)[:, None, None])
+
+
+def channels_last(images: Images) -> Images:
+    """The same pixels with channels innermost in memory: convolutions run up to four times as fast on CPUs."""
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 class Backbone(nn.Module, ABC):

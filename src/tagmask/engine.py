@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from tagmask import checkpoints
 from tagmask.config import TrainingConfig
-from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable
+from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable, channels_last
 from tagmask.errors import TagmaskError
 from tagmask.progress import track
 from tagmask.samples import Sample, Samples
@@ -100,7 +100,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
     return Batch(
         ids=tuple(sample.id for sample in samples),
-        images=torch.stack([sample.image for sample in samples]),
+        images=channels_last(torch.stack([sample.image for sample in samples])),
         tags=torch.stack([sample.tags for sample in samples]),
         valid=torch.stack([sample.valid for sample in samples]),
         masks=stacked("mask"),
@@ -186,9 +186,10 @@ def train(
         stage: name of the training in log and checkpoints.
 
     Raises:
-        TagmaskError: the loss became NaN or infinite; the last checkpoint is kept.
+        TagmaskError: a loss or a weight became NaN or infinite; the last checkpoint is kept.
     """
     accelerator = Accelerator()
+    trainable.to(memory_format=torch.channels_last)
     total = num_steps(config, len(samples))
     optimizer = build_optimizer(trainable.parameter_groups(), config)
     base_rates = [group["lr"] for group in optimizer.param_groups]
@@ -207,12 +208,13 @@ def train(
         losses = _optimize(step_module, optimizer, feed, config, accelerator)
         number = step + 1
         if number % config.log_every == 0 or number == total or number == start + 1:
-            values = _checked(losses, stage, number)
+            values = _checked(_averaged(losses, accelerator), stage, number)
             if accelerator.is_main_process:
                 log.write(number, base_rates[0] * factor, values, time.perf_counter() - began, feed.waited)
-        if number % config.checkpoint_every == 0 and number < total and accelerator.is_main_process:
-            _checked(losses, stage, number)
-            checkpoints.save(folder, stage, number, trainable, optimizer)
+        if number % config.checkpoint_every == 0 or number == total:
+            _check_weights(trainable, stage, number)
+            if number < total and accelerator.is_main_process:
+                checkpoints.save_checkpoint(folder, stage, number, trainable, optimizer)
     accelerator.wait_for_everyone()
     trainable.eval()
 
@@ -273,12 +275,30 @@ def _optimize(
     return totals
 
 
+def _averaged(losses: Losses, accelerator: Accelerator) -> Losses:
+    """The mean over processes, so that all of them see the same number and stop together."""
+    mean = accelerator.reduce(losses, "mean")
+    assert isinstance(mean, dict)
+    return mean
+
+
 def _checked(losses: Losses, stage: str, step: int) -> dict[str, float]:
     values = {name: float(value) for name, value in losses.items()}
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     if broken:
-        raise TagmaskError(
-            f"{stage}: the loss `{', '.join(broken)}` became {values[broken[0]]} at step {step}. "
-            f"Lower the learning rate of this training or set its clip_norm; the last checkpoint is kept."
-        )
+        raise _diverged(stage, f"the loss `{', '.join(broken)}` became {values[broken[0]]}", step)
     return values
+
+
+def _check_weights(trainable: Trainable, stage: str, step: int) -> None:
+    """A finite loss may have a gradient that is not: what it broke must not become a checkpoint."""
+    numbers = [tensor for tensor in trainable.state_dict().values() if tensor.is_floating_point()]
+    if not all(bool(tensor.isfinite().all()) for tensor in numbers):
+        raise _diverged(stage, "a weight became NaN or infinite", step)
+
+
+def _diverged(stage: str, what: str, step: int) -> TagmaskError:
+    return TagmaskError(
+        f"{stage}: {what} at step {step}. Lower the learning rate of this training or set its clip_norm; "
+        "the last checkpoint is kept."
+    )

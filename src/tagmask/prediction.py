@@ -14,8 +14,12 @@ from tagmask.storage import writing
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 
 
-def image_files(path: Path) -> list[Path]:
+def image_files(path: Path, without: Path | None = None) -> list[Path]:
     """The image itself, or every image anywhere below a folder, sorted.
+
+    Args:
+        path: an image or a folder.
+        without: a folder below ``path`` to leave out.
 
     Raises:
         TagmaskError: nothing there.
@@ -24,7 +28,9 @@ def image_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise TagmaskError(f"no such image or folder: {path}")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    hidden = None if without is None or without.resolve() == path.resolve() else without.resolve()
+    files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    found = sorted(file for file in files if hidden not in file.resolve().parents)
     if not found:
         raise TagmaskError(f"no images below {path}; expected files ending in {' '.join(sorted(SUFFIXES))}.")
     return found
@@ -45,7 +51,7 @@ def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> tupl
     Raises:
         TagmaskError: no images, or no model.
     """
-    files = image_files(images)
+    files = image_files(images, without=out)  # masks of an earlier call are no photographs
     predictor = load(model)
     root = images if images.is_dir() else images.parent
     failed = []

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
+from pydantic import ValidationError
 from torch import Tensor
 
 from tagmask import checkpoints
@@ -35,7 +36,7 @@ class Predictor:
     def __init__(
         self, network: DeepLab, config: SegmenterConfig, classes: tuple[str, ...], device: torch.device
     ) -> None:
-        self.network = network.eval().to(device)
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         self.config = config
         self.classes = classes
         self.device = device
@@ -45,7 +46,7 @@ class Predictor:
         """How photographs are normalised for this network."""
         return self.network.backbone.normalization
 
-    def __call__(self, image: ImageArray | Image.Image | str | Path) -> MaskArray:
+    def __call__(self, image: np.ndarray | Image.Image | str | Path) -> MaskArray:
         """Mask of one image.
 
         Args:
@@ -55,7 +56,7 @@ class Predictor:
             ``int32 h w``: 0 background, class i as i + 1.
 
         Raises:
-            TagmaskError: the file is no readable image.
+            TagmaskError: the file is no readable image, or the array is not RGB ``uint8 h w 3``.
         """
         pixels = _pixels(image)
         factor = long_side_factor((pixels.shape[0], pixels.shape[1]), self.config.base_long_side)
@@ -94,15 +95,25 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
         raise TagmaskError(
             f"no trained segmenter at {file}; train one with `tagmask run` or `tagmask train-segmenter`."
         )
-    facts = checkpoints.read_metadata(file)
-    if "recipe" not in facts or "classes" not in facts:
-        raise TagmaskError(f"{file} was not written by tagmask train-segmenter; give a run folder.")
-    recipe = Recipe.model_validate_json(facts["recipe"])
-    classes = tuple(json.loads(facts["classes"]))
+    recipe, classes = _facts(file)
     network = build_segmenter(recipe, len(classes), load_initial=False)
     checkpoints.load_weights(file, network)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Predictor(network, recipe.segmenter, classes, place)
+
+
+def _facts(file: Path) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe and the class names that a weights file was written with."""
+    facts = checkpoints.read_facts(file)
+    if "recipe" not in facts or "classes" not in facts:
+        raise TagmaskError(f"{file} was not written by tagmask train-segmenter; give a run folder.")
+    try:
+        return Recipe.model_validate_json(facts["recipe"]), tuple(json.loads(facts["classes"]))
+    except ValidationError as error:
+        raise TagmaskError(
+            f"{file} was written by another version of tagmask, whose settings this one does not know; "
+            "use that version, or train the stage again."
+        ) from error
 
 
 def build_segmenter(recipe: Recipe, num_classes: int, load_initial: bool) -> DeepLab:
@@ -112,7 +123,12 @@ def build_segmenter(recipe: Recipe, num_classes: int, load_initial: bool) -> Dee
     return DeepLab(recipe.segmenter, build_backbone(config), num_classes)
 
 
-def _pixels(image: ImageArray | Image.Image | str | Path) -> ImageArray:
+def _pixels(image: np.ndarray | Image.Image | str | Path) -> ImageArray:
     if isinstance(image, str | Path):
         return read_image(Path(image))
-    return np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+    pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise TagmaskError(
+            f"an image array must be RGB, uint8, rows x columns x 3; got {pixels.dtype} of shape {pixels.shape}."
+        )
+    return pixels

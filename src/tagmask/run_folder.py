@@ -13,7 +13,7 @@ from typing import Any
 
 from tagmask.config import Recipe
 from tagmask.errors import TagmaskError
-from tagmask.storage import read_json, write_json
+from tagmask.storage import is_temporary, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class RunFolder:
         wanted = {"recipe": recipe.model_dump(mode="json"), "data": None if data is None else str(data.resolve())}
         file = self.path / "recipe.json"
         if not file.exists():
-            if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
+            if self.path.is_file() or (self.path.is_dir() and not all(map(is_temporary, self.path.iterdir()))):
                 raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
             write_json(file, wanted)
             return
