@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record
+from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record, channels_last
 from tagmask.grids import long_side_factor, scaled_size
 from tagmask.workers import in_order
 
@@ -30,7 +30,7 @@ def pyramid(image: ImageArray, scales: Sequence[float], normalization: Normaliza
 
 def with_mirror(image: Float[Tensor, "3 h w"], flip: bool) -> Float[Tensor, "b 3 h w"]:
     """A batch of the image and, if ``flip``, its mirror image."""
-    return torch.stack([image, image.flip(-1)]) if flip else image[None]
+    return channels_last(torch.stack([image, image.flip(-1)]) if flip else image[None])
 
 
 def unmirrored_sum(maps: Float[Tensor, "b n p q"]) -> Float[Tensor, "n p q"]:

@@ -116,7 +116,7 @@ def trained_method(run: Run) -> Method:
     run.require("train-method")
     method = new_method(run, load_initial=False)
     checkpoints.load_weights(run.folder.weights("method"), method)
-    return method.eval().to(PartialState().device)
+    return method.eval().to(PartialState().device).to(memory_format=torch.channels_last)
 
 
 def new_affinity_net(run: Run, config: AnyAffinity, load_initial: bool = True) -> AffinityNet:
@@ -256,7 +256,7 @@ def trained_affinity_net(run: Run, config: AnyAffinity) -> AffinityNet:
     """The trained affinity network, in evaluation mode on this process's device."""
     net = new_affinity_net(run, config, load_initial=False)
     checkpoints.load_weights(run.folder.weights("affinity"), net)
-    return net.eval().to(PartialState().device)
+    return net.eval().to(PartialState().device).to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

@@ -1,0 +1,1 @@
+"""What each golden file is computed from: our functions, called with its arrays."""
