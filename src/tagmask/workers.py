@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from tagmask.errors import TagmaskError
@@ -46,6 +47,7 @@ def in_order(
         num_workers=min(workers, len(items)),
         collate_fn=_untouched,
         pin_memory=pin_memory,
+        generator=torch.Generator(),  # its own: the loader must not draw from the random numbers of its user
     )
     for result in loader:
         if isinstance(result, TagmaskError):
