@@ -97,10 +97,11 @@ def evaluate(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []
 
 
 def _evaluate(opened: "Run") -> None:
-    from accelerate import PartialState  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    if not PartialState().is_main_process:
+    from tagmask.processes import this_process  # noqa: PLC0415
+
+    if not this_process().is_main_process:
         return
     from tagmask import evaluation, run_report  # noqa: PLC0415
 

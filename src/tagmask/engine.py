@@ -23,6 +23,7 @@ from tagmask import checkpoints
 from tagmask.config import TrainingConfig
 from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable, channels_last
 from tagmask.errors import TagmaskError
+from tagmask.processes import on_cpu
 from tagmask.progress import track
 from tagmask.samples import Sample, Samples
 from tagmask.storage import append_line, write_bytes
@@ -188,7 +189,7 @@ def train(
     Raises:
         TagmaskError: a loss or a weight became NaN or infinite; the last checkpoint is kept.
     """
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=on_cpu())
     trainable.to(memory_format=torch.channels_last)
     total = num_steps(config, len(samples))
     optimizer = build_optimizer(trainable.parameter_groups(), config)

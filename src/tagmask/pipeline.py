@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from jaxtyping import Float32
 
 from tagmask import checkpoints, engine
@@ -27,6 +26,7 @@ from tagmask.inference import class_maps, load_pyramids, padded_to, summed_activ
 from tagmask.mask_making import AffinityLabelMaker, MaskMaker, read_quality, scores_with_background
 from tagmask.methods import build_method
 from tagmask.predictor import build_segmenter, load
+from tagmask.processes import this_process
 from tagmask.progress import track
 from tagmask.pseudo_masks import normalize_max, normalize_min_max
 from tagmask.random_walk import random_walk
@@ -60,9 +60,12 @@ class Run:
         own = self.recipe.masks.ignore_value
         return own if own is not None else 2 ** mask_bits(len(self.dataset.classes)) - 1
 
-    def stage(self, name: str, **facts: object) -> AbstractContextManager[None]:
-        """Time a stage and note it when it ends."""
-        return self.folder.stage(name, PartialState().is_main_process, **facts)
+    @contextmanager
+    def stage(self, name: str, **facts: object) -> Iterator[None]:
+        """Time a stage and note it when it ends; no process goes on before all can read the note."""
+        with self.folder.stage(name, this_process().is_main_process, **facts):
+            yield
+        this_process().wait_for_everyone()
 
     def require(self, stage: str) -> None:
         """Refuse to go on before an earlier stage has finished."""
@@ -78,9 +81,9 @@ def open_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
     """
     dataset = open_dataset(recipe.data, data)
     folder = RunFolder(out)
-    if PartialState().is_main_process:
+    if this_process().is_main_process:
         folder.claim(recipe, data)
-    PartialState().wait_for_everyone()
+    this_process().wait_for_everyone()
     run = Run(recipe, folder, dataset)
     if not run.training_records:
         splits = sorted({record.split for record in dataset.records})
@@ -116,7 +119,7 @@ def trained_method(run: Run) -> Method:
     run.require("train-method")
     method = new_method(run, load_initial=False)
     checkpoints.load_weights(run.folder.weights("method"), method)
-    return method.eval().to(PartialState().device).to(memory_format=torch.channels_last)
+    return method.eval().to(this_process().device).to(memory_format=torch.channels_last)
 
 
 def new_affinity_net(run: Run, config: AnyAffinity, load_initial: bool = True) -> AffinityNet:
@@ -134,16 +137,16 @@ def _train(run: Run, stage: str, network: Trainable, samples: Samples, config: T
     """Train, write the weights, drop the checkpoints."""
     name = {"train-method": "method", "train-affinity": "affinity", "train-segmenter": "segmenter"}[stage]
     engine.train(network, samples, config, seed=run.recipe.seed, folder=run.folder.path, stage=name)
-    if PartialState().is_main_process:
+    if this_process().is_main_process:
         facts = {"recipe": run.recipe.model_dump_json(), "classes": json.dumps(run.dataset.classes)}
         checkpoints.save_weights(run.folder.weights(name), network, facts)
         checkpoints.drop(run.folder.path, name)
-    PartialState().wait_for_everyone()
+    this_process().wait_for_everyone()
 
 
 def _missing(records: Iterable[Record], *paths: Callable[[str], Path]) -> list[Record]:
     """This process's share of the records that lack one of their files."""
-    state = PartialState()
+    state = this_process()
     state.wait_for_everyone()
     left = [record for record in records if not all(is_complete(path(record.id)) for path in paths)]
     state.wait_for_everyone()
@@ -173,9 +176,9 @@ def make_maps(run: Run) -> None:
         _write_maps(run, method, run.training_records, tags_given=True)
         if run.recipe.maps.validation:
             _write_maps(run, method, run.validation_records, tags_given=False)
-        if PartialState().is_main_process and run.validation_records:
+        if this_process().is_main_process and run.validation_records:
             write_json(run.folder.predicted_tags, _predicted_tags(run, method))
-        PartialState().wait_for_everyone()
+        this_process().wait_for_everyone()
 
 
 def _write_maps(run: Run, method: Method, records: Sequence[Record], tags_given: bool) -> None:
@@ -224,7 +227,7 @@ def train_affinity(run: Run) -> None:
         made = in_order(AffinityLabelMaker(run.folder, run.dataset, config), missing, run.recipe.masks.workers)
         for _ in track(made, "affinity labels (CRF)", len(tagged), len(tagged) - len(missing)):
             pass
-        PartialState().wait_for_everyone()
+        this_process().wait_for_everyone()
         net = new_affinity_net(run, config)
         samples = AffinitySamples(
             run.dataset,
@@ -247,21 +250,21 @@ def make_masks(run: Run) -> None:
         if config is not None:
             _walk(run, trained_affinity_net(run, config), config)
         _write_masks(run, 1 if config is None else config.stride)
-        if PartialState().is_main_process:
+        if this_process().is_main_process:
             _write_quality(run)
-        PartialState().wait_for_everyone()
+        this_process().wait_for_everyone()
 
 
 def trained_affinity_net(run: Run, config: AnyAffinity) -> AffinityNet:
     """The trained affinity network, in evaluation mode on this process's device."""
     net = new_affinity_net(run, config, load_initial=False)
     checkpoints.load_weights(run.folder.weights("affinity"), net)
-    return net.eval().to(PartialState().device).to(memory_format=torch.channels_last)
+    return net.eval().to(this_process().device).to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
 def _walk(run: Run, net: AffinityNet, config: AnyAffinity) -> None:
-    walk, device = run.recipe.walk, PartialState().device
+    walk, device = run.recipe.walk, this_process().device
     missing = _missing(run.training_records, run.folder.walks)
     pyramids = load_pyramids(
         run.dataset, missing, [1.0], walk.base_long_side, net.backbone.normalization, run.recipe.maps.workers
@@ -300,7 +303,7 @@ def _write_masks(run: Run, stride: int) -> None:
     total = len(run.training_records)
     for _ in track(made, "pseudo masks (CRF)", total, total - len(missing)):
         pass
-    PartialState().wait_for_everyone()
+    this_process().wait_for_everyone()
 
 
 def _write_quality(run: Run) -> None:
@@ -345,7 +348,7 @@ def new_segmenter(run: Run) -> DeepLab:
 
 def _predict_validation(run: Run) -> None:
     config = run.recipe.segmenter
-    predictor = load(run.folder.path, str(PartialState().device))
+    predictor = load(run.folder.path, str(this_process().device))
     records = run.validation_records
     missing = _missing(records, run.folder.prediction)
     pyramids = load_pyramids(
@@ -353,4 +356,4 @@ def _predict_validation(run: Run) -> None:
     )
     for record, image, images in track(pyramids, "predict", len(records), len(records) - len(missing)):
         write_mask(run.folder.prediction(record.id), predictor.mask(image, images), None, len(run.dataset.classes))
-    PartialState().wait_for_everyone()
+    this_process().wait_for_everyone()
