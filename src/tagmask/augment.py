@@ -95,7 +95,7 @@ def view_image(
 
 def view_mask(mask: MaskArray, plan: ViewPlan) -> Tensor:
     """The view of a mask (nearest neighbour), ``IGNORE`` outside the image; ``int64 crop crop``."""
-    resized = np.asarray(Image.fromarray(mask, mode="I").resize(plan.size[::-1], Image.Resampling.NEAREST))
+    resized = np.asarray(Image.fromarray(mask).resize(plan.size[::-1], Image.Resampling.NEAREST))
     pixels = torch.from_numpy(resized.astype(np.int64))
     return _placed(pixels, plan, torch.full((plan.crop, plan.crop), IGNORE, dtype=torch.int64))
 
