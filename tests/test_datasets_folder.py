@@ -350,3 +350,10 @@ def test_real_photographs():
     assert len(scored) == 437
     numbers: Iterable[int] = {int(n) for record in scored[:20] for n in np.unique(data.read_mask(record))}
     assert set(numbers) <= {IGNORE, *range(7)}
+
+
+def test_a_folder_called_images_is_found(tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "tags.csv").write_text("image,tags\na.png,cat\n")
+    assert [record.id for record in Folder(FolderData(val_split=None), tmp_path).records] == ["a"]

@@ -80,7 +80,9 @@ class FolderData(DataConfig):
     """A folder of images and a table of tags."""
 
     kind: Literal["folder"] = "folder"
-    images: str = Field(default=".", description="Image root below the data folder.")
+    images: str | None = Field(
+        default=None, description="Image root below the data folder; none: its folder `images`, else the data folder."
+    )
     tags: str | None = Field(default="tags.csv", description="CSV or JSON of tags; none: one subfolder per class.")
     image_column: str = Field(default="image", description="Column with the image's path below the image root.")
     tags_column: str = Field(

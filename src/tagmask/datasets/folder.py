@@ -119,7 +119,7 @@ class Folder(Dataset):
         self._root = existing_folder(root, "the data folder")
         problems = Problems()
         files = ImageFiles(
-            existing_folder(root / config.images, "the image folder (data.images)"),
+            existing_folder(_image_root(config, root), "the image folder (data.images)"),
             without=[root / folder for folder in (config.masks, config.saliency) if folder],
         )
         table = read_table(root / config.tags, config, problems) if config.tags else _subfolders(files)
@@ -169,6 +169,13 @@ class Folder(Dataset):
         base = self._root / self._config.saliency / record.id
         path = next((p for p in (base.with_name(base.name + s) for s in (".png", ".jpg")) if p.is_file()), None)
         return None if path is None else read_image(path).mean(axis=2, dtype=np.float32) / np.float32(255)
+
+
+def _image_root(config: FolderData, root: Path) -> Path:
+    """The configured folder, or ``images`` beside the table of tags if there is one, or the data folder itself."""
+    if config.images is not None:
+        return root / config.images
+    return root / "images" if config.tags and (root / "images").is_dir() else root
 
 
 def _subfolders(files: ImageFiles) -> Table:
