@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE, tiny_backbone
 
+from conftest import SIZE, tiny_backbone
 from tagmask.config import AugmentConfig
 from tagmask.contracts import IGNORE, Dataset, Record
 from tagmask.errors import TagmaskError

@@ -67,6 +67,9 @@ def resume(folder: Path, stage: str, network: nn.Module, optimizer: torch.optim.
 def _read(path: Path) -> dict[str, Any] | None:
     """What a checkpoint holds; None if it is damaged."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not compare the checksums
+            if archive.testzip() is not None:
+                return None
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE:
         return None

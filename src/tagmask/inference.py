@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,7 +15,7 @@ from tagmask.grids import long_side_factor, scaled_size
 from tagmask.workers import in_order
 
 
-def resize_image(image: ImageArray, factor: float) -> ImageArray:
+def resize_image(image: ImageArray, factor: float) -> UInt8[np.ndarray, "_ _ 3"]:
     """Scale a photograph with a cubic filter; sides are rounded and never below one pixel."""
     rows, columns = scaled_size((image.shape[0], image.shape[1]), factor)
     if (rows, columns) == image.shape[:2]:
@@ -91,7 +91,7 @@ def _merged(a: Activation) -> Activation:
 
 def class_maps(
     activations: Sequence[Activation], present: Int[Tensor, " n"], size: tuple[int, int]
-) -> Float[Tensor, "n h w"]:
+) -> Float[Tensor, "_ h w"]:
     """Maps of the present classes summed over scales on a grid of ``size``; a learnt background comes first.
 
     Args:
@@ -101,7 +101,7 @@ def class_maps(
     """
     chosen = [a.maps[0, present] for a in activations]
     if all(a.background is not None for a in activations):
-        chosen = [torch.cat([a.background[0], maps]) for a, maps in zip(activations, chosen, strict=True)]  # pyright: ignore[reportOptionalSubscript]
+        chosen = [torch.cat([a.background[0], maps]) for a, maps in zip(activations, chosen, strict=True)]  # pyright: ignore[reportOptionalSubscript] — checked above
     return sum_passes(chosen, [False] * len(chosen), size)
 
 

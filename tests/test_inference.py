@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from conftest import SIZE, tiny_backbone
+from tagmask.config import CamConfig
+from tagmask.contracts import Activation, Normalization
+from tagmask.grids import scaled_size
+from tagmask.inference import (
+    class_maps,
+    dense_logits,
+    load_pyramids,
+    padded_to,
+    pyramid,
+    resize_image,
+    sum_passes,
+    summed_activations,
+    unmirrored_sum,
+    with_mirror,
+)
+from tagmask.methods.cam import Cam
+
+NORMALIZATION = tiny_backbone().normalization
+CLASSES = 4
+
+
+def random_maps(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def resized(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+@pytest.fixture(scope="module")
+def cam():
+    return Cam(CamConfig(), tiny_backbone(), CLASSES).eval()
+
+
+# ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([0.25, 0.5, 1.0, 1.5]))
+def test_photographs_are_resized_to_the_scaled_size(rows, columns, factor):
+    image = np.full((rows, columns, 3), (10, 20, 30), np.uint8)
+    result = resize_image(image, factor)
+    assert result.shape == (*scaled_size((rows, columns), factor), 3)
+    assert (result == image[0, 0]).all()
+
+
+def test_scale_one_is_the_photograph_itself(scenes):
+    image = scenes.read_image(scenes.records[0])
+    assert resize_image(image, 1.0) is image
+    (level,) = pyramid(image, [1.0], Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+    np.testing.assert_allclose(level.permute(1, 2, 0) * 255, image, atol=1e-4)
+
+
+def test_mirrored_passes_are_turned_back():
+    image = random_maps(3, 4, 6)
+    assert torch.equal(with_mirror(image, False), image[None])
+    assert torch.equal(with_mirror(image, True)[1, :, :, 0], image[:, :, -1])
+    torch.testing.assert_close(unmirrored_sum(with_mirror(image, True)), 2 * image)
+    assert torch.equal(unmirrored_sum(with_mirror(image, False)), image)
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 16))
+def test_padding_completes_the_last_cells_with_the_mean_colour(rows, columns, stride):
+    image = torch.ones(3, rows, columns)
+    padded = padded_to(image, stride)
+    assert padded.shape[1] % stride == padded.shape[2] % stride == 0
+    assert padded.shape[1] - rows < stride
+    assert padded.shape[2] - columns < stride
+    assert torch.equal(padded[:, :rows, :columns], image)
+    assert padded.sum() == image.sum()
+
+
+def test_pyramids_come_in_order_whoever_reads_them(scenes):
+    records = scenes.split("train")
+    runs = [list(load_pyramids(scenes, records, [1.0, 0.5], 24, NORMALIZATION, workers)) for workers in (0, 2)]
+    for alone, ahead, record in zip(*runs, records, strict=True):
+        assert alone[0] == ahead[0] == record
+        np.testing.assert_array_equal(ahead[1], scenes.read_image(record))
+        assert [level.shape for level in alone[2]] == [(3, 24, 24), (3, 12, 12)]
+        assert all(torch.equal(a, b) for a, b in zip(alone[2], ahead[2], strict=True))
+
+
+def test_no_records_give_no_pyramids(scenes):
+    assert list(load_pyramids(scenes, [], [1.0], None, NORMALIZATION, 2)) == []
+
+
+# ── sums ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.booleans()), min_size=1, max_size=5),
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.integers(0, 3),
+)
+def test_passes_are_turned_back_resized_and_summed(passes, size, channels):
+    maps = [random_maps(channels, p, q, seed=i) for i, (p, q, _) in enumerate(passes)]
+    mirrored = [is_mirrored for _, _, is_mirrored in passes]
+    expected = torch.zeros(channels, *size)
+    for values, is_mirrored in zip(maps, mirrored, strict=True):
+        if channels:
+            expected += resized(values.flip(-1) if is_mirrored else values, size)
+    torch.testing.assert_close(sum_passes(maps, mirrored, size), expected)
+
+
+def activation(maps: torch.Tensor, background: torch.Tensor | None = None) -> Activation:
+    return Activation(torch.zeros(1, len(maps)), maps[None], background, torch.zeros(1, 2, *maps.shape[1:]))
+
+
+def test_maps_of_the_present_classes_are_summed_over_scales():
+    large, small = random_maps(CLASSES, 8, 8, seed=1), random_maps(CLASSES, 4, 4, seed=2)
+    present = torch.tensor([3, 1])
+    found = class_maps([activation(large), activation(small)], present, (16, 12))
+    torch.testing.assert_close(found, resized(large[present], (16, 12)) + resized(small[present], (16, 12)))
+
+
+def test_a_learnt_background_comes_first():
+    maps, background = random_maps(CLASSES, 4, 4), random_maps(1, 1, 4, 4, seed=5)
+    found = class_maps([activation(maps, background)], torch.tensor([2]), (4, 4))
+    assert torch.equal(found, torch.stack([background[0, 0], maps[2]]))
+
+
+def test_an_image_without_tags_has_no_maps():
+    none = torch.tensor([], dtype=torch.long)
+    maps = random_maps(CLASSES, 4, 4)
+    assert class_maps([activation(maps)], none, (8, 8)).shape == (0, 8, 8)
+    assert class_maps([activation(maps, torch.ones(1, 1, 4, 4))], none, (8, 8)).shape == (1, 8, 8)
+
+
+# ── passes through networks ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_mirrored_activations_are_added_and_logits_averaged(cam):
+    image = random_maps(3, 17, 30)
+    (both,), logits = summed_activations(cam, [image], flip=True)
+    with torch.no_grad():
+        plain, mirrored = cam(image[None]), cam(image.flip(-1)[None])
+    torch.testing.assert_close(both.maps, plain.maps + mirrored.maps.flip(-1))
+    torch.testing.assert_close(logits, (plain.logits + mirrored.logits)[0] / 2)
+
+
+def test_logits_are_averaged_over_scales(cam):
+    images = [random_maps(3, 16, 16), random_maps(3, 24, 24, seed=1)]
+    activations, logits = summed_activations(cam, images, flip=False)
+    assert [a.maps.shape[2:] for a in activations] == [(2, 2), (3, 3)]
+    with torch.no_grad():
+        torch.testing.assert_close(logits, sum(cam(image[None]).logits[0] for image in images) / 2)
+
+
+def test_a_mirrored_image_has_mirrored_maps(cam):
+    image = random_maps(3, 16, 16)
+    one, other = (summed_activations(cam, [view], flip=True)[0][0].maps for view in (image, image.flip(-1)))
+    torch.testing.assert_close(one.flip(-1), other)
+
+
+def test_dense_logits_are_the_mean_over_scales_and_mirror_images():
+    def network(images):
+        return images[:, :2, ::4, ::4]
+
+    images = [random_maps(3, 16, 16), random_maps(3, 32, 32, seed=1)]
+    found = dense_logits(network, images, (16, 16), True, torch.device("cpu"))
+    passes = [resized(unmirrored_sum(network(with_mirror(image, True))), (16, 16)) for image in images]
+    torch.testing.assert_close(found, sum(passes) / 4)
+
+
+def test_dense_logits_of_a_constant_network_are_that_constant():
+    def network(images):
+        return torch.full((len(images), 3, 5, 5), 2.5)
+
+    for flip in (True, False):
+        found = dense_logits(network, [random_maps(3, 9, 9)] * 3, (9, 9), flip, torch.device("cpu"))
+        torch.testing.assert_close(found, torch.full((3, 9, 9), 2.5))
+
+
+def test_inference_leaves_no_gradients_behind(cam):
+    image = random_maps(3, SIZE, SIZE)
+    (found,), logits = summed_activations(cam, [image], flip=True)
+    assert not found.maps.requires_grad
+    assert not logits.requires_grad

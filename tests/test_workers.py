@@ -1,0 +1,57 @@
+import functools
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from tagmask.errors import TagmaskError
+from tagmask.workers import in_order
+
+
+def described(item):
+    return np.full(2, item), os.getpid()
+
+
+def picky(item, error=TagmaskError):
+    if item == 2:
+        raise error("the file 2 is damaged; remove it")
+    return item
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_results_come_in_the_items_order_and_as_they_are(workers):
+    results = list(in_order(described, [3, 1, 2, 1], workers))
+    assert [array.tolist() for array, _ in results] == [[3, 3], [1, 1], [2, 2], [1, 1]]
+    assert all(isinstance(array, np.ndarray) for array, _ in results)
+    assert (os.getpid() in {process for _, process in results}) == (workers == 0)
+    assert len({process for _, process in results}) == max(1, workers)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_nothing_to_do_is_done_at_once(workers):
+    assert list(in_order(described, [], workers)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_for_people_arrive_as_raised_in_their_items_turn(workers):
+    results = in_order(picky, [0, 1, 2, 3], workers)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(TagmaskError) as caught:
+        next(results)
+    assert str(caught.value) == "the file 2 is damaged; remove it"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_other_errors_keep_their_kind(workers):
+    with pytest.raises(KeyError, match="the file 2"):
+        list(in_order(functools.partial(picky, error=KeyError), [2], workers))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_random_numbers_of_the_caller_are_left_alone(workers):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    list(in_order(described, [1, 2], workers))
+    assert torch.equal(torch.rand(1), expected)
