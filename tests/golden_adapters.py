@@ -5,13 +5,29 @@ The functions live in ``adapters/NAME.py`` beside their tolerances; nothing in t
 
 from adapters import (
     affinity_labels as _affinity_labels,
+)
+from adapters import (
     cam_aggregate as _cam_aggregate,
+)
+from adapters import (
     crf_labels as _crf_labels,
+)
+from adapters import (
     crf_soft as _crf_soft,
+)
+from adapters import (
     metrics as _metrics,
+)
+from adapters import (
     poly_schedule as _poly_schedule,
+)
+from adapters import (
     psa_affinity as _psa_affinity,
+)
+from adapters import (
     psa_walk as _psa_walk,
+)
+from adapters import (
     resnet38d as _resnet38d,
 )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tagmask.affinity_labels import confident_labels
-from tagmask.contracts import IGNORE
+from tagmask.conventions import IGNORE
 
 
 def scores(*pixels: list[float]) -> np.ndarray:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from tagmask.affinity import fitting_radius, pair_exists, pair_offsets
 from tagmask.affinity_nets import AffinityNet
 from tagmask.config import AffinityNetConfig, AugmentConfig, TrainingConfig
-from tagmask.contracts import IGNORE, Backbone, Batch, Level, Normalization
+from tagmask.contracts import Backbone, Batch, Level, Normalization
+from tagmask.conventions import IGNORE
 
 TRAINING = TrainingConfig(steps=1, rate=0.1, augment=AugmentConfig(crop=32))
 

@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from tagmask.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
 from tagmask.config import AugmentConfig
-from tagmask.contracts import IGNORE, Normalization
+from tagmask.contracts import Normalization
+from tagmask.conventions import IGNORE
 
 PLAIN = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

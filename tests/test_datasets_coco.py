@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tagmask.config import CocoData
-from tagmask.contracts import IGNORE
+from tagmask.conventions import IGNORE
 from tagmask.datasets import open_dataset, score_records
 from tagmask.datasets.coco import Coco
 from tagmask.datasets.regions import decode_counts, polygon_pixels, region_pixels, run_pixels

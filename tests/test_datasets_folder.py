@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tagmask.config import FolderData
-from tagmask.contracts import IGNORE
+from tagmask.conventions import IGNORE
 from tagmask.datasets import open_dataset, score_records
 from tagmask.datasets.folder import Folder
 from tagmask.errors import TagmaskError

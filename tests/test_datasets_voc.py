@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tagmask.config import VocData
-from tagmask.contracts import IGNORE
+from tagmask.conventions import IGNORE
 from tagmask.datasets import open_dataset, score_records
 from tagmask.datasets.voc import VOC_CLASSES, Voc
 from tagmask.errors import TagmaskError

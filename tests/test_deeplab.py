@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from tagmask.backbones import build_backbone
 from tagmask.config import AugmentConfig, SegmenterConfig, TimmBackbone, TrainingConfig
-from tagmask.contracts import IGNORE, Backbone, Batch, Level, Normalization
+from tagmask.contracts import Backbone, Batch, Level, Normalization
+from tagmask.conventions import IGNORE
 from tagmask.deeplab import HEADS, DeepLab, pixel_loss
 from tagmask.errors import TagmaskError
 

@@ -8,9 +8,10 @@ that are not built yet stand in ``PENDING``, with the method's name; nothing els
 import os
 from pathlib import Path
 
-import golden_adapters
 import numpy as np
 import pytest
+
+import golden_adapters
 
 FOLDER = Path(os.environ.get("TAGMASK_GOLDEN", Path(__file__).parent / "golden"))
 FILES = sorted(FOLDER.glob("*.npz"))
@@ -32,7 +33,9 @@ def differences(name: str, computed: np.ndarray, expected: np.ndarray, key: str)
     close = np.isclose(computed, expected, rtol=relative, atol=absolute, equal_nan=True)
     if close.all():
         return None
-    return f"{key}: largest difference {np.nanmax(np.abs(computed - expected)):.3g}, allowed {absolute:g} + {relative:g} x"
+    return (
+        f"{key}: largest difference {np.nanmax(np.abs(computed - expected)):.3g}, allowed {absolute:g} + {relative:g} x"
+    )
 
 
 def test_the_folder_has_files():
@@ -46,7 +49,9 @@ def test_golden(path: Path):
     with np.load(path, allow_pickle=False) as archive:
         arrays = {key: archive[key] for key in archive.files}
     given = {key: value for key, value in arrays.items() if key.startswith(("in_", "p_"))}
-    expected = {key: value for key, value in arrays.items() if key.startswith("out_") and not is_pending(path.stem, key)}
+    expected = {
+        key: value for key, value in arrays.items() if key.startswith("out_") and not is_pending(path.stem, key)
+    }
     computed = getattr(golden_adapters, path.stem)(given)
     missing = sorted(expected.keys() - computed.keys())
     assert not missing, f"not computed: {missing}"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageOps
 
-from tagmask import contracts, images
+from tagmask import images
 from tagmask.errors import TagmaskError
 from tagmask.images import IGNORE, check_image, mask_bits, palette, read_image, read_mask, write_mask
 
@@ -25,10 +25,6 @@ def photo(height: int = 24, width: int = 32) -> np.ndarray:
 
 def grey(value: float, dtype: type) -> Image.Image:
     return Image.fromarray(np.full((3, 4), value, dtype))
-
-
-def test_the_constant_is_the_contract():
-    assert images.IGNORE == contracts.IGNORE
 
 
 def test_rgb_returns_as_it_was_and_may_be_written_to(tmp_path: Path):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tagmask import contracts, metrics
+from tagmask import metrics
 from tagmask.metrics import (
     IGNORE,
     Protocol,
@@ -23,10 +23,6 @@ from tagmask.metrics import (
 
 PROTOCOL = Protocol("seed", "toy", "train", num_masks=2)
 ZERO = Protocol("seed", "toy", "train", num_masks=2, absent="zero")
-
-
-def test_ignore_is_the_number_of_the_contracts() -> None:
-    assert metrics.IGNORE == contracts.IGNORE
 
 
 # ── confusion matrix and scores ──────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.nn import functional as F
 
-from tagmask import contracts, pseudo_masks
+from tagmask import pseudo_masks
 from tagmask.config import BackgroundConfig
 from tagmask.pseudo_masks import (
     IGNORE,
@@ -35,10 +35,6 @@ UNIT = st.floats(0, 1, width=32)
 
 def maps_of(*rows: list[float]) -> np.ndarray:
     return np.array(rows, np.float32)[:, None, :]
-
-
-def test_numbers_are_those_of_the_contracts() -> None:
-    assert (pseudo_masks.BACKGROUND, pseudo_masks.IGNORE) == (contracts.BACKGROUND, contracts.IGNORE)
 
 
 def test_workers_need_no_torch() -> None:

@@ -6,7 +6,8 @@ import torch
 
 from conftest import SIZE, tiny_backbone
 from tagmask.config import AugmentConfig
-from tagmask.contracts import IGNORE, Dataset, Record
+from tagmask.contracts import Dataset, Record
+from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.images import write_mask
 from tagmask.samples import AffinitySamples, MaskSamples, TagSamples

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tagmask.contracts import BACKGROUND, IGNORE, Losses
+from tagmask.contracts import Losses
+from tagmask.conventions import BACKGROUND, IGNORE
 
 CPU_PART = 2**20  # features worked on at once on a CPU; measured: larger parts leave the cache, smaller ones idle cores
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torchvision.transforms import functional as vision
 
 from tagmask.config import AugmentConfig
-from tagmask.contracts import IGNORE, ImageArray, MaskArray, Normalization
+from tagmask.contracts import ImageArray, MaskArray, Normalization
+from tagmask.conventions import IGNORE
 
 _JITTER = ("brightness", "contrast", "saturation", "hue")
 
@@ -84,7 +85,7 @@ def view_image(
     image: ImageArray, plan: ViewPlan, normalization: Normalization, padding: str
 ) -> Float32[Tensor, "3 crop crop"]:
     """The view of a photograph, normalised; ``padding`` is ``mean`` (0 after normalisation) or ``black``."""
-    resized = Image.fromarray(image).resize(plan.size[::-1], Image.Resampling.BICUBIC)
+    resized = Image.fromarray(image).resize((plan.size[1], plan.size[0]), Image.Resampling.BICUBIC)
     for name, factor in plan.jitter:
         resized = getattr(vision, f"adjust_{name}")(resized, factor)
     pixels = normalization.apply(np.array(resized))
@@ -95,7 +96,7 @@ def view_image(
 
 def view_mask(mask: MaskArray, plan: ViewPlan) -> Tensor:
     """The view of a mask (nearest neighbour), ``IGNORE`` outside the image; ``int64 crop crop``."""
-    resized = np.asarray(Image.fromarray(mask).resize(plan.size[::-1], Image.Resampling.NEAREST))
+    resized = np.asarray(Image.fromarray(mask).resize((plan.size[1], plan.size[0]), Image.Resampling.NEAREST))
     pixels = torch.from_numpy(resized.astype(np.int64))
     return _placed(pixels, plan, torch.full((plan.crop, plan.crop), IGNORE, dtype=torch.int64))
 

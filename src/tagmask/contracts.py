@@ -23,9 +23,6 @@ import torch
 from jaxtyping import Bool, Float, Int, Int32, UInt8
 from torch import Tensor, nn
 
-BACKGROUND = 0
-IGNORE = -1
-
 Images = Float[Tensor, "b 3 h w"]
 Tags = Float[Tensor, "b c"]
 Masks = Int[Tensor, "b h w"]

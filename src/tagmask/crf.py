@@ -93,7 +93,9 @@ def unary_from_probabilities(probabilities: Float[np.ndarray, "k h w"]) -> Float
     return -np.log(np.clip(probabilities, _SMALLEST_PROBABILITY, 1)).astype(np.float32)
 
 
-def unary_from_labels(labels: Integer[np.ndarray, "h w"], num_labels: int, gt_prob: float) -> Float32[np.ndarray, "k h w"]:
+def unary_from_labels(
+    labels: Integer[np.ndarray, "h w"], num_labels: int, gt_prob: float
+) -> Float32[np.ndarray, "k h w"]:
     """Energies of hard labels: ``-log gt_prob`` for a pixel's own label, the rest shared evenly by the others.
 
     Args:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tagmask.config import SegmenterConfig
-from tagmask.contracts import IGNORE, Backbone, Batch, Images, Level, Losses, Masks, ParameterGroup, Trainable
+from tagmask.contracts import Backbone, Batch, Images, Level, Losses, Masks, ParameterGroup, Trainable
+from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.parameter_groups import grouped_parameters
 

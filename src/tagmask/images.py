@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Int, Int32, Num, UInt8
 from PIL import Image, UnidentifiedImageError
 
+from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.storage import write_bytes
 
-IGNORE = -1  # equal to contracts.IGNORE, which would bring torch along; a test keeps the two equal
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 LOSSLESS_FORMATS = ("PNG", "TIFF", "BMP", "GIF")
 

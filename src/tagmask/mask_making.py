@@ -10,7 +10,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from tagmask import crf
 from tagmask.config import AffinityNetConfig, BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
-from tagmask.contracts import BACKGROUND, Dataset, ImageArray, MaskArray, Record
+from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
+from tagmask.conventions import BACKGROUND
 from tagmask.grids import from_grid, long_side_factor, to_image
 from tagmask.images import write_mask
 from tagmask.pseudo_masks import (

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 
-IGNORE = -1  # same number as in `contracts`, which loads torch; a test holds them equal
+from tagmask.conventions import IGNORE
+
 EPS = 1e-10
 
 Confusion = Int64[np.ndarray, "k k+1"]

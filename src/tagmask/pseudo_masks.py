@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int, Int32
 
 from tagmask.config import BackgroundConfig
+from tagmask.conventions import BACKGROUND, IGNORE
 
-BACKGROUND = 0  # same numbers as in `contracts`, which loads torch; a test holds them equal
-IGNORE = -1
 SMALLEST_SHARE = 0.005
 
 Maps = Float[np.ndarray, "n h w"]

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tagmask.config import Recipe
 from tagmask.errors import TagmaskError
 from tagmask.storage import is_temporary, read_json, write_json
@@ -103,13 +105,19 @@ class RunFolder:
         """The recipe of an existing run.
 
         Raises:
-            TagmaskError: the folder is no run.
+            TagmaskError: the folder is no run, or one of another version.
         """
-        return Recipe.model_validate(self._claimed()["recipe"])
+        try:
+            return Recipe.model_validate(self._claimed().get("recipe"))
+        except ValidationError as error:
+            raise TagmaskError(
+                f"{self.path / 'recipe.json'} was written by another version of tagmask: {error.error_count()} of its "
+                "settings are unknown here. Use that version, or run the recipe again into another folder."
+            ) from error
 
     def data(self) -> Path | None:
         """The data folder of an existing run; None for data that are drawn."""
-        found = self._claimed()["data"]
+        found = self._claimed().get("data")
         return None if found is None else Path(found)
 
     def _claimed(self) -> dict[str, Any]:
@@ -119,8 +127,7 @@ class RunFolder:
                 f"{self.path} is not a run of tagmask (no recipe.json); give a folder `tagmask run` wrote."
             )
         found = read_json(file)
-        assert isinstance(found, dict)
-        return found
+        return found if isinstance(found, dict) else {}
 
     # ── manifest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

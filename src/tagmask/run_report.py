@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 
 from tagmask.config import Recipe
-from tagmask.contracts import BACKGROUND, Record
+from tagmask.contracts import Record
+from tagmask.conventions import BACKGROUND
 from tagmask.evaluation import scored_training_records
 from tagmask.images import read_mask
 from tagmask.mask_making import read_quality, walked_at_image_size

@@ -5,7 +5,7 @@ import torch
 
 from tagmask.affinity import Border, Pair, affinity_losses, pair_codes, pair_offsets
 from tagmask.affinity_labels import confident_labels
-from tagmask.contracts import IGNORE
+from tagmask.conventions import IGNORE
 from tagmask.pseudo_masks import block_mean
 
 TOLERANCE = {"out_label": (0.0, 0.0), "*": (1e-5, 0.0)} | {

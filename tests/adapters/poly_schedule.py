@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
-from tagmask.config import AugmentConfig, TrainingConfig
-from tagmask.engine import build_optimizer, rate_at, set_rates
 from torch import nn
 
+from tagmask.config import AugmentConfig, TrainingConfig
 from tagmask.contracts import ParameterGroup
+from tagmask.engine import build_optimizer, rate_at, set_rates
 
 TOLERANCE = {"*": (1e-9, 0.0)}
 

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Int32
 
 from tagmask.config import DataConfig
-from tagmask.contracts import BACKGROUND, IGNORE, MaskArray, Record
+from tagmask.contracts import MaskArray, Record
+from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.images import check_image
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tagmask.config import CocoData
-from tagmask.contracts import IGNORE, Dataset, ImageArray, MaskArray, Record
+from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
+from tagmask.conventions import IGNORE
 from tagmask.datasets.checks import Problems, check_classes, class_numbers, existing_folder, renumbering, settle
 from tagmask.datasets.regions import region_pixels
 from tagmask.errors import TagmaskError

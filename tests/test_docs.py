@@ -1,0 +1,452 @@
+"""The pages for people: links, commands, settings, functions, files and numbers in them must be real."""
+
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+import pytest
+import torch
+import typer.main
+import yaml
+from pydantic import BaseModel
+
+import tagmask
+from conftest import TinyBackbone
+from tagmask.cli import app
+from tagmask.config import Recipe
+from tagmask.contracts import Batch
+from tagmask.recipes import load_recipe, recipe_names
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PACKAGE = ROOT / "src" / "tagmask"
+OWN = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*OWN, *sorted((ROOT / "benchmarks").rglob("*.md"))]
+FILE_ENDINGS = (
+    "safetensors",
+    "json",
+    "jsonl",
+    "csv",
+    "html",
+    "png",
+    "npz",
+    "pt",
+    "pth",
+    "py",
+    "md",
+    "yaml",
+    "txt",
+    "jpg",
+)
+FORBIDDEN = ["/work/", "../shared", "session", "issue #", "todo", "\N{EM DASH}"]
+LIBRARIES = ("numpy.", "torch.")
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Fenced code of a language; fences may be indented."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def spans(page: Path) -> list[str]:
+    """Inline code."""
+    return re.findall(r"`([^`\n]+)`", prose(page))
+
+
+def load_script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ── words and links ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("page", OWN, ids=ids)
+@pytest.mark.parametrize("word", FORBIDDEN)
+def test_pages_have_no_word_of_a_workplace(page: Path, word: str) -> None:
+    assert word not in page.read_text(encoding="utf-8").lower()
+
+
+def slug(heading: str) -> str:
+    """The anchor a heading gets on usual hosts."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_relative_links_resolve(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), f"{page.name}: {target}"
+        assert path.is_relative_to(ROOT)
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in map(slug, headings), f"{page.name}: {target}"
+
+
+def test_every_page_is_linked_from_another() -> None:
+    linked = {
+        (page.parent / target.partition("#")[0]).resolve()
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(page))
+        if not re.match(r"[a-z]+:", target)
+    }
+    assert [page for page in OWN if page != README and page.resolve() not in linked] == []
+
+
+def test_the_picture_is_small() -> None:
+    assert 10_000 < (ROOT / "docs" / "pipeline.png").stat().st_size < 300_000
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def command_lines(page: Path) -> list[str]:
+    """Lines of shell blocks and inline code that call tagmask."""
+    shell = [line.strip() for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in [*shell, *spans(page)] if re.search(r"(^|/|-m )tagmask( |$)", line)]
+
+
+def check_command(line: str) -> None:
+    """Parse the words after ``tagmask`` as the command line would; recipes and settings must fit."""
+    words = shlex.split(line)
+    at = max(i for i, word in enumerate(words) if word == "tagmask" or word.endswith("/tagmask"))
+    arguments = words[at + 1 :]
+    group: Any = typer.main.get_command(app)
+    if not arguments or arguments == ["…"]:
+        return
+    assert arguments[0] in group.commands, line
+    if len(arguments) == 1 and "/" not in line:  # a command mentioned by name
+        return
+    context = group.commands[arguments[0]].make_context(arguments[0], arguments[1:])
+    recipe = context.params.get("recipe") or context.params.get("name")
+    if recipe is not None and not recipe.endswith(".yaml"):
+        load_recipe(recipe, context.params.get("settings") or [])
+
+
+@pytest.mark.parametrize("page", OWN, ids=ids)
+def test_commands_parse(page: Path) -> None:
+    for line in command_lines(page):
+        check_command(line)
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(command_lines(README)) >= 8
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tagmask rum toy --out runs/x",
+        "tagmask run nosuch --out runs/x",
+        "tagmask run toy",
+        "tagmask run toy --out runs/x --set walk.bata=2",
+        "tagmask run toy --out runs/x --option 3",
+    ],
+)
+def test_a_wrong_command_is_noticed(line: str) -> None:
+    with pytest.raises(Exception):  # noqa: B017 - typer, pydantic and plain asserts refuse in their own ways
+        check_command(line)
+
+
+@pytest.mark.parametrize("page", OWN, ids=ids)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    shell = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    named = {target for text in [*shell, *spans(page)] for target in re.findall(r"^make ([a-z]+)", text)}
+    assert named <= targets
+
+
+def test_the_two_commands_stand_word_for_word() -> None:
+    assert "make demo\nmake test\n" in blocks(README, "sh")
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_tables_name_every_recipe() -> None:
+    section = README.read_text(encoding="utf-8").split("## Recipes")[1].split("\n## ")[0]
+    assert sorted(re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)) == recipe_names()
+
+
+# ── settings and functions ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models_in(part)]
+
+
+def is_setting(path: str) -> bool:
+    """Whether a dotted path leads to a field of a recipe, through any of the models a field may hold."""
+    models: list[type[BaseModel]] = [Recipe]
+    for name in path.split("."):
+        fields = [model.model_fields[name] for model in models if name in model.model_fields]
+        if not fields:
+            return False
+        models = [model for field in fields for model in models_in(field.annotation)]
+    return True
+
+
+def is_member(path: str) -> bool:
+    """Whether a dotted path leads to a module, class, function or attribute of the package."""
+    found: Any = tagmask
+    for name in path.split("."):
+        if isinstance(found, ModuleType):
+            try:
+                found = importlib.import_module(f"{found.__name__}.{name}")
+                continue
+            except ModuleNotFoundError:
+                pass
+        if not hasattr(found, name) and name not in getattr(found, "__annotations__", {}):
+            return False
+        found = getattr(found, name, None)
+    return True
+
+
+def dotted(page: Path) -> list[str]:
+    """Inline code that looks like a setting or a member of the package."""
+    found = [re.sub(r"\(.*\)$", "", text.split("=")[0].split(" ")[0]) for text in spans(page)]
+    names = [name for name in found if re.fullmatch(r"[a-zA-Z_]\w*(\.[a-zA-Z_]\w*)+", name)]
+    return [n for n in names if n.rsplit(".", 1)[1] not in FILE_ENDINGS and not n.startswith(LIBRARIES)]
+
+
+@pytest.mark.parametrize("page", OWN, ids=ids)
+def test_settings_and_functions_exist(page: Path) -> None:
+    wrong = [n for n in dotted(page) if not (is_setting(n) or is_member(n.removeprefix("tagmask.")) or is_public(n))]
+    assert wrong == []
+
+
+def is_public(name: str) -> bool:
+    """``Activation.maps`` and the like: members of the classes in ``contracts``."""
+    return is_member(f"contracts.{name}")
+
+
+def test_the_checks_of_names_can_fail() -> None:
+    assert is_setting("masks.background.rule")
+    assert is_setting("backbone.pad_type")
+    assert not is_setting("masks.background.role")
+    assert is_member("methods.cam.tag_loss")
+    assert not is_member("methods.cam.tag_lass")
+    assert not is_member("nosuch.thing")
+
+
+def test_the_pages_of_methods_name_settings_and_functions() -> None:
+    for page in (ROOT / "docs" / "methods").glob("*.md"):
+        names = dotted(page)
+        assert sum(map(is_setting, names)) >= 5, page
+        assert sum(map(is_member, names)) >= 5, page
+
+
+def default_of(path: str) -> Any:
+    models: list[type[BaseModel]] = [Recipe]
+    for name in path.split("."):
+        fields = [model.model_fields[name] for model in models if name in model.model_fields]
+        models = [model for field in fields for model in models_in(field.annotation)]
+    return fields[0].default
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "methods").glob("*.md")), ids=ids)
+def test_single_numbers_in_default_columns_are_the_defaults(page: Path) -> None:
+    rows = re.findall(r"^\| `([\w.]+)` \| (-?[\d.]+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    for path, shown in rows:
+        assert default_of(path) == float(shown), path
+
+
+# ── code ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("page", OWN, ids=ids)
+def test_python_blocks_compile(page: Path) -> None:
+    for code in blocks(page, "python"):
+        compile(code, str(page), "exec")
+    for code in blocks(page, "json"):
+        json.loads(code)
+
+
+def test_public_names_of_the_readme_exist() -> None:
+    used = set(re.findall(r"tagmask\.([a-z_]+)\(", "\n".join(blocks(README, "python"))))
+    assert used
+    assert used <= set(tagmask.__all__)
+
+
+def test_the_example_method_works() -> None:
+    torch.manual_seed(0)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec("\n".join(blocks(ROOT / "docs" / "add-a-method.md", "python")), names)
+    method = names["Lse"](names["LseConfig"](), TinyBackbone(), 2)
+    batch = Batch(
+        ("a",), torch.randn(1, 3, 16, 24), torch.tensor([[1.0, 0.0]]), torch.ones(1, 16, 24, dtype=torch.bool)
+    )
+    activation = method(batch.images)
+    assert activation.maps.shape == (1, 2, 2, 3)
+    assert activation.logits.shape == (1, 2)
+    method.losses(batch)["tags"].backward()
+    grouped = [parameter for group in method.parameter_groups() for parameter in group.parameters]
+    assert {id(p) for p in grouped} == {id(p) for p in method.parameters()}
+    sharp = names["Lse"](names["LseConfig"](sharpness=1000.0), method.backbone, 2)
+    sharp.load_state_dict(method.state_dict())
+    peaks = sharp.classify(sharp.backbone(batch.images)).flatten(2).amax(2)
+    assert torch.allclose(sharp(batch.images).logits, peaks, atol=0.01)
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def listed_files() -> set[str]:
+    """Paths of the tree in the README, below ``src/tagmask``."""
+    tree = next(block for block in blocks(README, "text") if block.startswith("src/tagmask/"))
+    parents: dict[int, str] = {}
+    found = set()
+    for line in tree.splitlines()[1:]:
+        name = line.split()[0] if line.strip() else "#"
+        if name.startswith("#"):
+            continue
+        depth = (len(line) - len(line.lstrip())) // 2
+        path = parents.get(depth - 1, "") + name
+        if name.endswith("/"):
+            parents[depth] = path
+        else:
+            assert len(line.split()) > 2, f"{path} has no words beside it"
+            found.add(path)
+    return found
+
+
+def test_the_tree_lists_every_file_and_no_other() -> None:
+    files = {path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    real = {path.relative_to(PACKAGE).as_posix() for path in files if not path.name.startswith(".")}
+    assert listed_files() == real
+
+
+def test_the_layers_are_those_of_the_linter() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["id"] == "layers")
+    assert blocks(ROOT / "CONTRIBUTING.md", "text")[0].split("\n")[:-1] == layers
+
+
+def test_contributing_is_short() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_the_changelog_and_the_citation_name_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^##+ (.+)$", log, re.MULTILINE)
+    assert headings[0].startswith(project["version"])
+    assert headings[1:4] == ["Added", "Changed", "Fixed"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == project["version"]
+    assert citation["license"] == project["license"]
+
+
+def test_the_citation_file_has_what_its_format_requires() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "type"} <= citation.keys()
+    assert all(author.keys() == {"name"} for author in citation["authors"])
+    for reference in citation["references"]:
+        assert {"type", "title", "authors", "year"} <= reference.keys()
+        assert all(author.keys() <= {"family-names", "given-names"} for author in reference["authors"])
+        assert re.fullmatch(r"10\.\d{4,}/\S+", reference.get("doi", "10.1000/x"))
+
+
+# ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def results() -> ModuleType:
+    return load_script(ROOT / "benchmarks" / "make_results.py")
+
+
+def test_the_results_are_those_of_the_records(results: ModuleType) -> None:
+    readme = README.read_text(encoding="utf-8")
+    section = results.section(results.read_records(ROOT / "benchmarks" / "records"))
+    assert results.with_section(readme, section) == readme, "run benchmarks/make_results.py"
+
+
+def test_without_a_record_it_says_so(results: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Records")
+    assert results.section(results.read_records(tmp_path)) == "No record yet."
+
+
+def write_record(folder: Path, scores: object, front: str = "") -> None:
+    folder.mkdir()
+    lines = "# Cats\n\nCommand: tagmask run toy\nData: cats, 3 images\nSeeds: 0, 1\nHardware: 2 CPU cores\n"
+    (folder / "README.md").write_text(front or f"{lines}\nThe cats sat still.\n")
+    (folder / "scores.json").write_text(json.dumps(scores))
+
+
+def seed(iou: float, threshold: float) -> dict[str, object]:
+    return {
+        "tags": {"mean_average_precision": 0.5, "protocol": "classifier on cats."},
+        "seed_best": {"mean_iou": iou, "protocol": f"seed on cats; threshold {threshold}."},
+    }
+
+
+def test_a_record_becomes_a_table(results: ModuleType, tmp_path: Path) -> None:
+    write_record(tmp_path / "2026-01-02_toy_cpu", [seed(0.4, 0.2), seed(0.5, 0.3)])
+    text = results.section(results.read_records(tmp_path))
+    assert "### Cats" in text
+    assert "- Hardware: 2 CPU cores" in text
+    assert "```sh\ntagmask run toy\n```" in text
+    assert "| classifier, mean average precision | 50.0 ± 0.0 | classifier on cats. |" in text
+    assert "| seed, best threshold | 45.0 ± 7.1 | seed on cats; threshold 0.2. / seed on cats; threshold 0.3. |" in text
+    assert "segmentation network" not in text
+
+
+def test_one_seed_has_no_deviation_and_new_records_come_first(results: ModuleType, tmp_path: Path) -> None:
+    write_record(tmp_path / "2026-01-02_toy_cpu", seed(0.4, 0.2))
+    write_record(tmp_path / "2026-01-03_toy_cpu", seed(0.6, 0.2))
+    text = results.section(results.read_records(tmp_path))
+    assert [m.group() for m in re.finditer(r"\b[46]0\.0\b", text)] == ["60.0", "40.0"]
+    assert "±" not in text
+
+
+def test_a_record_without_its_circumstances_is_refused(results: ModuleType, tmp_path: Path) -> None:
+    write_record(tmp_path / "2026-01-02_toy_cpu", seed(0.4, 0.2), front="# Cats\n\nData: cats\nSeeds: 0\n")
+    with pytest.raises(ValueError, match="Command, Hardware"):
+        results.read_records(tmp_path)
+
+
+def test_front_lines_end_at_prose(results: ModuleType) -> None:
+    title, facts = results.front_lines("# Cats\n\nSeeds: 0\n\nSome prose.\nNote: not a front line.\n")
+    assert (title, facts) == ("Cats", {"Seeds": "0"})
+
+
+def test_markers_stand_once_and_in_order(results: ModuleType) -> None:
+    assert results.with_section(f"a\n{results.BEGIN}\nold\n{results.END}\nb", "new").split("\n") == [
+        "a",
+        results.BEGIN,
+        "new",
+        results.END,
+        "b",
+    ]
+    for broken in ("nothing", f"{results.END}{results.BEGIN}"):
+        with pytest.raises(ValueError, match="once each"):
+            results.with_section(broken, "new")
+
+
+def test_dated_entries_of_the_log_are_newest_first() -> None:
+    log = (ROOT / "benchmarks" / "LOG.md").read_text(encoding="utf-8").split("<!-- entries below -->")[1]
+    dates = re.findall(r"^## (\d{4}-\d{2}-\d{2})", log, re.MULTILINE)
+    assert all(later >= earlier for later, earlier in pairwise(dates))
