@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tagmask import metrics
 from tagmask.metrics import (
     IGNORE,
     Protocol,

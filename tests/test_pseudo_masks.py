@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.nn import functional as F
 
-from tagmask import pseudo_masks
 from tagmask.config import BackgroundConfig
 from tagmask.pseudo_masks import (
     IGNORE,
