@@ -28,7 +28,7 @@ from tagmask.storage import MapArchive, read_maps, write_posteriors, writing
 
 def has_background(classes: Int16[np.ndarray, " n"]) -> bool:
     """Whether the first map of an archive is the background's."""
-    return len(classes) > 0 and classes[0] == BACKGROUND
+    return len(classes) > 0 and int(classes[0]) == BACKGROUND
 
 
 @dataclass(frozen=True)

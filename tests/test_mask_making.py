@@ -1,0 +1,205 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import SIZE, tiny_recipe
+from tagmask import crf
+from tagmask.config import BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
+from tagmask.conventions import IGNORE
+from tagmask.images import read_mask
+from tagmask.mask_making import (
+    AffinityLabelMaker,
+    MaskMaker,
+    has_background,
+    read_quality,
+    refined_scores,
+    scores_with_background,
+    seed_mask,
+    walked_at_image_size,
+)
+from tagmask.pseudo_masks import add_background, posterior, quality
+from tagmask.run_folder import RunFolder
+from tagmask.storage import MapArchive, read_posteriors, write_maps
+
+WHOLE = (SIZE, SIZE)
+POWER = BackgroundConfig(rule="power", value=2)
+THRESHOLD = BackgroundConfig(rule="threshold", value=0.3)
+NONE = BackgroundConfig(rule="none")
+
+
+def archive(classes, maps, size=WHOLE) -> MapArchive:
+    return MapArchive(np.array(classes, np.int16), np.asarray(maps, np.float32), size)
+
+
+def perfect(scenes, record) -> MapArchive:
+    """Maps that are 1 on the true mask."""
+    classes = [tag + 1 for tag in record.tags]
+    return archive(classes, scenes.read_mask(record) == np.array(classes, np.int32)[:, None, None])
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path)
+
+
+@pytest.fixture
+def record(scenes):
+    """A scene with a tag."""
+    return next(record for record in scenes.split("train") if record.tags)
+
+
+# ── scores ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_archive_has_a_background_if_it_comes_first():
+    assert has_background(np.array([0, 3], np.int16))
+    assert not has_background(np.array([3], np.int16))
+    assert not has_background(np.array([], np.int16))
+
+
+@pytest.mark.parametrize(("rule", "first"), [(POWER, 0.25), (THRESHOLD, 0.3)])
+def test_the_configured_background_comes_first(rule, first):
+    scores, classes = scores_with_background(archive([3], np.full((1, 2, 2), 0.5)), (2, 2), rule)
+    assert classes.tolist() == [0, 3]
+    np.testing.assert_allclose(scores[:, 0, 0], [first, 0.5])
+    assert scores.dtype == np.float32
+
+
+def test_without_a_rule_there_is_no_background():
+    scores, classes = scores_with_background(archive([3], np.ones((1, 2, 2))), (2, 2), NONE)
+    assert (scores.shape, classes.tolist()) == ((1, 2, 2), [3])
+
+
+@pytest.mark.parametrize("rule", [POWER, THRESHOLD, NONE])
+def test_a_background_that_is_there_is_kept(rule):
+    maps = np.stack([np.full((2, 2), 0.9), np.full((2, 2), 0.1)])
+    scores, classes = scores_with_background(archive([0, 3], maps), (2, 2), rule)
+    assert classes.tolist() == [0, 3]
+    np.testing.assert_allclose(scores, maps)
+
+
+@pytest.mark.parametrize(("rule", "shape"), [(POWER, (1, 4, 4)), (THRESHOLD, (1, 4, 4)), (NONE, (0, 4, 4))])
+def test_a_negative_is_all_background_or_nothing(rule, shape):
+    scores, classes = scores_with_background(archive([], np.zeros((0, 2, 2))), (4, 4), rule)
+    assert scores.shape == shape
+    assert classes.tolist() == [0] * shape[0]
+
+
+def test_coarse_maps_are_brought_to_the_image():
+    scores, _ = scores_with_background(archive([1], [[[0.0, 1.0]]]), (1, 4), NONE)
+    np.testing.assert_allclose(scores[0, 0], [0, 0.25, 0.75, 1])
+
+
+@pytest.mark.parametrize(("long_side", "cells"), [(None, 6), (96, 12)])
+def test_walked_maps_come_back_to_the_pixels_they_were_on(long_side, cells):
+    grid = np.zeros((1, cells, cells), np.float32)
+    grid[:, :, cells // 2 :] = 1
+    found = walked_at_image_size(archive([1], grid), WHOLE, WalkConfig(base_long_side=long_side), stride=8)
+    assert found.maps.shape == (1, *WHOLE)
+    assert ((found.maps[0] > 0.5) == (np.arange(SIZE) >= SIZE // 2)).all()
+
+
+def test_seed_masks_have_a_constant_background():
+    maps = np.array([[[0.1, 0.5, 0.2]], [[0.0, 0.4, 0.9]]])
+    assert seed_mask(archive([2, 4], maps), (1, 3), 0.3).tolist() == [[0, 2, 4]]
+    learnt = np.concatenate([np.ones((1, 1, 3)), maps])  # a learnt background does not count here
+    assert seed_mask(archive([0, 2, 4], learnt), (1, 3), 0.3).tolist() == [[0, 2, 4]]
+    assert seed_mask(archive([], np.zeros((0, 1, 1))), (1, 3), 0.3).tolist() == [[0, 0, 0]]
+
+
+def test_no_channels_need_no_crf():
+    nothing = np.zeros((0, 2, 2), np.float32)
+    assert refined_scores(np.zeros((2, 2, 3), np.uint8), nothing, CrfConfig()) is nothing
+
+
+# ── one image at a time ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_perfect_maps_make_perfect_masks(scenes, run, record):
+    write_maps(run.maps(record.id), perfect(scenes, record))
+    MaskMaker(run, scenes, MasksConfig(background=THRESHOLD, crf=None), None, 8)(record)
+    np.testing.assert_array_equal(read_mask(run.mask(record.id), 255), scenes.read_mask(record))
+    with Image.open(run.mask(record.id)) as image:
+        assert image.mode == "P"
+
+
+def test_confidence_is_the_posterior_and_carries_the_quality(scenes, run, record):
+    maps = np.linspace(0, 1, SIZE**2).reshape(1, *WHOLE).repeat(len(record.tags), 0)
+    maps[1:] *= 0.5
+    stored = archive([tag + 1 for tag in record.tags], maps)
+    write_maps(run.maps(record.id), stored)
+    MaskMaker(run, scenes, MasksConfig(background=POWER, crf=None), None, 8)(record)
+    scores, classes = scores_with_background(archive(stored.classes, stored.maps.astype(np.float16)), WHOLE, POWER)
+    with Image.open(run.confidence(record.id)) as image:
+        confidence = np.asarray(image)
+    np.testing.assert_array_equal(confidence, (posterior(scores).max(0) * 255).round().astype(np.uint8))
+    assert read_quality(run.confidence(record.id)) == pytest.approx(quality(scores, classes), abs=1e-6)
+
+
+def test_unsure_pixels_become_the_ignore_value(scenes, run, record):
+    write_maps(run.maps(record.id), archive([record.tags[0] + 1], np.linspace(0, 1, SIZE)[None, None].repeat(SIZE, 1)))
+    config = MasksConfig(background=THRESHOLD, crf=None, ignore_below=0.6, ignore_value=200)
+    MaskMaker(run, scenes, config, None, 8)(record)
+    with Image.open(run.mask(record.id)) as image:
+        assert set(np.unique(np.asarray(image))) == {0, record.tags[0] + 1, 200}
+    mask = read_mask(run.mask(record.id), 200)
+    x = np.linspace(0, 1, SIZE)  # the share of the background is 0.6 at x = 0.2, that of the class at x = 0.45
+    np.testing.assert_array_equal(mask[0] == IGNORE, (x > 0.2) & (x < 0.45))
+
+
+@pytest.mark.parametrize("rule", [POWER, THRESHOLD, NONE])
+def test_negatives_have_masks_too(scenes, run, record, rule):
+    write_maps(run.maps(record.id), archive([], np.zeros((0, *WHOLE))))
+    MaskMaker(run, scenes, MasksConfig(background=rule), None, 8)(record)
+    expected = IGNORE if rule.rule == "none" else 0
+    assert (read_mask(run.mask(record.id), 255) == expected).all()
+    assert 0 <= read_quality(run.confidence(record.id)) <= 1
+
+
+def test_the_crf_follows_the_image(scenes, run, record):
+    write_maps(run.maps(record.id), perfect(scenes, record))
+    for preset, path in ((None, "plain"), ("psa", "refined")):
+        folder = RunFolder(run.path / path)
+        write_maps(folder.maps(record.id), perfect(scenes, record))
+        MaskMaker(folder, scenes, MasksConfig(background=THRESHOLD, crf=preset), None, 8)(record)
+    masks = [read_mask(RunFolder(run.path / path).mask(record.id), 255) for path in ("plain", "refined")]
+    assert 0 < (masks[0] != masks[1]).mean() < 0.2
+
+
+def test_walks_are_read_where_there_was_a_walk(scenes, run, record):
+    grid = np.zeros((2, 6, 6), np.float32)
+    grid[0, :, :3] = grid[1, :, 3:] = 1
+    write_maps(run.walks(record.id), archive([0, 2], grid))
+    MaskMaker(run, scenes, MasksConfig(background=POWER, crf=None), WalkConfig(), 8)(record)
+    mask = read_mask(run.mask(record.id), 255)
+    assert ((mask == 2) == (np.arange(SIZE) >= SIZE // 2)).all()
+
+
+# ── labels of the affinity net ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("learnt", [False, True])
+def test_affinity_labels_are_posteriors_under_both_powers(scenes, run, record, learnt):
+    stored = perfect(scenes, record)
+    maps = stored.maps * np.float32(0.7)
+    classes = stored.classes
+    if learnt:  # its background makes way for the two powers
+        maps, classes = np.concatenate([maps[:1], maps]), np.concatenate([[0], classes]).astype(np.int16)
+    write_maps(run.maps(record.id), archive(classes, maps))
+    config = tiny_recipe("affinity.label_crf.iterations=0").affinity
+    AffinityLabelMaker(run, scenes, config)(record)
+    posteriors, found = read_posteriors(run.affinity_labels(record.id))
+    assert found.tolist() == stored.classes.tolist()
+    half = (stored.maps * np.float32(0.7)).astype(np.float16).astype(np.float32)
+    for name, power in (("low", config.low_power), ("high", config.high_power)):
+        scores = add_background(half, power).clip(1e-5, 1)
+        np.testing.assert_allclose(posteriors[name], scores / scores.sum(axis=0), atol=1e-3)
+
+
+def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
+    built = []
+    original = crf.gaussian_filter
+    monkeypatch.setattr(crf, "gaussian_filter", lambda *a, **k: built.append(1) or original(*a, **k))
+    write_maps(run.maps(record.id), perfect(scenes, record))
+    AffinityLabelMaker(run, scenes, tiny_recipe().affinity)(record)
+    assert len(built) == 2  # one Gaussian, one bilateral

@@ -1,0 +1,201 @@
+"""What every method promises; a new line in METHODS is tested by itself."""
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from conftest import tiny_backbone
+from tagmask.config import AnyMethod, CamConfig
+from tagmask.contracts import Batch, Method
+from tagmask.methods import METHODS, build_method
+from tagmask.methods.cam import Cam, tag_loss
+
+CLASSES = 4
+
+
+@pytest.fixture(params=METHODS, ids=lambda config: config.__name__)
+def method(request) -> Method:
+    torch.manual_seed(1)
+    return build_method(request.param(), tiny_backbone(), CLASSES)
+
+
+def batch(size: int = 33, number: int = 3) -> Batch:
+    random = torch.Generator().manual_seed(5)
+    return Batch(
+        ids=tuple(map(str, range(number))),
+        images=torch.randn(number, 3, size, size + 8, generator=random),
+        tags=torch.rand(number, CLASSES, generator=random).round(),
+        valid=torch.ones(number, size, size + 8, dtype=torch.bool),
+    )
+
+
+# ── for all ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_registry_and_the_settings_agree():
+    assert set(METHODS) == set(get_args(AnyMethod) or [AnyMethod])
+    assert len(set(METHODS.values())) == len(METHODS)
+    assert all(issubclass(method, Method) for method in METHODS.values())
+
+
+def test_methods_are_abstract_or_final():
+    for method in METHODS.values():
+        assert not getattr(method, "__abstractmethods__", ())
+        assert method.__subclasses__() == []
+        assert method.losses is Method.losses
+        assert "train" not in vars(method)
+
+
+def test_activations_are_what_the_contract_says(method):
+    with torch.no_grad():
+        found = method(batch().images)
+    assert found.logits.shape == (3, CLASSES)
+    assert found.maps.shape == (3, CLASSES, 5, 6)
+    assert found.embedding.shape[2:] == found.maps.shape[2:]
+    assert found.background is None or found.background.shape == (3, 1, 5, 6)
+    assert (found.maps >= 0).all()
+    assert (found.maps > 0).any()
+
+
+def test_training_and_inference_share_one_forward_pass(method):
+    with torch.no_grad():
+        trained, inferred = method.train()(batch().images), method.eval()(batch().images)
+    assert torch.equal(trained.maps, inferred.maps)
+
+
+def test_inference_is_repeatable_and_images_do_not_see_each_other(method):
+    images = batch().images
+    with torch.no_grad():
+        together, again = method.eval()(images), method(images)
+        alone = method(images[1:2])
+    assert torch.equal(together.logits, again.logits)
+    torch.testing.assert_close(together.maps[1:2], alone.maps)
+    torch.testing.assert_close(together.logits[1:2], alone.logits)
+
+
+def test_losses_are_named_finite_scalars(method):
+    losses = method.train().losses(batch())
+    assert losses
+    assert len(method.views(batch().images)) == method.num_views
+    for name, value in losses.items():
+        assert name.isidentifier()
+        assert value.shape == ()
+        assert value.isfinite()
+
+
+@pytest.mark.parametrize("tags", [0.0, 1.0])
+def test_losses_are_finite_for_images_with_no_tag_or_all(method, tags):
+    step = batch()
+    extreme = Batch(step.ids, step.images, torch.full_like(step.tags, tags), step.valid)
+    assert all(value.isfinite() for value in method.losses(extreme).values())
+
+
+def test_every_learning_parameter_is_in_one_group_and_gets_a_gradient(method):
+    grouped = [id(parameter) for group in method.parameter_groups() for parameter in group.parameters]
+    learning = {id(parameter): name for name, parameter in method.named_parameters() if parameter.requires_grad}
+    assert sorted(grouped) == sorted(learning)
+    torch.stack(list(method.train().losses(batch()).values())).sum().backward()
+    without = [
+        name for name, parameter in method.named_parameters() if parameter.requires_grad and parameter.grad is None
+    ]
+    assert without == []  # distributed training would stop
+
+
+def test_the_backbone_is_old_and_the_rest_is_new(method):
+    backbone = {id(parameter) for parameter in method.backbone.parameters()}
+    for group in method.parameter_groups():
+        assert {id(parameter) in backbone for parameter in group.parameters} == {not group.new}
+
+
+def test_frozen_parameters_are_in_no_group(method):
+    method.backbone.convolutions[0].requires_grad_(False)
+    grouped = {id(parameter) for group in method.parameter_groups() for parameter in group.parameters}
+    assert id(method.backbone.convolutions[0].weight) not in grouped
+    assert id(method.backbone.convolutions[1].weight) in grouped
+
+
+def test_every_way_of_renaming_the_classes_renames_logits_and_maps(method):
+    order = torch.tensor([2, 0, 3, 1])
+    images = batch().images
+    with torch.no_grad():
+        before = method.eval()(images)
+        for layer in method.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear) and len(layer.weight) == CLASSES:
+                layer.weight.copy_(layer.weight[order].clone())
+        after = method(images)
+    torch.testing.assert_close(after.maps, before.maps[:, order])
+    torch.testing.assert_close(after.logits, before.logits[:, order])
+
+
+def test_map_normalization_is_one_that_the_pipeline_knows(method):
+    assert method.map_normalization in ("max", "min_max")
+
+
+# ── class activation maps ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cam(**fields) -> Cam:
+    torch.manual_seed(2)
+    return Cam(CamConfig(**fields), tiny_backbone(), CLASSES)
+
+
+def test_pooling_and_the_classifier_commute():
+    network = cam().eval()
+    with torch.no_grad():
+        found = network(batch().images)
+        everywhere = network.fc8(found.embedding)
+    torch.testing.assert_close(found.logits, everywhere.mean(dim=(2, 3)))
+    assert torch.equal(found.maps, everywhere.relu())
+
+
+def test_maps_by_hand():
+    network = cam().eval()
+    with torch.no_grad():
+        network.fc8.weight.zero_()
+        network.fc8.weight[1, 3] = 2.0
+        network.fc8.weight[2, 3] = -2.0
+        found = network(batch().images)
+    assert torch.equal(found.maps[:, 1], 2 * found.embedding[:, 3])
+    assert (found.maps[:, [0, 2, 3]] == 0).all()
+    torch.testing.assert_close(found.logits[:, 2], -2 * found.embedding[:, 3].mean(dim=(1, 2)))
+
+
+def test_the_root_changes_maps_alone():
+    with torch.no_grad():
+        plain, rooted = (cam(map_root=root).eval()(batch().images) for root in (False, True))
+    torch.testing.assert_close(rooted.maps, plain.maps.sqrt())
+    assert torch.equal(rooted.logits, plain.logits)
+
+
+def test_dropout_acts_on_logits_in_training_alone():
+    network = cam(dropout=0.9)
+    images = batch().images
+    with torch.no_grad():
+        assert not torch.equal(network.train()(images).logits, network.train()(images).logits)
+        assert torch.equal(network.eval()(images).logits, network.eval()(images).logits)
+
+
+def test_the_tag_loss_by_hand_and_in_half_precision():
+    logits, tags = torch.tensor([[0.0, 2.0], [-1.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    probability = logits.sigmoid()
+    terms = [
+        -probability[0, 0].log(),
+        -(1 - probability[0, 1]).log(),
+        -(1 - probability[1, 0]).log(),
+        -probability[1, 1].log(),
+    ]
+    torch.testing.assert_close(tag_loss(logits, tags), torch.stack(terms).mean())
+    half = tag_loss(logits.bfloat16(), tags)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, tag_loss(logits, tags), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [200.0, -200.0])
+def test_the_tag_loss_of_extreme_logits_is_finite(size):
+    logits = torch.full((1, 2), size, requires_grad=True)
+    loss = tag_loss(logits, torch.tensor([[1.0, 0.0]]))
+    loss.backward()
+    assert loss.item() == pytest.approx(100)
+    assert logits.grad.isfinite().all()
