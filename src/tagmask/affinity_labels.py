@@ -11,7 +11,7 @@ EMPTY = 1e-5  # scores below this, all of them, mark a block outside the image
 def confident_labels(
     low: Float[np.ndarray, "k h w"], high: Float[np.ndarray, "k h w"], pool: int = 8
 ) -> Int32[np.ndarray, "p q"]:
-    """Labels where scores of a strong and of a weak background agree (Ahn & Kwak, CVPR 2018, section 4.1).
+    """Labels where scores of a strong and of a weak background agree (Ahn & Kwak, CVPR 2018, section 3.2.1).
 
     A low power makes the background strong, so a foreground class that wins against it is trusted; a high power makes
     it weak, so a background that still wins is trusted. If both are, the background is kept.

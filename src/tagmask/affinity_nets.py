@@ -21,7 +21,7 @@ from tagmask.parameter_groups import grouped_parameters
 
 
 class AffinityNet(Trainable):
-    """AffinityNet (Ahn & Kwak, CVPR 2018, section 4.2) on any backbone.
+    """AffinityNet (Ahn & Kwak, CVPR 2018, section 3.2) on any backbone.
 
     Three feature levels become narrow side features on one grid, of which a last layer makes the features whose
     distances are the affinities. Parameters bear the names of the published ResNet-38 network.

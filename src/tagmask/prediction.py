@@ -42,7 +42,7 @@ def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> tupl
     Args:
         images: an image or a folder.
         model: a run folder with a trained segmenter.
-        out: receives ``<name>.png`` masks at the images' relative paths and, if asked, ``<name>_overlay.jpg``.
+        out: receives ``<name>.<suffix>.png`` masks at the images' relative paths and, if asked, ``<name>.<suffix>_overlay.jpg``.
         overlays: whether to write overlays.
 
     Returns:

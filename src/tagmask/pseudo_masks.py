@@ -61,7 +61,7 @@ def normalize_jointly(maps: Maps) -> Maps:
 
 
 def add_background(maps: Maps, power: float) -> Float[np.ndarray, "n+1 h w"]:
-    """Put ``(1 - largest map) ** power`` first (AffinityNet, section 3.2: the power is its alpha).
+    """Put ``(1 - largest map) ** power`` first (AffinityNet, section 3.1: the power is its alpha).
 
     Without a map the background is 1 everywhere; where a map exceeds 1 it is 0. Negative maps, which
     `normalize_min_max` leaves, give a background above 1, as published.

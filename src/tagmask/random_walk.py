@@ -1,7 +1,7 @@
 """Random walk of maps along pixel affinities, without the matrix of all pixels against all pixels.
 
 With B the affinities to the power beta (1 on the diagonal, 0 where there is no pair), D = diag(B 1) and T = B D⁻¹, the
-walked maps are X Tᵗ: t weighted averages over the neighbours (Ahn & Kwak, CVPR 2018, section 4.3; Ahn, Cho & Kwak,
+walked maps are X Tᵗ: t weighted averages over the neighbours (Ahn & Kwak, CVPR 2018, section 3.3; Ahn, Cho & Kwak,
 CVPR 2019, equation 12). The published code squares T log₂ t times, at N³ operations for N pixels. Here one step is a
 stencil over the affinity planes, N operations for each plane, and t steps shrink to about √t by an expansion in
 Chebyshev polynomials. Imports no torch, so that worker processes start quickly.
