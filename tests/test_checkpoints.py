@@ -130,10 +130,14 @@ def test_a_checkpoint_never_runs_code(tmp_path):
     assert checkpoints.resume(tmp_path, "method", *trained()) == 0
 
 
-def test_half_written_files_are_not_used_and_go_with_the_rest(tmp_path):
+def test_half_written_files_are_not_used(tmp_path):
     saved(tmp_path, 3)
-    (tmp_path / "checkpoints" / ".a1b2.tmp.pt").write_bytes(b"half")
+    (tmp_path / "checkpoints" / ".1-a1b2.tmp.pt").write_bytes(b"half")
     assert checkpoints.resume(tmp_path, "method", *trained()) == 3
+
+
+def test_checkpoints_go_when_the_training_is_over(tmp_path):
+    saved(tmp_path, 3, 6)
     checkpoints.drop(tmp_path, "method")
     assert names(tmp_path) == []
 

@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from conftest import tiny_recipe
 from tagmask.errors import TagmaskError
 from tagmask.run_folder import RunFolder, environment
+from tagmask.storage import write_bytes
 
 
 @pytest.fixture
@@ -87,11 +90,28 @@ def test_a_file_is_no_folder(tmp_path):
         RunFolder(tmp_path / "file").claim(tiny_recipe(), None)
 
 
-def test_empty_folders_and_those_of_a_run_killed_at_once_can_be_claimed(run):
+@pytest.fixture
+def gone():
+    """Number of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_empty_folders_and_those_of_a_run_killed_at_once_can_be_claimed(run, gone):
     run.path.mkdir()
-    (run.path / ".0a1b2c.tmp.json").write_text('{"recipe"')
+    (run.path / f".{gone}-0a1b2c.tmp.json").write_text('{"recipe"')
     run.claim(tiny_recipe(), None)
-    assert run.recipe() == tiny_recipe()
+    assert [path.name for path in run.path.iterdir()] == ["recipe.json"]
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(run, gone):
+    run.claim(tiny_recipe(), None)
+    others = [f".{os.getpid()}-0a1b2c.tmp.npz", ".hidden-file.tmp.npz", f"{gone}-0a.tmp.npz", "x.npz"]
+    for name in (f".{gone}-0a1b2c.tmp.npz", f".{gone}-3d4e.tmp", *others):
+        write_bytes(run.path / "maps" / "train" / name, b"")
+    run.claim(tiny_recipe(), None)
+    assert {path.name for path in (run.path / "maps" / "train").iterdir()} == set(others)
 
 
 @pytest.mark.parametrize("question", [RunFolder.recipe, RunFolder.data])

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from tagmask.errors import TagmaskError
-from tagmask.storage import is_temporary, write_bytes
+from tagmask.storage import write_bytes
 
 _KEPT = 2  # the newest and, should that one be damaged, the one before
 _UNREADABLE = (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
@@ -77,9 +77,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def drop(folder: Path, stage: str) -> None:
-    """Remove the checkpoints of a finished training, half-written ones included."""
-    unfinished = [path for path in (folder / "checkpoints").glob(".*") if is_temporary(path)]
-    for path in _paths(folder, stage) + unfinished:
+    """Remove the checkpoints of a finished training."""
+    for path in _paths(folder, stage):
         path.unlink()
 
 

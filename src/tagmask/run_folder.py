@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from tagmask.config import Recipe
 from tagmask.errors import TagmaskError
-from tagmask.storage import is_temporary, read_json, write_json
+from tagmask.storage import read_json, remove_abandoned, write_json
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,16 @@ class RunFolder:
     def claim(self, recipe: Recipe, data: Path | None) -> None:
         """Write the recipe into a new folder, or check that the folder belongs to this recipe and this data.
 
+        What a killed process was still writing is removed.
+
         Raises:
             TagmaskError: the folder holds another recipe's results, or is no run folder but not empty.
         """
         wanted = {"recipe": recipe.model_dump(mode="json"), "data": None if data is None else str(data.resolve())}
         file = self.path / "recipe.json"
+        remove_abandoned(self.path)
         if not file.exists():
-            if self.path.is_file() or (self.path.is_dir() and not all(map(is_temporary, self.path.iterdir()))):
+            if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
                 raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
             write_json(file, wanted)
             return

@@ -55,7 +55,7 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         TagmaskError: the disk is full or the folder may not be written.
     """
-    temporary = path.with_name(f".{secrets.token_hex(6)}.tmp{path.suffix}")
+    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(6)}.tmp{path.suffix}")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -66,13 +66,22 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def is_temporary(path: Path) -> bool:
-    """Whether this is a file that a killed process was still writing.
+def remove_abandoned(folder: Path) -> None:
+    """Remove, anywhere below a folder, the temporary files of processes that were killed."""
+    for path in folder.rglob(".*-*.tmp*"):
+        process = path.name[1:].partition("-")[0]
+        if process.isdecimal() and not _is_alive(int(process)):
+            path.unlink(missing_ok=True)
 
-    >>> is_temporary(Path("run/.0a1b2c.tmp.json"))
-    True
-    """
-    return path.name.startswith(".") and ".tmp" in path.suffixes
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, PermissionError):  # no process of ours, so no file of ours
+        return True
+    return True
 
 
 def _flush(path: Path) -> None:
