@@ -19,7 +19,7 @@ def image_files(path: Path, without: Path | None = None) -> list[Path]:
 
     Args:
         path: an image or a folder.
-        without: a folder below ``path`` to leave out.
+        without: a folder to leave out if it lies below ``path``.
 
     Raises:
         TagmaskError: nothing there.
@@ -28,7 +28,7 @@ def image_files(path: Path, without: Path | None = None) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise TagmaskError(f"no such image or folder: {path}")
-    hidden = None if without is None or without.resolve() == path.resolve() else without.resolve()
+    hidden = without.resolve() if without is not None and path.resolve() in without.resolve().parents else None
     files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     found = sorted(file for file in files if hidden not in file.resolve().parents)
     if not found:
@@ -42,7 +42,8 @@ def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> tupl
     Args:
         images: an image or a folder.
         model: a run folder with a trained segmenter.
-        out: receives ``<name>.<suffix>.png`` masks at the images' relative paths and, if asked, ``<name>.<suffix>_overlay.jpg``.
+        out: receives the masks at the images' relative paths, ``a.jpg.png`` for ``a.jpg``, and, if asked,
+            ``a.jpg_overlay.jpg``.
         overlays: whether to write overlays.
 
     Returns:

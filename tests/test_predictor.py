@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import tagmask
+from conftest import SIZE, tiny_recipe
+from tagmask import checkpoints
+from tagmask.errors import TagmaskError
+from tagmask.predictor import build_segmenter, load
+
+CLASSES = ("a", "b", "c", "d")
+
+
+def written_segmenter(folder, *settings: str):
+    """A run folder with a segmenter of random weights."""
+    recipe = tiny_recipe(*settings)
+    torch.manual_seed(0)
+    facts = {"recipe": recipe.model_dump_json(), "classes": json.dumps(CLASSES)}
+    checkpoints.save_weights(folder / "segmenter.safetensors", build_segmenter(recipe, len(CLASSES), False), facts)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return written_segmenter(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def image(scenes):
+    return scenes.read_image(scenes.records[0])[:40]
+
+
+# ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_or_its_file_loads_to_the_same_callable(run, image):
+    predictors = [load(run), load(str(run)), load(run / "segmenter.safetensors", "cpu"), tagmask.load(run)]
+    assert all(predictor.classes == CLASSES for predictor in predictors)
+    masks = [predictor(image) for predictor in predictors]
+    assert all(np.array_equal(mask, masks[0]) for mask in masks)
+
+
+@pytest.mark.parametrize("place", ["", "nowhere", "segmenter.safetensors"])
+def test_a_run_without_a_segmenter_says_what_to_train(tmp_path, place):
+    with pytest.raises(TagmaskError, match=r"no trained segmenter at .*tagmask run"):
+        load(tmp_path / place)
+
+
+def test_weights_from_elsewhere_are_refused(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TagmaskError, match=r"foreign.safetensors was not written by tagmask"):
+        load(tmp_path / "foreign.safetensors")
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path):
+    (tmp_path / "segmenter.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(TagmaskError, match="not a readable weights file"):
+        load(tmp_path)
+
+
+def test_other_weights_of_a_run_are_refused(tmp_path):
+    facts = {"recipe": tiny_recipe().model_dump_json(), "classes": json.dumps(CLASSES)}
+    checkpoints.save_weights(tmp_path / "method.safetensors", torch.nn.Linear(2, 2), facts)
+    with pytest.raises(TagmaskError, match=r"method.safetensors cannot be loaded into DeepLab"):
+        load(tmp_path / "method.safetensors")
+
+
+def test_recipes_of_another_version_are_refused(tmp_path):
+    recipe = {**tiny_recipe().model_dump(mode="json"), "warp": 9}
+    facts = {"recipe": json.dumps(recipe), "classes": json.dumps(CLASSES)}
+    checkpoints.save_weights(tmp_path / "segmenter.safetensors", torch.nn.Linear(2, 2), facts)
+    with pytest.raises(TagmaskError, match="another version of tagmask"):
+        load(tmp_path)
+
+
+def test_the_backbones_initial_weights_are_not_needed(tmp_path):
+    assert load(written_segmenter(tmp_path, "backbone.weights=gone.safetensors")).classes == CLASSES
+
+
+# ── predicting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_mask_has_the_size_of_its_image_and_class_numbers(run, image):
+    mask = load(run)(image)
+    assert mask.shape == image.shape[:2] == (40, SIZE)
+    assert mask.dtype == np.int32
+    assert 0 <= mask.min() <= mask.max() <= len(CLASSES)
+
+
+def test_paths_pictures_and_arrays_give_the_same_mask(run, image, tmp_path):
+    Image.fromarray(image).save(tmp_path / "x.png")
+    predictor = load(run)
+    masks = [predictor(form) for form in (image, Image.fromarray(image), tmp_path / "x.png", str(tmp_path / "x.png"))]
+    assert all(np.array_equal(mask, masks[0]) for mask in masks)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
+    ids=["grey", "four channels", "floats", "empty"],
+)
+def test_arrays_that_are_no_photographs_are_refused(run, array):
+    with pytest.raises(TagmaskError, match=r"must be RGB, uint8"):
+        load(run)(array)
+
+
+def test_files_that_are_no_photographs_are_named(run, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(TagmaskError, match=r"x\.png"):
+        load(run)(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 90)])
+def test_images_of_any_size_are_segmented(run, size):
+    assert load(run)(np.full((*size, 3), 128, np.uint8)).shape == size
+
+
+def test_posteriors_are_probabilities_and_their_best_class_is_the_mask(run, image):
+    predictor = load(run)
+    images = [predictor.normalization.apply(image)]
+    posterior = predictor.posterior((40, SIZE), images)
+    np.testing.assert_allclose(posterior.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(posterior.argmax(axis=0), predictor.mask(image, images))
+
+
+def test_settings_of_the_recipe_are_followed(tmp_path, image, run):
+    plain = load(run)
+    settings = ("segmenter.scales=[0.5,1.0]", "segmenter.crf=deeplab", f"segmenter.base_long_side={2 * SIZE}")
+    changed = load(written_segmenter(tmp_path, *settings))
+    for ours, theirs in zip(plain.network.parameters(), changed.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert (plain(image) != changed(image)).any()
