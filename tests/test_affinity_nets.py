@@ -12,6 +12,7 @@ from tagmask.affinity_nets import AffinityNet
 from tagmask.config import AffinityNetConfig, AugmentConfig, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Level, Normalization
 from tagmask.conventions import IGNORE
+from tagmask.errors import TagmaskError
 
 TRAINING = TrainingConfig(steps=1, rate=0.1, augment=AugmentConfig(crop=32))
 
@@ -91,7 +92,7 @@ def test_levels_are_the_last_three_or_as_chosen():
     chosen = make_net(4, levels=(0, 1, -1))
     assert chosen.levels == (0, 1, 3)
     assert chosen.f8_3.in_channels == 4
-    with pytest.raises(ValueError, match="has 4 levels"):
+    with pytest.raises(TagmaskError, match="has 4 levels"):
         make_net(4, levels=(0, 1, 4))
 
 

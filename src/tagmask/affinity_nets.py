@@ -17,6 +17,7 @@ from tagmask.affinity import (
 )
 from tagmask.config import AffinityNetConfig
 from tagmask.contracts import Backbone, Batch, Images, Losses, ParameterGroup, Trainable
+from tagmask.errors import TagmaskError
 from tagmask.parameter_groups import grouped_parameters
 
 
@@ -107,7 +108,7 @@ def _levels(chosen: tuple[int, int, int] | None, count: int) -> tuple[int, ...]:
     if chosen is None:
         return tuple(max(0, level) for level in range(count - 3, count))
     if not all(-count <= level < count for level in chosen):
-        raise ValueError(
+        raise TagmaskError(
             f"affinity.levels is {list(chosen)}, but the backbone has {count} levels; choose from 0 to {count - 1}."
         )
     return tuple(level % count for level in chosen)

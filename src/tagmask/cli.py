@@ -44,7 +44,10 @@ def _open(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Ru
     checked = load_recipe(recipe, settings)
     from tagmask.pipeline import open_run  # noqa: PLC0415 (after the recipe: a typing error must not wait for torch)
 
-    return open_run(checked, data, out)
+    opened = open_run(checked, data, out)
+    for note in opened.dataset.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    return opened
 
 
 # ── everything ───────────────────────────────────────────────────────────────────────────────────────────────────────

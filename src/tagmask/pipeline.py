@@ -160,7 +160,7 @@ def train_method(run: Run) -> None:
     """Train the classifier on tags; writes ``method.safetensors``."""
     if run.folder.is_done("train-method"):
         return
-    with run.stage("train-method", images=len(run.training_records)):
+    with run.stage("train-method", images=len(run.training_records), left_out=list(run.dataset.skipped)):
         method = new_method(run)
         config = run.recipe.training
         samples = TagSamples(run.dataset, run.training_records, config.augment, method.backbone.normalization)
