@@ -11,7 +11,7 @@ from rich.console import Console
 from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
-    from tagmask.pipeline import Run
+    from tagmask.run import Run
 
 app = typer.Typer(
     name="tagmask",
@@ -42,7 +42,7 @@ def _open(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Ru
     from tagmask.recipes import load_recipe  # noqa: PLC0415
 
     checked = load_recipe(recipe, settings)
-    from tagmask.pipeline import open_run  # noqa: PLC0415 (after the recipe: a typing error must not wait for torch)
+    from tagmask.run import open_run  # noqa: PLC0415 (after the recipe: a typing error must not wait for torch)
 
     opened = open_run(checked, data, out)
     for note in opened.dataset.notes:

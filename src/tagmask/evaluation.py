@@ -23,9 +23,9 @@ from tagmask.metrics import (
     sweep_thresholds,
     threshold_sweep,
 )
-from tagmask.pipeline import Run
 from tagmask.progress import track
 from tagmask.pseudo_masks import argmax_classes
+from tagmask.run import Run
 from tagmask.storage import read_json, read_maps, write_json
 from tagmask.workers import in_order
 

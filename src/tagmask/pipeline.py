@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,84 +12,21 @@ from jaxtyping import Float32
 
 from tagmask import checkpoints, engine
 from tagmask.affinity_nets import AffinityNet
-from tagmask.backbones import build_backbone
-from tagmask.config import AnyAffinity, Recipe, TrainingConfig
-from tagmask.contracts import Dataset, Method, Record, Trainable
-from tagmask.datasets import open_dataset
-from tagmask.deeplab import DeepLab
-from tagmask.errors import TagmaskError
+from tagmask.config import AnyAffinity, TrainingConfig
+from tagmask.contracts import Method, Record, Trainable
 from tagmask.grids import feature_grid, to_grid, to_image
-from tagmask.images import mask_bits, write_mask
+from tagmask.images import write_mask
 from tagmask.inference import class_maps, load_pyramids, padded_to, summed_activations
 from tagmask.mask_making import AffinityLabelMaker, MaskMaker, read_quality, scores_with_background
-from tagmask.methods import build_method
-from tagmask.predictor import build_segmenter, load
+from tagmask.predictor import load
 from tagmask.processes import this_process
 from tagmask.progress import track
 from tagmask.pseudo_masks import normalize_max, normalize_min_max
 from tagmask.random_walk import random_walk
-from tagmask.run_folder import RunFolder
+from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
 from tagmask.samples import AffinitySamples, MaskSamples, Samples, TagSamples
 from tagmask.storage import MapArchive, is_complete, read_maps, write_bytes, write_json, write_maps
 from tagmask.workers import in_order
-
-
-@dataclass(frozen=True)
-class Run:
-    """A recipe, the data it learns from and the folder it writes to."""
-
-    recipe: Recipe
-    folder: RunFolder
-    dataset: Dataset
-
-    @property
-    def training_records(self) -> tuple[Record, ...]:
-        """Images that are learned from."""
-        return self.dataset.split(self.recipe.data.train_split)
-
-    @property
-    def validation_records(self) -> tuple[Record, ...]:
-        """Images that predictions are scored on."""
-        return () if self.recipe.data.val_split is None else self.dataset.split(self.recipe.data.val_split)
-
-    @property
-    def mask_ignore_value(self) -> int:
-        """The number that means "no label" in the run's masks."""
-        own = self.recipe.masks.ignore_value
-        return own if own is not None else 2 ** mask_bits(len(self.dataset.classes)) - 1
-
-    @contextmanager
-    def stage(self, name: str, **facts: object) -> Iterator[None]:
-        """Time a stage and note it when it ends; no process goes on before all can read the note."""
-        with self.folder.stage(name, this_process().is_main_process, **facts):
-            yield
-        this_process().wait_for_everyone()
-
-    def require(self, stage: str) -> None:
-        """Refuse to go on before an earlier stage has finished."""
-        if not self.folder.is_done(stage):
-            raise TagmaskError(f"{self.folder.path}: stage `{stage}` has not finished; run `tagmask {stage}` first.")
-
-
-def open_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
-    """Open the data, check everything that can be checked, and claim the output folder.
-
-    Raises:
-        TagmaskError: bad data, or a folder of another recipe.
-    """
-    dataset = open_dataset(recipe.data, data)
-    folder = RunFolder(out)
-    if this_process().is_main_process:
-        folder.claim(recipe, data)
-    this_process().wait_for_everyone()
-    run = Run(recipe, folder, dataset)
-    if not run.training_records:
-        splits = sorted({record.split for record in dataset.records})
-        raise TagmaskError(
-            f"no image in the split {recipe.data.train_split!r}; the data have {splits}. "
-            "Set data.train_split to one of them."
-        )
-    return run
 
 
 def run_all(run: Run) -> None:
@@ -101,36 +36,6 @@ def run_all(run: Run) -> None:
     train_affinity(run)
     make_masks(run)
     train_segmenter(run)
-
-
-# ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def new_method(run: Run, load_initial: bool = True) -> Method:
-    """The recipe's classifier with fresh heads."""
-    config = run.recipe.backbone
-    config = config if load_initial else config.model_copy(update={"weights": "none"})
-    torch.manual_seed(run.recipe.seed)
-    return build_method(run.recipe.method, build_backbone(config), len(run.dataset.classes))
-
-
-def trained_method(run: Run) -> Method:
-    """The trained classifier, in evaluation mode on this process's device."""
-    run.require("train-method")
-    method = new_method(run, load_initial=False)
-    checkpoints.load_weights(run.folder.weights("method"), method)
-    return method.eval().to(this_process().device).to(memory_format=torch.channels_last)
-
-
-def new_affinity_net(run: Run, config: AnyAffinity, load_initial: bool = True) -> AffinityNet:
-    """The recipe's affinity network with a fresh head."""
-    backbone_config = config.backbone or run.recipe.backbone
-    backbone_config = backbone_config if load_initial else backbone_config.model_copy(update={"weights": "none"})
-    torch.manual_seed(run.recipe.seed + 1)
-    net = AffinityNet(config, build_backbone(backbone_config))
-    if load_initial and config.initial == "method":
-        net.backbone.load_state_dict(trained_method(run).backbone.state_dict())
-    return net
 
 
 def _train(run: Run, stage: str, network: Trainable, samples: Samples, config: TrainingConfig) -> None:
@@ -255,13 +160,6 @@ def make_masks(run: Run) -> None:
         this_process().wait_for_everyone()
 
 
-def trained_affinity_net(run: Run, config: AnyAffinity) -> AffinityNet:
-    """The trained affinity network, in evaluation mode on this process's device."""
-    net = new_affinity_net(run, config, load_initial=False)
-    checkpoints.load_weights(run.folder.weights("affinity"), net)
-    return net.eval().to(this_process().device).to(memory_format=torch.channels_last)
-
-
 @torch.inference_mode()
 def _walk(run: Run, net: AffinityNet, config: AnyAffinity) -> None:
     walk, device = run.recipe.walk, this_process().device
@@ -335,15 +233,6 @@ def train_segmenter(run: Run) -> None:
     if not run.folder.is_done("predict"):
         with run.stage("predict", images=len(run.validation_records)):
             _predict_validation(run)
-
-
-def new_segmenter(run: Run) -> DeepLab:
-    """The recipe's segmentation network with a fresh head."""
-    torch.manual_seed(run.recipe.seed + 2)
-    network = build_segmenter(run.recipe, len(run.dataset.classes), load_initial=True)
-    if run.recipe.segmenter.initial == "method":
-        network.backbone.load_state_dict(trained_method(run).backbone.state_dict())
-    return network
 
 
 def _predict_validation(run: Run) -> None:
