@@ -16,6 +16,7 @@ from tagmask.mask_making import (
     scores_with_background,
     seed_mask,
     walked_at_image_size,
+    walked_scores,
 )
 from tagmask.pseudo_masks import add_background, posterior, quality
 from tagmask.run_folder import RunFolder
@@ -203,3 +204,20 @@ def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
     write_maps(run.maps(record.id), perfect(scenes, record))
     AffinityLabelMaker(run, scenes, tiny_recipe().affinity)(record)
     assert len(built) == 2  # one Gaussian, one bilateral
+
+
+def test_walked_maps_are_stretched_before_their_background_is_made():
+    flat = archive([1, 2], [[[0.0, 0.2]], [[0.1, 0.0]]], size=(1, 2))
+    rule = BackgroundConfig(rule="power", value=1, when="after_walk")
+    scores, classes = walked_scores(flat, rule)
+    assert classes.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(scores[:, 0], [[0, 0], [0, 1], [1, 0]], atol=1e-3)
+    jointly, _ = walked_scores(flat, rule.model_copy(update={"walked_maps": "jointly"}))
+    np.testing.assert_allclose(jointly[:, 0], [[0.5, 0], [0, 1], [0.5, 0]], atol=1e-6)
+
+
+def test_a_background_that_walked_along_is_kept():
+    walked = archive([0, 1], [[[0.9, 0.2]], [[0.1, 0.3]]], size=(1, 2))
+    scores, classes = walked_scores(walked, POWER)
+    assert classes.tolist() == [0, 1]
+    np.testing.assert_array_equal(scores, walked.maps)

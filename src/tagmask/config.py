@@ -280,10 +280,16 @@ class BackgroundConfig(Config):
     """Where the background score comes from."""
 
     rule: Literal["power", "threshold", "none"] = Field(
-        default="power",
-        description="(1 - max map)^value before the walk; a constant value after it; or no background at all.",
+        default="power", description="(1 - largest map)^value, or the constant value, or no background at all."
     )
     value: float = Field(default=16, ge=0, description="The power, or the constant.")
+    when: Literal["before_walk", "after_walk"] = Field(
+        default="before_walk",
+        description="Walk along with the maps, as AffinityNet publishes, or be made from the walked maps, as IRN does.",
+    )
+    walked_maps: Literal["each", "jointly"] = Field(
+        default="each", description="Walked maps are divided by their own or by their common maximum (after_walk)."
+    )
 
 
 class AffinityNetConfig(Config):

@@ -12,7 +12,7 @@ from tagmask.datasets import score_records
 from tagmask.errors import TagmaskError
 from tagmask.grids import to_image
 from tagmask.images import read_mask
-from tagmask.mask_making import scores_with_background, walked_at_image_size
+from tagmask.mask_making import walked_at_image_size, walked_scores
 from tagmask.metrics import (
     Protocol,
     Scores,
@@ -98,7 +98,7 @@ class _TrainingCounts:
         if run.folder.walks(record.id).exists() and run.recipe.affinity is not None:
             archive = read_maps(run.folder.walks(record.id))
             walked = walked_at_image_size(archive, size, run.recipe.walk, run.recipe.affinity.stride)
-            scores, classes = scores_with_background(walked, size, run.recipe.masks.background)
+            scores, classes = walked_scores(walked, run.recipe.masks.background)
             counts["walk"] = confusion_matrix(truth, argmax_classes(scores, classes), k)
         if run.folder.mask(record.id).exists():
             counts["mask"] = confusion_matrix(truth, read_mask(run.folder.mask(record.id), run.mask_ignore_value), k)

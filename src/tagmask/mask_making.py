@@ -19,6 +19,8 @@ from tagmask.pseudo_masks import (
     add_threshold,
     argmax_classes,
     mask_from_scores,
+    normalize_jointly,
+    normalize_max,
     posterior,
     quality,
 )
@@ -88,7 +90,7 @@ class MaskMaker:
         if self.walk is None:
             return scores_with_background(read_maps(self.run.maps(record.id)), size, self.config.background)
         archive = walked_at_image_size(read_maps(self.run.walks(record.id)), size, self.walk, self.stride)
-        return scores_with_background(archive, size, self.config.background)
+        return walked_scores(archive, self.config.background)
 
     def _write_confidence(self, record: Record, shares: Float32[np.ndarray, "k h w"], quality: float) -> None:
         header = PngInfo()
@@ -108,6 +110,21 @@ def walked_at_image_size(archive: MapArchive, size: tuple[int, int], walk: WalkC
     """The walk's archive with its maps enlarged to the pixel grid of the image."""
     cell = stride / long_side_factor(size, walk.base_long_side)
     return MapArchive(archive.classes, from_grid(archive.maps, cell, size), size)
+
+
+def walked_scores(
+    archive: MapArchive, background: BackgroundConfig
+) -> tuple[Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]:
+    """Scores of walked maps at image size, and the mask value of each channel.
+
+    A background that walked along is kept. Else the maps, which the walk has flattened, are first brought back to
+    [0, 1], and the background is made from them.
+    """
+    if has_background(archive.classes) or background.rule == "none":
+        return archive.maps, archive.classes
+    normalize = normalize_max if background.walked_maps == "each" else normalize_jointly
+    walked = MapArchive(archive.classes, normalize(archive.maps), archive.size)
+    return scores_with_background(walked, archive.size, background)
 
 
 def scores_with_background(

@@ -188,7 +188,7 @@ def _walk_start(run: Run, record: Record, size: tuple[int, int]) -> tuple[Float3
     """What walks: the maps, and with them the background where it is a power of them or learnt."""
     archive = read_maps(run.folder.maps(record.id))
     background = run.recipe.masks.background
-    if background.rule == "power":
+    if background.rule == "power" and background.when == "before_walk":
         return scores_with_background(archive, size, background)
     return to_image(archive.maps, size), archive.classes
 
