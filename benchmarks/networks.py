@@ -21,7 +21,7 @@ from PIL import Image
 from tagmask import engine
 from tagmask.backbones import build_backbone
 from tagmask.config import AugmentConfig, CamConfig, FolderData, MapsConfig, TimmBackbone, TrainingConfig
-from tagmask.contracts import Backbone, Method
+from tagmask.contracts import Backbone, Batch, Method, channels_last
 from tagmask.datasets import open_dataset
 from tagmask.inference import class_maps, load_pyramids, pyramid, summed_activations, with_mirror
 from tagmask.methods import build_method
@@ -58,11 +58,11 @@ def draw_folder(root: Path, count: int, size: tuple[int, int]) -> None:
 
 def training_step() -> dict[str, float]:
     """One optimiser step of the classifier against forward and backward of its backbone, batch 16 at 257 pixels."""
-    method = build_method(CamConfig(), build_backbone(BACKBONE), 20).train()
-    images, tags = torch.randn(16, 3, 257, 257), (torch.rand(16, 20) > 0.9).float()
+    method = build_method(CamConfig(), build_backbone(BACKBONE), 20).train().to(memory_format=torch.channels_last)
+    images, tags = channels_last(torch.randn(16, 3, 257, 257)), (torch.rand(16, 20) > 0.9).float()
     config = TrainingConfig(steps=10, rate=1e-4, augment=AugmentConfig(crop=257))
     optimizer = engine.build_optimizer(method.parameter_groups(), config)
-    batch = engine.Batch(tuple("abcdefghijklmnop"), images, tags, torch.ones(16, 257, 257, dtype=torch.bool))
+    batch = Batch(tuple("abcdefghijklmnop"), images, tags, torch.ones(16, 257, 257, dtype=torch.bool))
 
     def bare() -> None:
         method.backbone.zero_grad(set_to_none=True)
@@ -107,6 +107,7 @@ def map_inference(count: int = 8) -> dict[str, float]:
         draw_folder(root, count, (375, 500))
         dataset, config = open_dataset(FolderData(val_split=None), root), MapsConfig()
         method: Method = build_method(CamConfig(), build_backbone(BACKBONE), 2).eval()
+        method.to(memory_format=torch.channels_last)
         normalization = method.backbone.normalization
         tensors = [pyramid(dataset.read_image(r), config.scales, normalization) for r in dataset.records]
 

@@ -126,11 +126,13 @@ def _check_stride(config: TimmBackbone, stride: int) -> None:
         )
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int]:
     """Levels of a model and the multiple images must be padded to, from a pass over an odd-sized image.
 
     Parameters no level depends on (the hidden layers of a removed classifier) stop learning: nothing could teach them,
-    and distributed training refuses them.
+    and distributed training refuses them. Gradients are needed to see it, whatever the caller has switched off.
     """
     if not hasattr(model, "forward_intermediates"):
         raise TagmaskError(f"timm model {name!r} has no forward_intermediates; choose another model.")
