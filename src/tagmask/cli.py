@@ -42,10 +42,12 @@ def _open(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Ru
     from tagmask.recipes import load_recipe  # noqa: PLC0415
 
     checked = load_recipe(recipe, settings)
-    from tagmask.run import open_run  # noqa: PLC0415 (after the recipe: a typing error must not wait for torch)
+    # Only now: a typing error must not wait for torch.
+    from tagmask.processes import this_process  # noqa: PLC0415
+    from tagmask.run import open_run  # noqa: PLC0415
 
     opened = open_run(checked, data, out)
-    for note in opened.dataset.notes:
+    for note in opened.dataset.notes if this_process().is_main_process else ():
         console.print(f"note: {note}", markup=False, highlight=False)
     return opened
 
