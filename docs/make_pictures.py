@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 import tagmask
 from tagmask.config import Recipe
-from tagmask.contracts import BACKGROUND, Dataset, Record
+from tagmask.contracts import Dataset, Record
+from tagmask.conventions import BACKGROUND
 from tagmask.datasets import open_dataset
 from tagmask.images import mask_bits, read_mask
 from tagmask.mask_making import walked_at_image_size
