@@ -100,7 +100,7 @@ def _forwards(backbone: Backbone, pyramids: list[list[torch.Tensor]]) -> None:
                 backbone(with_mirror(image, flip=True))
 
 
-def map_inference(count: int = 8) -> dict[str, float]:
+def map_inference(count: int = 20) -> dict[str, float]:
     """Writing the maps of photographs, files to files, against the bare forward of the same tensors."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
