@@ -48,9 +48,9 @@ def main() -> None:
             "torch_threads": torch.get_num_threads(),
             "torch": torch.__version__,
         },
+        "networks": networks.run(),
         "random_walk": random_walk.run(),
         "dense_crf": dense_crf.run(),
-        "networks": networks.run(),
     }
     for name, value in rows(found):
         print(f"{name:<60} {value:.4g}" if isinstance(value, float) else f"{name:<60} {value}")

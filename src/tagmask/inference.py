@@ -128,17 +128,16 @@ ScaledImage = tuple[Record, ImageArray, list[Tensor]]
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads an image and scales it, in loader processes."""
+    """Reads an image and scales it, in loader processes; bytes travel to the reader's owner, not floats."""
 
     dataset: Dataset
     scales: Sequence[float]
     long_side: int | None
-    normalization: Normalization
 
-    def __call__(self, record: Record) -> ScaledImage:
+    def __call__(self, record: Record) -> tuple[Record, ImageArray, list[Tensor]]:
         image = self.dataset.read_image(record)
         base = long_side_factor((image.shape[0], image.shape[1]), self.long_side)
-        return record, image, pyramid(image, [base * scale for scale in self.scales], self.normalization)
+        return record, image, [torch.tensor(resize_image(image, base * scale)) for scale in self.scales]
 
 
 def load_pyramids(
@@ -150,4 +149,5 @@ def load_pyramids(
     workers: int,
 ) -> Iterator[ScaledImage]:
     """Yield (record, image, normalised image per scale) in order, read ahead by loader processes."""
-    return in_order(_Reader(dataset, scales, long_side, normalization), records, workers)
+    for record, image, scaled in in_order(_Reader(dataset, scales, long_side), records, workers):
+        yield record, image, [normalization.apply(pixels.numpy()) for pixels in scaled]
