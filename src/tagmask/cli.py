@@ -70,7 +70,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
     settings: Set = [],  # noqa: B006
 ) -> None:
-    """Run everything on drawn scenes: no data, no download, about a minute."""
+    """Run everything on drawn scenes: no data, no download, about a minute and a half."""
     run("toy", out, None, settings)
 
 
