@@ -1,7 +1,10 @@
 """What many tests share: a backbone of ten lines, drawn scenes, a recipe of very few steps."""
 
+import os
+
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from tagmask.config import Recipe
@@ -10,6 +13,11 @@ from tagmask.datasets import open_dataset
 from tagmask.recipes import load_recipe
 
 torch.set_num_threads(1)
+
+# The same examples in every run, however slow the machine; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=300)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 SIZE = 48
 TRAININGS = ("training", "affinity.training", "segmenter.training")
