@@ -14,7 +14,6 @@ from tagmask.mask_making import (
     read_quality,
     refined_scores,
     scores_with_background,
-    seed_mask,
     walked_at_image_size,
     walked_scores,
 )
@@ -98,14 +97,6 @@ def test_walked_maps_come_back_to_the_pixels_they_were_on(long_side, cells):
     found = walked_at_image_size(archive([1], grid), WHOLE, WalkConfig(base_long_side=long_side), stride=8)
     assert found.maps.shape == (1, *WHOLE)
     assert ((found.maps[0] > 0.5) == (np.arange(SIZE) >= SIZE // 2)).all()
-
-
-def test_seed_masks_have_a_constant_background():
-    maps = np.array([[[0.1, 0.5, 0.2]], [[0.0, 0.4, 0.9]]])
-    assert seed_mask(archive([2, 4], maps), (1, 3), 0.3).tolist() == [[0, 2, 4]]
-    learnt = np.concatenate([np.ones((1, 1, 3)), maps])  # a learnt background does not count here
-    assert seed_mask(archive([0, 2, 4], learnt), (1, 3), 0.3).tolist() == [[0, 2, 4]]
-    assert seed_mask(archive([], np.zeros((0, 1, 1))), (1, 3), 0.3).tolist() == [[0, 0, 0]]
 
 
 def test_no_channels_need_no_crf():

@@ -10,14 +10,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from tagmask import crf
 from tagmask.config import AffinityNetConfig, BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
-from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
+from tagmask.contracts import Dataset, ImageArray, Record
 from tagmask.conventions import BACKGROUND
 from tagmask.grids import from_grid, long_side_factor, to_image
 from tagmask.images import write_mask
 from tagmask.pseudo_masks import (
     add_background,
-    add_threshold,
-    argmax_classes,
+    background_scores,
     mask_from_scores,
     normalize_jointly,
     normalize_max,
@@ -137,9 +136,8 @@ def scores_with_background(
     maps = to_image(archive.maps, size)
     if has_background(archive.classes) or config.rule == "none":
         return maps, archive.classes
-    add = add_background if config.rule == "power" else add_threshold
     classes = np.concatenate([np.zeros(1, np.int16), archive.classes])
-    return add(maps, config.value).astype(np.float32), classes
+    return background_scores(config, maps).astype(np.float32), classes
 
 
 def refined_scores(
@@ -147,11 +145,3 @@ def refined_scores(
 ) -> Float32[np.ndarray, "k h w"]:
     """Posterior of the dense CRF; without any channel the scores themselves."""
     return crf.refine(image, scores, config) if len(scores) else scores
-
-
-def seed_mask(archive: MapArchive, size: tuple[int, int], threshold: float) -> MaskArray:
-    """Mask read directly from maps with a constant background."""
-    maps = to_image(archive.maps, size)
-    foreground = archive.classes != BACKGROUND
-    classes = np.concatenate([np.zeros(1, np.int16), archive.classes[foreground]])
-    return argmax_classes(add_threshold(maps[foreground], threshold), classes)
