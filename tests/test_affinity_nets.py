@@ -66,7 +66,7 @@ def test_features_lie_on_the_affinity_grid(size, stride, grid):
     net = make_net(stride=stride)
     images = make_batch(size).images
     assert net(images).shape == (2, 15, *grid)
-    affinities = net.affinities(images)
+    affinities = net.neighbourhood(images).affinities
     assert affinities.shape == (2, len(pair_offsets(3)), *grid)
     assert ((affinities >= 0) & (affinities <= 1)).all()
 
@@ -75,7 +75,7 @@ def test_features_lie_on_the_affinity_grid(size, stride, grid):
 @pytest.mark.parametrize("size", [(64, 96), (40, 48)])
 def test_affinities_are_zero_exactly_where_there_is_no_pair(border, size):
     net = make_net(radius=4)
-    affinities = net.affinities(make_batch(size).images, border)
+    affinities = net.neighbourhood(make_batch(size).images, border).affinities
     grid = (size[0] // 8, size[1] // 8)
     fitting = pair_offsets(fitting_radius(*grid, 4) if border == "interior" else 4)
     exists = dict(zip(fitting, pair_exists(*grid, fitting, border), strict=True))

@@ -178,12 +178,12 @@ def test_affinity_labels_are_posteriors_under_both_powers(scenes, run, record, l
     if learnt:  # its background makes way for the two powers
         maps, classes = np.concatenate([maps[:1], maps]), np.concatenate([[0], classes]).astype(np.int16)
     write_maps(run.maps(record.id), archive(classes, maps))
-    config = tiny_recipe("affinity.label_crf.iterations=0").affinity
+    config = tiny_recipe("affinity.labels.crf.iterations=0").affinity.labels
     AffinityLabelMaker(run, scenes, config)(record)
-    posteriors, found = read_posteriors(run.affinity_labels(record.id))
+    posteriors, found = read_posteriors(run.affinity_labels(record.id, "powers"))
     assert found.tolist() == stored.classes.tolist()
     half = (stored.maps * np.float32(0.7)).astype(np.float16).astype(np.float32)
-    for name, power in (("low", config.low_power), ("high", config.high_power)):
+    for name, power in (("low", config.low), ("high", config.high)):
         scores = add_background(half, power).clip(1e-5, 1)
         np.testing.assert_allclose(posteriors[name], scores / scores.sum(axis=0), atol=1e-3)
 
@@ -193,7 +193,7 @@ def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
     original = crf.gaussian_filter
     monkeypatch.setattr(crf, "gaussian_filter", lambda *a, **k: built.append(1) or original(*a, **k))
     write_maps(run.maps(record.id), perfect(scenes, record))
-    AffinityLabelMaker(run, scenes, tiny_recipe().affinity)(record)
+    AffinityLabelMaker(run, scenes, tiny_recipe().affinity.labels)(record)
     assert len(built) == 2  # one Gaussian, one bilateral
 
 

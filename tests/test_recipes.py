@@ -40,7 +40,7 @@ def test_the_networks_of_a_recipe_fit_together(name):
         assert recipe.affinity is not None
         net = AffinityNet(recipe.affinity, build_backbone(recipe.backbone))
         stride = recipe.affinity.stride
-        assert net.affinities(images).shape == (1, len(net.offsets), -(-65 // stride), -(-97 // stride))
+        assert net.neighbourhood(images).affinities.shape == (1, len(net.offsets), -(-65 // stride), -(-97 // stride))
         assert build_segmenter(recipe, CLASSES, load_initial=True)(images).shape[:2] == (1, CLASSES + 1)
 
 

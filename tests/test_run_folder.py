@@ -20,7 +20,7 @@ def run(tmp_path):
 
 
 def test_every_image_has_its_own_file_in_every_folder(run):
-    paths = [run.maps, run.affinity_labels, run.walks, run.mask, run.confidence, run.prediction]
+    paths = [run.maps, run.walks, run.mask, run.confidence, run.prediction]
     files = {path(image_id) for path in paths for image_id in ("a", "deep/a", "a.b", "a.c")}
     assert len(files) == 4 * len(paths)
     assert all(run.path in file.parents for file in files)

@@ -10,7 +10,7 @@ from tagmask.contracts import Dataset, Record
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.images import write_mask
-from tagmask.samples import AffinitySamples, MaskSamples, TagSamples
+from tagmask.samples import PosteriorSamples, MaskSamples, TagSamples
 from tagmask.storage import write_posteriors
 
 WHOLE = AugmentConfig(crop=SIZE, flip=0, jitter=None)
@@ -36,7 +36,7 @@ def every_kind(scenes, folder, augment):
     shared = (scenes, scenes.split("train"), augment, NORMALIZATION)
     return (
         TagSamples(*shared),
-        AffinitySamples(*shared, folder=folder, stride=STRIDE),
+        PosteriorSamples(*shared, folder=folder, stride=STRIDE),
         MaskSamples(*shared, folder=folder, ignore_value=255),
     )
 

@@ -1,7 +1,11 @@
 """Networks that learn which neighbouring pixels belong together."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from jaxtyping import Float
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,13 +19,18 @@ from tagmask.affinity import (
     pair_exists,
     pair_offsets,
 )
-from tagmask.config import AffinityNetConfig
-from tagmask.contracts import Backbone, Batch, Images, Losses, ParameterGroup, Trainable
+from tagmask.config import AffinityNetConfig, AnyAffinity
+from tagmask.contracts import AffinityModel, Backbone, Batch, Images, Losses, Neighbourhood, ParameterGroup
 from tagmask.errors import TagmaskError
 from tagmask.parameter_groups import grouped_parameters
 
 
-class AffinityNet(Trainable):
+def build_affinity_net(config: AnyAffinity, backbone: Backbone) -> AffinityModel:
+    """The affinity network a config asks for, on a backbone."""
+    return AFFINITY_NETS[type(config)](config, backbone)
+
+
+class AffinityNet(AffinityModel):
     """AffinityNet (Ahn & Kwak, CVPR 2018, section 3.2) on any backbone.
 
     Three feature levels become narrow side features on one grid, of which a last layer makes the features whose
@@ -38,6 +47,7 @@ class AffinityNet(Trainable):
         super().__init__()
         self.config = config
         self.backbone = backbone
+        self.stride = config.stride
         self.levels = _levels(config.levels, len(backbone.levels))
         self.offsets = pair_offsets(config.radius)
         channels = [backbone.levels[level].channels for level in self.levels]
@@ -57,7 +67,7 @@ class AffinityNet(Trainable):
         sides = [F.elu(side(levels[level])) for level, side in zip(self.levels, convolutions, strict=True)]
         return F.elu(self.f9(torch.cat([_resized(side, grid) for side in sides], dim=1)))
 
-    def affinities(self, images: Images, border: Border = "full") -> Float[Tensor, "b s p q"]:
+    def neighbourhood(self, images: Images, border: Border = "full") -> Neighbourhood:
         """Affinity in [0, 1] of each pixel to its partner at each of ``offsets``; 0 where there is no pair.
 
         Under the ``interior`` border small grids have no pairs at the longest offsets, as in training.
@@ -69,7 +79,7 @@ class AffinityNet(Trainable):
         affinities = features.new_zeros(len(features), len(self.offsets), height, width)
         exists = pair_exists(height, width, offsets, border).to(features.device)
         affinities[:, kept] = feature_affinities(features, offsets) * exists
-        return affinities
+        return Neighbourhood(affinities)
 
     def losses(self, batch: Batch) -> Losses:
         """The terms ``background``, ``foreground`` and ``negative`` over the pairs of the confident labels.
@@ -118,3 +128,6 @@ def _resized(features: Float[Tensor, "b d _ _"], grid: tuple[int, int]) -> Float
     if features.shape[-2:] == grid:
         return features
     return F.interpolate(features, grid, mode="bilinear", align_corners=False)
+
+
+AFFINITY_NETS: dict[type[BaseModel], Callable[[Any, Backbone], AffinityModel]] = {AffinityNetConfig: AffinityNet}

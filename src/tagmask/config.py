@@ -150,6 +150,9 @@ class TimmBackbone(Config):
     output_stride: Literal[8, 16, 32] = Field(
         default=16, description="Stride of the deepest grid, where the model can."
     )
+    dilated: bool = Field(
+        default=True, description="False: a stage whose stride is removed keeps undilated kernels, as IRN and SIPE do."
+    )
     mean: tuple[float, float, float] | None = Field(default=None, description="RGB mean; none: the model's own.")
     std: tuple[float, float, float] | None = Field(default=None, description="RGB deviation; none: the model's own.")
     pad_type: str | None = Field(default=None, description="`same` for weights converted from TensorFlow.")
@@ -184,8 +187,53 @@ class CamConfig(Config):
     map_root: bool = Field(default=False, description="Square root of the maps, as the published VGG-16 variant does.")
 
 
-# Grows by one name per method: `CamConfig | SipeConfig | ...`, then with Field(discriminator="kind").
-AnyMethod = CamConfig
+class SipeConfig(Config):
+    """SIPE (Chen et al., CVPR 2022): prototypes of each image, found along its structure, redraw its maps."""
+
+    kind: Literal["sipe"] = "sipe"
+    published: bool = Field(
+        default=False, description="Insist on the published behaviour: settings that change it are refused."
+    )
+    levels: tuple[int, ...] | None = Field(
+        default=None, min_length=1, description="Backbone levels of the side branches; none: the last four, or all."
+    )
+    widths: tuple[int, ...] = Field(
+        default=(128, 128, 256, 256), min_length=1, description="Channels of the side branches; the last ones are used."
+    )
+    side_factor: float = Field(default=1.0, gt=0, description="Learning rate of the side branches, times the heads'.")
+    background_factor: float = Field(default=0.5, gt=0, description="Makes the background weaker or stronger.")
+    background_factor_on: Literal["iou", "map"] = Field(
+        default="iou", description="What the factor scales: the soft IoU (published code) or the map (paper)."
+    )
+    inference_seed_features: Literal["hierarchical", "semantic"] = Field(
+        default="hierarchical",
+        description="Features whose structure finds the seeds at inference; semantic in training.",
+    )
+    absent_classes_compete: bool = Field(
+        default=True, description="At inference classes without tag may win a pixel, which then seeds nothing."
+    )
+    maps: Literal["image_specific", "general", "mean"] = Field(
+        default="image_specific", description="Which maps inference yields: redrawn, the classifier's, or their mean."
+    )
+    consistency_weight: float = Field(default=1.0, ge=0, description="Weight of the general-specific consistency.")
+    consistency_over: Literal["all", "present"] = Field(
+        default="all", description="Channels the consistency is averaged over: all, or background and the image's tags."
+    )
+    structure_memory: int = Field(default=16, gt=0, description="MiB that a block of the structure map may take.")
+
+    @model_validator(mode="after")
+    def _as_published(self) -> "SipeConfig":
+        free = {"kind", "published", "levels", "widths", "structure_memory", "maps"}
+        changed = [name for name in type(self).model_fields if name not in free and not self._is_default(name)]
+        if self.published and changed:
+            raise ValueError(f"`published: true` keeps the published behaviour, but {', '.join(changed)} changes it")
+        return self
+
+    def _is_default(self, name: str) -> bool:
+        return getattr(self, name) == type(self).model_fields[name].default
+
+
+AnyMethod = Annotated[CamConfig | SipeConfig, Field(discriminator="kind")]
 
 
 # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,7 +279,10 @@ class TrainingConfig(Config):
     head_factor: float = Field(default=10.0, gt=0, description="Learning rate of new layers, times `rate`.")
     bias_factor: float = Field(default=2.0, gt=0, description="Learning rate of biases, times their layer's.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="The published code trains with 5e-4 (nearly none).")
-    weight_decay: float = Field(default=5e-4, ge=0, description="Not applied to biases and normalisation.")
+    weight_decay: float = Field(default=5e-4, ge=0, description="Of the parameters named by `decay`.")
+    decay: Literal["weights", "all"] = Field(
+        default="weights", description="What decays: weights, or biases and normalisation too, as IRN and SIPE train."
+    )
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     power: float = Field(default=0.9, gt=0, description="Exponent of the poly schedule.")
     warmup_steps: int = Field(default=0, ge=0, description="Linear warm-up.")
@@ -292,7 +343,54 @@ class BackgroundConfig(Config):
     )
 
 
-class AffinityNetConfig(Config):
+class PowerLabels(Config):
+    """Confident labels where two powers of the background agree, as AffinityNet makes them."""
+
+    kind: Literal["powers"] = "powers"
+    low: float = Field(default=4, gt=0, description="Background power whose foreground is trusted.")
+    high: float = Field(default=32, gt=0, description="Background power whose background is trusted.")
+    crf: Crf = Field(default=CRF_PRESETS["psa"], description="Dense CRF on both sets of scores.")
+
+
+class ThresholdLabels(Config):
+    """Confident labels where two constant backgrounds agree, as IRN makes them."""
+
+    kind: Literal["thresholds"] = "thresholds"
+    foreground: float = Field(default=0.3, ge=0, description="Background constant whose foreground is trusted.")
+    background: float = Field(default=0.05, ge=0, description="Background constant whose background is trusted.")
+    crf: Crf = Field(default=CRF_PRESETS["irn"], description="Dense CRF on both masks.")
+
+
+class LearntLabels(Config):
+    """Confident labels where a learnt background and a weaker form of it agree, as SIPE makes them."""
+
+    kind: Literal["learnt"] = "learnt"
+    strong: float = Field(default=1.0, gt=0, description="Factor of the background whose foreground is trusted.")
+    weak: float = Field(default=0.5, gt=0, description="Factor of the background whose background is trusted.")
+    crf: Crf = Field(default=CRF_PRESETS["irn"], description="Dense CRF on both masks.")
+
+
+AnyLabels = Annotated[PowerLabels | ThresholdLabels | LearntLabels, Field(discriminator="kind")]
+
+
+class AffinityConfig(Config):
+    """What all affinity networks share."""
+
+    stride: int = Field(ge=1, description="Pixels per cell of the affinity grid.")
+    radius: int = Field(ge=2, description="Pairs closer than this many grid cells are compared in training.")
+    backbone: AnyBackbone | None = Field(default=None, description="None: as the method's.")
+    initial: Literal["imagenet", "method"] = Field(
+        default="imagenet", description="Start from ImageNet or the classifier."
+    )
+    labels: AnyLabels = Field(description="How the labels it learns from are made of the maps.")
+    training_border: Literal["full", "interior"] = Field(
+        default="interior",
+        description="Pairs near the border: all inside the image, or from interior sources as published.",
+    )
+    training: TrainingConfig
+
+
+class AffinityNetConfig(AffinityConfig):
     """AffinityNet (Ahn & Kwak, CVPR 2018): pairwise affinities learned from confident map labels."""
 
     kind: Literal["affinitynet"] = "affinitynet"
@@ -300,29 +398,51 @@ class AffinityNetConfig(Config):
         default=None, description="Backbone levels the head reads; none: automatic."
     )
     widths: tuple[int, int, int] = Field(default=(64, 128, 256), description="Channels of the three side features.")
-    low_power: float = Field(default=4, gt=0, description="Background power whose foreground is trusted.")
-    high_power: float = Field(default=32, gt=0, description="Background power whose background is trusted.")
-    label_crf: Crf = Field(default=CRF_PRESETS["psa"], description="Dense CRF on both label sets.")
     stride: int = Field(default=8, ge=1, description="Pixels per cell of the affinity grid.")
-    backbone: AnyBackbone | None = Field(default=None, description="None: as the method's.")
     radius: int = Field(default=5, ge=2, description="Pairs closer than this many grid cells are compared.")
-    training_border: Literal["full", "interior"] = Field(
-        default="interior",
-        description="Pairs near the border: all inside the image, or from interior sources as published.",
-    )
-    initial: Literal["imagenet", "method"] = Field(
-        default="imagenet", description="Start from ImageNet or the classifier."
-    )
-    training: TrainingConfig
+    labels: AnyLabels = Field(default=PowerLabels(), description="How the labels it learns from are made of the maps.")
 
 
-AnyAffinity = AffinityNetConfig
+class IrnConfig(AffinityConfig):
+    """IRN (Ahn, Cho & Kwak, CVPR 2019): class boundaries, and displacements towards the centre of each object."""
+
+    kind: Literal["irn"] = "irn"
+    levels: tuple[int, ...] | None = Field(
+        default=None,
+        min_length=2,
+        description="Backbone levels the heads read, finest first; none: the last five, or all.",
+    )
+    edge_width: int = Field(default=32, gt=0, multiple_of=4, description="Channels of each level in the edge head.")
+    displacement_width: int = Field(
+        default=256, gt=0, multiple_of=64, description="Channels of the coarse levels in the displacement head."
+    )
+    displacement_factor: float = Field(
+        default=10.0, gt=0, description="Learning rate of the displacement head, times the edge head's."
+    )
+    stride: int = Field(default=4, ge=1, description="Pixels per cell of the affinity grid.")
+    radius: int = Field(default=10, ge=2, description="Pairs closer than this many grid cells are compared.")
+    walk_radius: int = Field(
+        default=5, ge=2, description="The same, at inference: the neighbours of a step of the walk."
+    )
+    flip: bool = Field(default=True, description="Average the boundaries with those of the mirrored image.")
+    damp_boundaries: bool = Field(default=True, description="Multiply what walks by (1 - boundary).")
+    labels: AnyLabels = Field(
+        default=ThresholdLabels(), description="How the labels it learns from are made of the maps."
+    )
+
+
+AnyAffinity = Annotated[AffinityNetConfig | IrnConfig, Field(discriminator="kind")]
 
 
 class WalkConfig(Config):
     """Random walk of the maps along the learned affinities."""
 
     beta: float = Field(default=8, gt=0, description="Element-wise power of the affinities.")
+    map_power: float = Field(default=1.0, gt=0, description="Power of the maps before they walk; SIPE takes 1.5.")
+    resizing: Literal["mean", "bilinear"] = Field(
+        default="mean",
+        description="How maps come to the affinity grid: block means (AffinityNet) or sampled (IRN, SIPE).",
+    )
     steps: int = Field(default=256, ge=0, description="Steps of the walk.")
     border: Literal["full", "interior"] = Field(default="full", description="As in training; `interior` as published.")
     form: Literal["exact", "chebyshev"] = Field(
@@ -337,11 +457,31 @@ class MasksConfig(Config):
 
     background: BackgroundConfig = BackgroundConfig()
     crf: Crf | None = Field(default=CRF_PRESETS["psa"], description="Dense CRF on the scores; none: leave it out.")
+    confident: AnyLabels | None = Field(
+        default=None,
+        description="Masks are confident labels of the maps, `ignore` where undecided, as SIPE makes them for COCO; "
+        "none: the best score wins.",
+    )
     ignore_below: float = Field(default=0.0, ge=0, le=1, description="Pixels less confident than this become `ignore`.")
     ignore_value: int | None = Field(
         default=None, ge=0, description="Written for `ignore`; none: 255, or 65535 if 16-bit."
     )
     workers: int = Field(default=2, ge=1, description="Processes that run the CRF, one image each.")
+
+
+class InstancesConfig(Config):
+    """Instance masks from the displacements of IRN."""
+
+    iterations: int = Field(default=300, gt=0, description="Steps along the displacements from every pixel.")
+    centre_below: float = Field(
+        default=2.5, gt=0, description="Displacements shorter than this, in grid cells, mark the centres of objects."
+    )
+    background: float = Field(default=0.25, ge=0, le=1, description="Constant background against the walked scores.")
+    smallest_share: float = Field(
+        default=0.01, ge=0, lt=1, description="Instances below this share of the image score 0."
+    )
+    keep_small: bool = Field(default=False, description="Also write the instances that score 0.")
+    workers: int = Field(default=2, ge=0, description="Loader processes.")
 
 
 class SegmenterConfig(Config):
@@ -394,6 +534,9 @@ class Recipe(Config):
     affinity: AnyAffinity | None = Field(description="None leaves out the affinity network and the walk.")
     walk: WalkConfig = WalkConfig()
     masks: MasksConfig = MasksConfig()
+    instances: InstancesConfig | None = Field(
+        default=None, description="Instance masks (IRN only); none: leave them out."
+    )
     segmenter: SegmenterConfig
     evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()

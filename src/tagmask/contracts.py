@@ -83,6 +83,26 @@ class Activation:
     background: Float[Tensor, "b 1 p q"] | None
     embedding: Float[Tensor, "b d p q"]
 
+    def unmirrored(self) -> "Activation":
+        """One activation of a pass over an image and its mirror image: grids turned back and added, logits averaged."""
+        grids = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "logits"}
+        added = {name: grid[:1] + grid[1:].flip(-1) for name, grid in grids.items() if grid is not None}
+        return replace(self, logits=self.logits.mean(dim=0, keepdim=True), **added)
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """What an affinity network says about an image, for a random walk.
+
+    Attributes:
+        affinities: affinity in [0, 1] of each cell to its partner at each of the network's ``offsets``, ``b s p q``;
+            0 where there is no pair.
+        passable: factor in [0, 1] on the maps before they walk, ``b 1 p q``; None: they walk as they are.
+    """
+
+    affinities: Float[Tensor, "b s p q"]
+    passable: Float[Tensor, "b 1 p q"] | None = None
+
 
 @dataclass(frozen=True)
 class ParameterGroup:
@@ -91,7 +111,7 @@ class ParameterGroup:
     Attributes:
         parameters: trainable parameters.
         new: whether the layer starts from random numbers; the recipe's ``head_factor`` then applies.
-        kind: biases learn at ``bias_factor`` times their layer's rate; only weights decay.
+        kind: biases learn at ``bias_factor`` times their layer's rate; by default only weights decay.
         rate_factor: a further factor of this group alone.
     """
 
@@ -198,14 +218,50 @@ class Method(Trainable):
     def forward(self, images: Images) -> Activation:
         """Logits, maps and embedding of a batch."""
 
+    def finish(
+        self,
+        activation: Activation,
+        tags: Tags | None = None,  # noqa: ARG002 - for methods that override
+        valid: Bool[Tensor, "b h w"] | None = None,  # noqa: ARG002
+    ) -> Activation:
+        """The last step of a pass, after its mirror image has been added.
+
+        Methods that read an image as a whole find their maps here; the others have them already.
+
+        Args:
+            activation: of ``forward``, or the sum of it over an image and its mirror image.
+            tags: the classes the image carries, where they are known; training always tells them.
+            valid: True on pixels of the photograph, at any resolution; None: everywhere.
+        """
+        return activation
+
     @abstractmethod
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
-        """Named loss terms from the activations of all views."""
+        """Named loss terms from the finished activations of all views."""
 
     @final
     def losses(self, batch: Batch) -> Losses:
         """Loss terms of one step: all views through the same forward pass."""
-        return self.view_losses([self(view) for view in self.views(batch.images)], batch)
+        views = [self.finish(self(view), batch.tags, batch.valid) for view in self.views(batch.images)]
+        return self.view_losses(views, batch)
+
+
+class AffinityModel(Trainable):
+    """A network that learns from confident labels which neighbouring cells of a grid belong together.
+
+    Attributes:
+        backbone: where the features come from.
+        stride: pixels per cell of the affinity grid, which has ceil(size / stride) cells.
+        offsets: (dy, dx) of each plane of affinities.
+    """
+
+    backbone: Backbone
+    stride: int
+    offsets: list[tuple[int, int]]
+
+    @abstractmethod
+    def neighbourhood(self, images: Images, border: Literal["full", "interior"] = "full") -> Neighbourhood:
+        """Affinities between the cells of each image, by the pairs of a border rule (``affinity.pair_exists``)."""
 
 
 @dataclass(frozen=True)

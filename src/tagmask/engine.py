@@ -54,8 +54,8 @@ def rate_at(step: int, total: int, config: TrainingConfig) -> float:
 def optimizer_groups(groups: Sequence[ParameterGroup], config: TrainingConfig) -> list[dict[str, Any]]:
     """Learning rate and weight decay of every group.
 
-    New layers learn ``head_factor`` times as fast, biases ``bias_factor`` times as fast as their layer's weights; only
-    weights decay.
+    New layers learn ``head_factor`` times as fast, biases ``bias_factor`` times as fast as their layer's weights; weights
+    decay, the others only where ``decay`` says so.
     """
     return [
         {
@@ -64,7 +64,7 @@ def optimizer_groups(groups: Sequence[ParameterGroup], config: TrainingConfig) -
             * group.rate_factor
             * (config.head_factor if group.new else 1.0)
             * (config.bias_factor if group.kind == "bias" else 1.0),
-            "weight_decay": config.weight_decay if group.kind == "weight" else 0.0,
+            "weight_decay": config.weight_decay if group.kind == "weight" or config.decay == "all" else 0.0,
         }
         for group in groups
         if group.parameters

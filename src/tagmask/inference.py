@@ -67,7 +67,7 @@ def _resized(maps: Float[Tensor, "n _ _"], size: tuple[int, int]) -> Float[Tenso
 def summed_activations(
     method: Method, images: Sequence[Float[Tensor, "3 _ _"]], flip: bool
 ) -> tuple[list[Activation], Float[Tensor, " c"]]:
-    """Forward every scale with its mirror image.
+    """Forward every scale with its mirror image; ``Method.finish`` is the caller's, who knows the tags.
 
     Args:
         method: a classifier in evaluation mode.
@@ -81,12 +81,7 @@ def summed_activations(
     device = next(method.parameters()).device
     passes = [method(with_mirror(image.to(device), flip)) for image in images]
     logits = torch.cat([a.logits for a in passes]).mean(dim=0)
-    return [_merged(activation) for activation in passes], logits
-
-
-def _merged(a: Activation) -> Activation:
-    background = None if a.background is None else unmirrored_sum(a.background)[None]
-    return Activation(a.logits.mean(dim=0)[None], unmirrored_sum(a.maps)[None], background, a.embedding[:1])
+    return [activation.unmirrored() if flip else activation for activation in passes], logits
 
 
 def class_maps(

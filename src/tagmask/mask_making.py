@@ -9,19 +9,22 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tagmask import crf
-from tagmask.config import AffinityNetConfig, BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
+from tagmask.affinity_labels import agreed_labels, label_scores
+from tagmask.config import AnyLabels, BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
 from tagmask.contracts import Dataset, ImageArray, Record
 from tagmask.conventions import BACKGROUND
-from tagmask.grids import from_grid, long_side_factor, to_image
-from tagmask.images import write_mask
+from tagmask.grids import feature_grid, from_grid, long_side_factor, to_grid, to_image
+from tagmask.images import mask_bits, write_mask
 from tagmask.pseudo_masks import (
-    add_background,
+    Mask,
+    argmax_classes,
     background_scores,
     mask_from_scores,
     normalize_jointly,
     normalize_max,
     posterior,
     quality,
+    resize_bilinear,
 )
 from tagmask.run_folder import RunFolder
 from tagmask.storage import MapArchive, read_maps, write_posteriors, writing
@@ -32,28 +35,55 @@ def has_background(classes: Int16[np.ndarray, " n"]) -> bool:
     return len(classes) > 0 and int(classes[0]) == BACKGROUND
 
 
+def label_posteriors(
+    image: ImageArray, archive: MapArchive, config: AnyLabels
+) -> tuple[Float32[np.ndarray, "k h w"], Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]:
+    """CRF posteriors of the maps against a strong and a weak background, and the mask value of each channel.
+
+    Both share the CRF's lattices.
+    """
+    maps = to_image(archive.maps, (image.shape[0], image.shape[1]))
+    lattices = crf.Lattices(image)
+    scores = label_scores(maps, has_background(archive.classes), config)
+    strong, weak = (crf.refine(image, each, config.crf, lattices) for each in scores)
+    return strong, weak, np.concatenate([np.zeros(1, np.int16), archive.classes[archive.classes != BACKGROUND]])
+
+
+def confident_mask(image: ImageArray, archive: MapArchive, config: AnyLabels) -> Mask:
+    """Labels at image size where the two posteriors agree, else ``IGNORE``."""
+    strong, weak, classes = label_posteriors(image, archive, config)
+    return agreed_labels(argmax_classes(strong, classes), argmax_classes(weak, classes))
+
+
 @dataclass(frozen=True)
 class AffinityLabelMaker:
-    """Dense CRF on the maps with a low and with a high background power (AffinityNet, section 3.2.1)."""
+    """Confident labels of one image for the affinity network.
+
+    AffinityNet averages posteriors over the cells of its grid after cropping, so that both posteriors are kept; labels
+    of the other kinds are decided per pixel and kept as an indexed PNG.
+    """
 
     run: RunFolder
     dataset: Dataset
-    config: AffinityNetConfig
+    config: AnyLabels
 
     def __call__(self, record: Record) -> None:
-        """Write the two posteriors of one image; both share the CRF's lattices."""
+        """Write the labels of one image."""
         image = self.dataset.read_image(record)
         archive = read_maps(self.run.maps(record.id))
-        maps = to_image(archive.maps, (image.shape[0], image.shape[1]))
-        maps = maps[1:] if has_background(archive.classes) else maps
-        lattices = crf.Lattices(image)
-        powers = {"low": self.config.low_power, "high": self.config.high_power}
-        posteriors = {
-            name: crf.refine(image, add_background(maps, power), self.config.label_crf, lattices)
-            for name, power in powers.items()
-        }
-        classes = archive.classes[archive.classes != BACKGROUND]
-        write_posteriors(self.run.affinity_labels(record.id), posteriors, classes)
+        target = self.run.affinity_labels(record.id, self.config.kind)
+        if self.config.kind == "powers":
+            low, high, classes = label_posteriors(image, archive, self.config)
+            write_posteriors(target, {"low": low, "high": high}, classes[1:])
+        else:
+            mask = confident_mask(image, archive, self.config)
+            num_classes = len(self.dataset.classes)
+            write_mask(target, mask, label_ignore_value(num_classes), num_classes)
+
+
+def label_ignore_value(num_classes: int) -> int:
+    """The number that means "no label" in confident labels: the largest their files can hold."""
+    return int(2 ** mask_bits(num_classes) - 1)
 
 
 @dataclass(frozen=True)
@@ -77,11 +107,20 @@ class MaskMaker:
     def __call__(self, record: Record) -> None:
         """Write confidence (with the quality in its header) and mask of one image."""
         image = self.dataset.read_image(record)
-        scores, classes = self._scores(record, (image.shape[0], image.shape[1]))
-        refined = scores if self.config.crf is None else refined_scores(image, scores, self.config.crf)
-        mask = mask_from_scores(refined, classes, self.config.ignore_below)
+        refined, classes, mask = self._refined(record, image)
         self._write_confidence(record, posterior(refined), quality(refined, classes))
         write_mask(self.run.mask(record.id), mask, self.config.ignore_value, len(self.dataset.classes))
+
+    def _refined(
+        self, record: Record, image: ImageArray
+    ) -> tuple[Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"], Mask]:
+        """Scores behind the mask, the mask value of each channel, and the mask."""
+        if self.config.confident is not None:
+            strong, weak, classes = label_posteriors(image, read_maps(self.run.maps(record.id)), self.config.confident)
+            return strong, classes, agreed_labels(argmax_classes(strong, classes), argmax_classes(weak, classes))
+        scores, classes = self._scores(record, (image.shape[0], image.shape[1]))
+        refined = scores if self.config.crf is None else refined_scores(image, scores, self.config.crf)
+        return refined, classes, mask_from_scores(refined, classes, self.config.ignore_below)
 
     def _scores(
         self, record: Record, size: tuple[int, int]
@@ -109,6 +148,17 @@ def walked_at_image_size(archive: MapArchive, size: tuple[int, int], walk: WalkC
     """The walk's archive with its maps enlarged to the pixel grid of the image."""
     cell = stride / long_side_factor(size, walk.base_long_side)
     return MapArchive(archive.classes, from_grid(archive.maps, cell, size), size)
+
+
+def walk_start(
+    scores: Float32[np.ndarray, "k _ _"], size: tuple[int, int], stride: int, walk: WalkConfig
+) -> Float32[np.ndarray, "k p q"]:
+    """What walks: scores on the grid of an image of ``size`` pixels, to the power that the walk asks for."""
+    if walk.resizing == "mean":
+        grid = to_grid(scores, size, stride)
+    else:
+        grid = resize_bilinear(scores, feature_grid(size, stride))
+    return grid if walk.map_power == 1 else np.maximum(grid, 0) ** grid.dtype.type(walk.map_power)
 
 
 def walked_scores(

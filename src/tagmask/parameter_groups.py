@@ -11,14 +11,17 @@ _Kind = Literal["weight", "bias", "norm"]
 _KINDS: tuple[_Kind, ...] = ("weight", "bias", "norm")
 
 
-def grouped_parameters(existing: nn.Module, new: Sequence[nn.Module], rate_factor: float = 1.0) -> list[ParameterGroup]:
+def grouped_parameters(
+    existing: nn.Module | None, new: Sequence[nn.Module], rate_factor: float = 1.0
+) -> list[ParameterGroup]:
     """Group the learning parameters of a pretrained network and of the layers added to it.
 
     A parameter counts as normalisation if it is a vector other than a bias, or the bias of a module whose weight is a
     vector: so do the affine parts of every normalisation layer and the scales of residual branches, by shape alone.
 
     Args:
-        existing: the pretrained network; it may contain modules of ``new``, whose parameters then count as new.
+        existing: the pretrained network, or None; it may contain modules of ``new``, whose parameters then count as
+            new.
         new: modules that start from random numbers.
         rate_factor: a further factor of the learning rate of ``new``.
 
@@ -33,7 +36,7 @@ def grouped_parameters(existing: nn.Module, new: Sequence[nn.Module], rate_facto
     """
     seen: set[int] = set()
     young = [_by_kind(module, seen) for module in new]
-    old = [_by_kind(existing, seen)]
+    old = [] if existing is None else [_by_kind(existing, seen)]
     return [
         ParameterGroup(members, new=is_new, kind=kind, rate_factor=rate_factor if is_new else 1.0)
         for is_new, parts in ((False, old), (True, young))

@@ -11,20 +11,26 @@ import torch
 from jaxtyping import Float32
 
 from tagmask import checkpoints, engine
-from tagmask.affinity_nets import AffinityNet
 from tagmask.config import AnyAffinity, TrainingConfig
-from tagmask.contracts import Method, Record, Trainable
-from tagmask.grids import feature_grid, to_grid, to_image
+from tagmask.contracts import AffinityModel, Method, Record, Trainable
+from tagmask.grids import feature_grid, to_image
 from tagmask.images import write_mask
 from tagmask.inference import class_maps, load_pyramids, padded_to, summed_activations
-from tagmask.mask_making import AffinityLabelMaker, MaskMaker, read_quality, scores_with_background
+from tagmask.mask_making import (
+    AffinityLabelMaker,
+    MaskMaker,
+    label_ignore_value,
+    read_quality,
+    scores_with_background,
+    walk_start,
+)
 from tagmask.predictor import load
 from tagmask.processes import this_process
 from tagmask.progress import track
 from tagmask.pseudo_masks import normalize_max, normalize_min_max
 from tagmask.random_walk import random_walk
 from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
-from tagmask.samples import AffinitySamples, MaskSamples, Samples, TagSamples
+from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, Samples, TagSamples
 from tagmask.storage import MapArchive, is_complete, read_maps, write_bytes, write_json, write_maps
 from tagmask.workers import in_order
 
@@ -97,6 +103,8 @@ def _write_maps(run: Run, method: Method, records: Sequence[Record], tags_given:
         activations, logits = summed_activations(method, images, config.flip)
         predicted = (logits.sigmoid() >= config.tag_threshold).nonzero().flatten().tolist()
         tags = list(record.tags) if tags_given else predicted
+        known = torch.zeros_like(logits).index_fill_(0, torch.tensor(tags, dtype=torch.long), 1.0)[None]
+        activations = [method.finish(activation, known) for activation in activations]
         size = (image.shape[0], image.shape[1])
         grid = size if config.size == "image" else feature_grid(size, method.backbone.stride)
         maps = class_maps(activations, torch.tensor(tags, dtype=torch.long), grid).cpu().numpy()
@@ -128,21 +136,22 @@ def train_affinity(run: Run) -> None:
     run.require("make-maps")
     with run.stage("train-affinity", images=len(run.training_records)):
         tagged = [record for record in run.training_records if record.tags]
-        missing = _missing(tagged, run.folder.affinity_labels)
-        made = in_order(AffinityLabelMaker(run.folder, run.dataset, config), missing, run.recipe.masks.workers)
+        missing = _missing(tagged, lambda image_id: run.folder.affinity_labels(image_id, config.labels.kind))
+        made = in_order(AffinityLabelMaker(run.folder, run.dataset, config.labels), missing, run.recipe.masks.workers)
         for _ in track(made, "affinity labels (CRF)", len(tagged), len(tagged) - len(missing)):
             pass
         this_process().wait_for_everyone()
         net = new_affinity_net(run, config)
-        samples = AffinitySamples(
-            run.dataset,
-            tagged,
-            config.training.augment,
-            net.backbone.normalization,
-            folder=run.folder.path / "affinity_labels",
-            stride=config.stride,
-        )
-        _train(run, "train-affinity", net, samples, config.training)
+        _train(run, "train-affinity", net, _affinity_samples(run, config, net, tagged), config.training)
+
+
+def _affinity_samples(run: Run, config: AnyAffinity, net: AffinityModel, records: Sequence[Record]) -> Samples:
+    folder = run.folder.path / "affinity_labels"
+    shared = (run.dataset, records, config.training.augment, net.backbone.normalization)
+    if config.labels.kind == "powers":
+        return PosteriorSamples(*shared, folder=folder, stride=config.stride)
+    ignore_value = label_ignore_value(len(run.dataset.classes))
+    return LabelSamples(*shared, folder=folder, ignore_value=ignore_value, stride=config.stride)
 
 
 def make_masks(run: Run) -> None:
@@ -161,7 +170,7 @@ def make_masks(run: Run) -> None:
 
 
 @torch.inference_mode()
-def _walk(run: Run, net: AffinityNet, config: AnyAffinity) -> None:
+def _walk(run: Run, net: AffinityModel, config: AnyAffinity) -> None:
     walk, device = run.recipe.walk, this_process().device
     missing = _missing(run.training_records, run.folder.walks)
     pyramids = load_pyramids(
@@ -171,10 +180,11 @@ def _walk(run: Run, net: AffinityNet, config: AnyAffinity) -> None:
     for record, image, images in track(pyramids, "random walk", len(run.training_records), done):
         size = (images[0].shape[1], images[0].shape[2])
         scores, classes = _walk_start(run, record, (image.shape[0], image.shape[1]))
-        affinities = net.affinities(padded_to(images[0], config.stride)[None].to(device), walk.border)[0]
+        found = net.neighbourhood(padded_to(images[0], config.stride)[None].to(device), walk.border)
+        start = walk_start(scores, size, config.stride, walk)
         walked = random_walk(
-            to_grid(scores, size, config.stride),
-            affinities.cpu().numpy(),
+            start if found.passable is None else start * found.passable[0].cpu().numpy(),
+            found.affinities[0].cpu().numpy(),
             net.offsets,
             beta=walk.beta,
             steps=walk.steps,

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from tagmask import checkpoints
-from tagmask.affinity_nets import AffinityNet
+from tagmask.affinity_nets import build_affinity_net
 from tagmask.backbones import build_backbone
 from tagmask.config import AnyAffinity, Recipe
-from tagmask.contracts import Dataset, Method, Record
+from tagmask.contracts import AffinityModel, Dataset, Method, Record
 from tagmask.datasets import open_dataset
 from tagmask.deeplab import DeepLab
 from tagmask.errors import TagmaskError
@@ -99,18 +99,18 @@ def trained_method(run: Run) -> Method:
     return method.eval().to(this_process().device).to(memory_format=torch.channels_last)
 
 
-def new_affinity_net(run: Run, config: AnyAffinity, load_initial: bool = True) -> AffinityNet:
+def new_affinity_net(run: Run, config: AnyAffinity, load_initial: bool = True) -> AffinityModel:
     """The recipe's affinity network with a fresh head."""
     backbone_config = config.backbone or run.recipe.backbone
     backbone_config = backbone_config if load_initial else backbone_config.model_copy(update={"weights": "none"})
     torch.manual_seed(run.recipe.seed + 1)
-    net = AffinityNet(config, build_backbone(backbone_config))
+    net = build_affinity_net(config, build_backbone(backbone_config))
     if load_initial and config.initial == "method":
         net.backbone.load_state_dict(trained_method(run).backbone.state_dict())
     return net
 
 
-def trained_affinity_net(run: Run, config: AnyAffinity) -> AffinityNet:
+def trained_affinity_net(run: Run, config: AnyAffinity) -> AffinityModel:
     """The trained affinity network, in evaluation mode on this process's device."""
     net = new_affinity_net(run, config, load_initial=False)
     checkpoints.load_weights(run.folder.weights("affinity"), net)

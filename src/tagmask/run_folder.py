@@ -34,9 +34,9 @@ class RunFolder:
         """Activation maps of an image."""
         return self.path / "maps" / f"{image_id}.npz"
 
-    def affinity_labels(self, image_id: str) -> Path:
-        """CRF posteriors under the low and the high background power."""
-        return self.path / "affinity_labels" / f"{image_id}.npz"
+    def affinity_labels(self, image_id: str, kind: str) -> Path:
+        """Confident labels of a kind: two CRF posteriors (``powers``), or labels per pixel."""
+        return self.path / "affinity_labels" / f"{image_id}.{'npz' if kind == 'powers' else 'png'}"
 
     def walks(self, image_id: str) -> Path:
         """Maps after the random walk."""

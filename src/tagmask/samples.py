@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tagmask.affinity_labels import confident_labels
+from tagmask.affinity_labels import confident_labels, grid_labels
 from tagmask.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, ImageArray, Normalization, Record
@@ -55,7 +55,7 @@ def tag_vector(tags: Sequence[int], num_classes: int) -> Float[Tensor, " c"]:
 
 @dataclass(frozen=True)
 class _Views(Samples):
-    """What the three kinds of samples share: where images come from and how views are drawn."""
+    """What all samples share: where images come from and how views are drawn."""
 
     dataset: Dataset
     records: Sequence[Record]
@@ -96,8 +96,30 @@ class TagSamples(_Views):
 
 
 @dataclass(frozen=True)
-class AffinitySamples(_Views):
-    """Images with confident labels on the affinity grid, read from stored CRF posteriors.
+class LabelSamples(_Views):
+    """Images with confident labels on the affinity grid, sampled from stored labels per pixel.
+
+    Attributes:
+        folder: where the labels are, ``<id>.png``.
+        ignore_value: the number that means "no label" in them.
+        stride: pixels per cell of the affinity grid.
+    """
+
+    folder: Path
+    ignore_value: int
+    stride: int
+
+    def sample(self, seed: int, epoch: int, index: int) -> Sample:
+        """The random view of an image in an epoch; the label is sampled after scaling and cropping, as published."""
+        record, image, plan = self._draw(seed, epoch, index)
+        mask = view_mask(read_mask(self.folder / f"{record.id}.png", self.ignore_value), plan)
+        labels = grid_labels(mask.numpy().astype(np.int32), self.stride)
+        return self._sample(record, image, plan, torch.from_numpy(labels.astype(np.int64)))
+
+
+@dataclass(frozen=True)
+class PosteriorSamples(_Views):
+    """Images with confident labels on the affinity grid, averaged from stored CRF posteriors.
 
     Attributes:
         folder: where the posteriors are, ``<id>.npz``.

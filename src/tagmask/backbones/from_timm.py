@@ -48,6 +48,8 @@ class FromTimm(Backbone):
     def __init__(self, config: TimmBackbone) -> None:
         super().__init__()
         self.model: Any = create_model(config)
+        if not config.dilated:
+            _undilate(self.model)
         if config.weights not in ("pretrained", "none"):
             load_weights(self.model, config.weights)
         cfg = self.model.pretrained_cfg
@@ -105,6 +107,16 @@ def create_model(config: TimmBackbone) -> Any:  # timm's models share no base cl
     raise TagmaskError(
         f"timm cannot build {config.model!r} with {fixed}: {refusal}. Leave out `pad_type` unless the model takes it."
     ) from refusal
+
+
+def _undilate(model: nn.Module) -> None:
+    """Give every dilated convolution neighbouring taps, at the same grid (IRN and SIPE train ResNet-50 so)."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d) and max(layer.dilation) > 1:
+            assert isinstance(layer.padding, tuple), "timm pads dilated convolutions by numbers"
+            rows, columns = layer.dilation
+            layer.padding = (layer.padding[0] // rows, layer.padding[1] // columns)
+            layer.dilation = (1, 1)
 
 
 def _check_name(name: str) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from tagmask.config import AnyMethod, CamConfig
+from pydantic import BaseModel
+
+from tagmask.config import AnyMethod, CamConfig, SipeConfig
 from tagmask.contracts import Backbone, Method
 from tagmask.methods.cam import Cam
+from tagmask.methods.sipe import Sipe
 
-METHODS: dict[type[AnyMethod], Callable[[Any, Backbone, int], Method]] = {CamConfig: Cam}
+METHODS: dict[type[BaseModel], Callable[[Any, Backbone, int], Method]] = {CamConfig: Cam, SipeConfig: Sipe}
 
 
 def build_method(config: AnyMethod, backbone: Backbone, num_classes: int) -> Method:
