@@ -10,7 +10,7 @@ from tagmask.contracts import Dataset, Record
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.images import write_mask
-from tagmask.samples import PosteriorSamples, MaskSamples, TagSamples
+from tagmask.samples import MaskSamples, PosteriorSamples, TagSamples
 from tagmask.storage import write_posteriors
 
 WHOLE = AugmentConfig(crop=SIZE, flip=0, jitter=None)

@@ -54,8 +54,8 @@ def rate_at(step: int, total: int, config: TrainingConfig) -> float:
 def optimizer_groups(groups: Sequence[ParameterGroup], config: TrainingConfig) -> list[dict[str, Any]]:
     """Learning rate and weight decay of every group.
 
-    New layers learn ``head_factor`` times as fast, biases ``bias_factor`` times as fast as their layer's weights; weights
-    decay, the others only where ``decay`` says so.
+    New layers learn ``head_factor`` times as fast, biases ``bias_factor`` times as fast as their layer's weights. The
+    weights decay, the others only where ``decay`` says so.
     """
     return [
         {
