@@ -22,6 +22,7 @@ NAMES = {
     "tags": "classifier, mean average precision",
     "seed_fixed": "seed, fixed threshold",
     "seed_best": "seed, best threshold",
+    "seed_own": "seed, learnt background",
     "walk": "after the walk",
     "mask": "pseudo masks",
     "prediction": "segmentation network",

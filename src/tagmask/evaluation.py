@@ -12,7 +12,7 @@ from tagmask.datasets import score_records
 from tagmask.errors import TagmaskError
 from tagmask.grids import to_image
 from tagmask.images import read_mask
-from tagmask.mask_making import walked_at_image_size, walked_scores
+from tagmask.mask_making import has_background, walked_at_image_size, walked_scores
 from tagmask.metrics import (
     Protocol,
     Scores,
@@ -36,7 +36,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     """Score everything the run has made so far; writes ``scores.json`` and returns it.
 
     Entries: ``tags`` (average precision of the classifier on validation images), ``seed_fixed``, ``seed_best``,
-    ``walk``, ``mask`` (training images that have ground truth) and ``prediction`` (validation images, no tags given).
+    ``seed_own`` (with the background that the method has learnt), ``walk``, ``mask`` (training images that have ground truth) and ``prediction`` (validation images, no tags given).
     What cannot be scored is left out.
     """
     found: dict[str, Any] = {}
@@ -93,8 +93,11 @@ class _TrainingCounts:
         fixed = np.array([run.recipe.evaluation.threshold], np.float32)
         counts: Confusions = {
             "sweep": threshold_sweep(truth, maps, tags, thresholds, k),
-            "seed": threshold_sweep(truth, maps, tags, fixed, k)[0],
+            "seed_fixed": threshold_sweep(truth, maps, tags, fixed, k)[0],
         }
+        if has_background(archive.classes):
+            own = to_image(archive.maps, size)
+            counts["seed_own"] = confusion_matrix(truth, argmax_classes(own, archive.classes), k)
         if run.folder.walks(record.id).exists() and run.recipe.affinity is not None:
             archive = read_maps(run.folder.walks(record.id))
             walked = walked_at_image_size(archive, size, run.recipe.walk, run.recipe.affinity.stride)
@@ -130,11 +133,13 @@ def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
     best = best_threshold(total["sweep"], protocol("seed"))
     scored = {
-        "seed_fixed": score(total["seed"], protocol("seed", threshold=run.recipe.evaluation.threshold)),
+        "seed_fixed": score(total["seed_fixed"], protocol("seed", threshold=run.recipe.evaluation.threshold)),
         "seed_best": score(
             total["sweep"][best], protocol("seed", threshold=float(thresholds[best]), threshold_choice="best")
         ),
     }
+    if "seed_own" in total:
+        scored["seed_own"] = score(total["seed_own"], protocol("seed", own_background=True))
     if "walk" in total:
         scored["walk"] = score(total["walk"], protocol("walk"))
     if "mask" in total:

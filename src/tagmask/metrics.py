@@ -33,6 +33,7 @@ class Protocol:
         num_images: images of the split; None if all have ground truth.
         threshold: background constant of a seed; None where none is used.
         threshold_choice: set beforehand, or the best one on the very masks it is scored on.
+        own_background: whether the background of a seed is the one that the method has learnt.
         tags_given: whether the true tags of the scored images were used.
         absent: what a class that is neither in truth nor in predictions counts: 0, or left out of the mean.
     """
@@ -44,6 +45,7 @@ class Protocol:
     num_images: int | None = None
     threshold: float | None = None
     threshold_choice: Literal["fixed", "best"] = "fixed"
+    own_background: bool = False
     tags_given: bool = True
     absent: Literal["zero", "left out"] = "left out"
 
@@ -59,6 +61,8 @@ def describe(protocol: Protocol) -> str:
     if protocol.threshold is not None:
         choice = "fixed beforehand" if protocol.threshold_choice == "fixed" else "chosen on these very masks"
         parts.append(f"background threshold {protocol.threshold:g}, {choice}")
+    if protocol.own_background:
+        parts.append("background learnt by the method")
     parts.append("tags given" if protocol.tags_given else "tags not given")
     if protocol.absent == "zero":
         parts.append("classes that never occur count as 0")

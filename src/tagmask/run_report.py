@@ -25,6 +25,7 @@ from tagmask.storage import MapArchive, read_json, read_maps
 _NAMES = {
     "seed_fixed": "Seed, fixed threshold",
     "seed_best": "Seed, best threshold",
+    "seed_own": "Seed, learnt background",
     "walk": "After the random walk",
     "mask": "Pseudo masks",
     "prediction": "Segmentation network",
