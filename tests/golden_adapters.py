@@ -21,6 +21,12 @@ from adapters import (
     ir_label as _ir_label,
 )
 from adapters import (
+    irn_boundary as _irn_boundary,
+)
+from adapters import (
+    irn_pair_losses as _irn_pair_losses,
+)
+from adapters import (
     metrics as _metrics,
 )
 from adapters import (
@@ -47,6 +53,8 @@ cam_aggregate = _cam_aggregate.cam_aggregate
 crf_labels = _crf_labels.crf_labels
 crf_soft = _crf_soft.crf_soft
 ir_label = _ir_label.ir_label
+irn_boundary = _irn_boundary.irn_boundary
+irn_pair_losses = _irn_pair_losses.irn_pair_losses
 metrics = _metrics.metrics
 poly_schedule = _poly_schedule.poly_schedule
 psa_affinity = _psa_affinity.psa_affinity
@@ -61,6 +69,8 @@ _TOLERANCES = {
     "crf_labels": _crf_labels.TOLERANCE,
     "crf_soft": _crf_soft.TOLERANCE,
     "ir_label": _ir_label.TOLERANCE,
+    "irn_boundary": _irn_boundary.TOLERANCE,
+    "irn_pair_losses": _irn_pair_losses.TOLERANCE,
     "metrics": _metrics.TOLERANCE,
     "poly_schedule": _poly_schedule.TOLERANCE,
     "psa_affinity": _psa_affinity.TOLERANCE,
@@ -73,8 +83,6 @@ _TOLERANCES = {
 # File, or file.output, -> the method that will compute it. Nothing else may be missing.
 PENDING = {
     "eps": "EPS",
-    "irn_boundary": "IRN",
-    "irn_pair_losses": "IRN",
     "ppc": "PPC",
     "seam": "SEAM",
     "resnet38d.out_eps_cam": "EPS",

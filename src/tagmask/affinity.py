@@ -73,7 +73,7 @@ def pair_exists(height: int, width: int, offsets: Sequence[Offset], border: Bord
     """
     exists = torch.zeros(len(offsets), height, width, dtype=torch.bool)
     for plane, offset in zip(exists, offsets, strict=True):
-        plane[_ends(height, width, offset)[0]] = True
+        plane[pair_ends(height, width, offset)[0]] = True
     if border == "interior":
         reach = max((max(abs(dy), abs(dx)) for dy, dx in offsets), default=0)
         exists[:, max(0, height - reach) :] = False
@@ -82,8 +82,15 @@ def pair_exists(height: int, width: int, offsets: Sequence[Offset], border: Bord
     return exists
 
 
-def _ends(height: int, width: int, offset: Offset) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Indices of all sources and of all partners of one offset, in the same order; empty if it does not fit."""
+def pair_ends(height: int, width: int, offset: Offset) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Indices of all sources and of all partners of one offset, in the same order; empty if it does not fit.
+
+    Example:
+        >>> here, there = pair_ends(1, 4, (0, -1))
+        >>> grid = torch.arange(4)[None]
+        >>> grid[here].tolist(), grid[there].tolist()
+        ([[1, 2, 3]], [[0, 1, 2]])
+    """
     (top, bottom), (left, right) = (_span(size, step) for size, step in zip((height, width), offset, strict=True))
     return (..., top, left), (..., bottom, right)
 
@@ -118,7 +125,7 @@ class _FeatureAffinities(torch.autograd.Function):
         size = _images_at_once(features)
         for part, planes in zip(features.split(size), affinities.split(size), strict=True):
             for plane, offset in enumerate(offsets):
-                here, there = _ends(height, width, offset)
+                here, there = pair_ends(height, width, offset)
                 planes[:, plane][here] = (part[here] - part[there]).abs_().mean(1).neg_().exp_()
         ctx.save_for_backward(features, affinities)
         ctx.offsets = offsets
@@ -136,7 +143,7 @@ class _FeatureAffinities(torch.autograd.Function):
         size = _images_at_once(features)
         for part, planes, sums in zip(features.split(size), slopes.split(size), total.split(size), strict=True):
             for plane, offset in enumerate(ctx.offsets):
-                here, there = _ends(height, width, offset)
+                here, there = pair_ends(height, width, offset)
                 change = (part[here] - part[there]).sign_().mul_(planes[:, plane : plane + 1][here])
                 sums[here] += change
                 sums[there] -= change
@@ -164,7 +171,7 @@ def pair_codes(labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], border: 
     height, width = labels.shape[-2:]
     codes = labels.new_full((len(labels), len(offsets), height, width), Pair.NONE, dtype=torch.uint8)
     for plane, offset in enumerate(offsets):
-        here, there = _ends(height, width, offset)
+        here, there = pair_ends(height, width, offset)
         codes[:, plane][here] = _code(labels[here], labels[there])
     exists = pair_exists(height, width, offsets, border).to(labels.device)
     return codes.masked_fill_(~exists, Pair.NONE)

@@ -1,10 +1,10 @@
 """Networks that learn which neighbouring pixels belong together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,9 +19,11 @@ from tagmask.affinity import (
     pair_exists,
     pair_offsets,
 )
-from tagmask.config import AffinityNetConfig, AnyAffinity
-from tagmask.contracts import AffinityModel, Backbone, Batch, Images, Losses, Neighbourhood, ParameterGroup
+from tagmask.boundaries import displacement_losses, path_affinities
+from tagmask.config import AffinityNetConfig, AnyAffinity, IrnConfig
+from tagmask.contracts import AffinityModel, Backbone, Batch, Images, Level, Losses, Neighbourhood, ParameterGroup
 from tagmask.errors import TagmaskError
+from tagmask.irn_heads import BoundaryHead, DisplacementHead, pooled_levels
 from tagmask.parameter_groups import grouped_parameters
 
 
@@ -48,7 +50,8 @@ class AffinityNet(AffinityModel):
         self.config = config
         self.backbone = backbone
         self.stride = config.stride
-        self.levels = _levels(config.levels, len(backbone.levels))
+        last_three = tuple(max(0, level) for level in range(len(backbone.levels) - 3, len(backbone.levels)))
+        self.levels = _levels(config.levels, len(backbone.levels), last_three)
         self.offsets = pair_offsets(config.radius)
         channels = [backbone.levels[level].channels for level in self.levels]
         self.f8_3, self.f8_4, self.f8_5 = (
@@ -61,7 +64,7 @@ class AffinityNet(AffinityModel):
 
     def forward(self, images: Images) -> Float[Tensor, "b d p q"]:
         """Features on the affinity grid, one cell for each started ``config.stride`` pixels."""
-        grid = self._grid(images.shape[-2], images.shape[-1])
+        grid = _grid(images, self.stride)
         levels = self.backbone.forward_levels(images)
         convolutions = (self.f8_3, self.f8_4, self.f8_5)
         sides = [F.elu(side(levels[level])) for level, side in zip(self.levels, convolutions, strict=True)]
@@ -73,13 +76,8 @@ class AffinityNet(AffinityModel):
         Under the ``interior`` border small grids have no pairs at the longest offsets, as in training.
         """
         features = self(images).float()
-        height, width = features.shape[-2:]
-        offsets = self._offsets(height, width, border)
-        kept = [self.offsets.index(offset) for offset in offsets]
-        affinities = features.new_zeros(len(features), len(self.offsets), height, width)
-        exists = pair_exists(height, width, offsets, border).to(features.device)
-        affinities[:, kept] = feature_affinities(features, offsets) * exists
-        return Neighbourhood(affinities)
+        exists = _exists(features, self.config.radius, border)
+        return Neighbourhood(feature_affinities(features, self.offsets) * exists)
 
     def losses(self, batch: Batch) -> Losses:
         """The terms ``background``, ``foreground`` and ``negative`` over the pairs of the confident labels.
@@ -87,16 +85,9 @@ class AffinityNet(AffinityModel):
         Raises:
             ValueError: if the batch has no masks, or not on the affinity grid.
         """
-        grid = self._grid(batch.images.shape[-2], batch.images.shape[-1])
-        labels = batch.masks
-        if labels is None or tuple(labels.shape[-2:]) != grid:
-            found = "no masks" if labels is None else f"masks of {labels.shape[-2]} x {labels.shape[-1]} cells"
-            raise ValueError(
-                f"an affinity net learns from confident labels of {grid[0]} x {grid[1]} cells for these images, but "
-                f"got {found}; make them with confident_labels(..., pool={self.config.stride})."
-            )
+        labels = _labels(batch, self.stride)
         border = self.config.training_border
-        offsets = self._offsets(*grid, border)
+        offsets = _fitting_offsets(labels, self.config.radius, border)
         affinities = feature_affinities(self(batch.images).float(), offsets)
         return affinity_losses(affinities, pair_codes(labels, offsets, border))
 
@@ -104,24 +95,115 @@ class AffinityNet(AffinityModel):
         """The backbone as existing, the head as new layers."""
         return grouped_parameters(self.backbone, [self.f8_3, self.f8_4, self.f8_5, self.f9])
 
-    def _grid(self, height: int, width: int) -> tuple[int, int]:
-        return -(-height // self.config.stride), -(-width // self.config.stride)
 
-    def _offsets(self, height: int, width: int, border: Border) -> list[Offset]:
-        """Offsets with pairs on this grid: all, or those that fit where only interior sources count."""
-        radius = self.config.radius
-        return self.offsets if border == "full" else pair_offsets(fitting_radius(height, width, radius))
+class Irn(AffinityModel):
+    """IRN (Ahn, Cho & Kwak, CVPR 2019) on any backbone.
 
+    Two heads read the levels of a backbone that never learns. One sees class boundaries: pairs with none on the path
+    between them belong together (section 4.1). The other sees the displacement of each cell to the centre of its
+    object (section 4.2). See ``irn_heads`` for their layers.
 
-def _levels(chosen: tuple[int, int, int] | None, count: int) -> tuple[int, ...]:
-    """The levels to read: as chosen, or the last three, the first of them repeated where there are fewer."""
-    if chosen is None:
-        return tuple(max(0, level) for level in range(count - 3, count))
-    if not all(-count <= level < count for level in chosen):
-        raise TagmaskError(
-            f"affinity.levels is {list(chosen)}, but the backbone has {count} levels; choose from 0 to {count - 1}."
-        )
-    return tuple(level % count for level in chosen)
+    Attributes:
+        config: settings.
+        backbone: where the features come from; frozen here, with its statistics, and without its dropout.
+        levels: the levels of the backbone that are read, from 0.
+        offsets: (dy, dx) of each plane of affinities at inference; training compares pairs farther apart.
+        mean_displacement: what ``calibrate`` found, rows and columns; 0 before.
+    """
+
+    mean_displacement: Float[Tensor, " 2"]
+
+    def __init__(self, config: IrnConfig, backbone: Backbone) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone.requires_grad_(False)
+        self.stride = config.stride
+        count = len(backbone.levels)
+        self.levels = _levels(config.levels, count, tuple(range(max(0, count - 5), count)))
+        self.offsets = pair_offsets(config.walk_radius)
+        self.boundary_head = BoundaryHead(self._shapes, config.stride, config.edge_width)
+        self.displacement_head = DisplacementHead(self._shapes, config.stride, config.displacement_width)
+        self.register_buffer("mean_displacement", torch.zeros(2))
+
+    def forward(self, images: Images) -> tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"]]:
+        """Logits of the boundaries, and displacements before the mean shift."""
+        levels, grid = self._read(images), _grid(images, self.stride)
+        return self.boundary_head(levels, grid).float(), self.displacement_head(levels, grid).float()
+
+    @property
+    def _shapes(self) -> list[Level]:
+        return [self.backbone.levels[level] for level in self.levels]
+
+    @torch.no_grad()
+    def _read(self, images: Images) -> list[Float[Tensor, "b _ _ _"]]:
+        """The levels that the heads see, none finer than the grid, of the images completed to whole cells."""
+        self.backbone.eval()  # before each pass, as train() of the whole network reaches the backbone too
+        padded = F.pad(images, (0, -images.shape[3] % self.stride, 0, -images.shape[2] % self.stride))
+        levels = self.backbone.forward_levels(padded)
+        return pooled_levels([levels[level] for level in self.levels], self._shapes, self.stride)
+
+    def boundary(self, images: Images) -> Float[Tensor, "b 1 p q"]:
+        """How likely a class boundary passes through each cell, in [0, 1]; of images of any size.
+
+        With ``config.flip`` the logits are averaged with those of the mirrored images. Images are first completed at
+        the right and the bottom to whole cells, so that the cells of both are the same.
+        """
+        grid = _grid(images, self.stride)
+        logits = self.boundary_head(self._read(images), grid).float()
+        if self.config.flip:
+            mirrored = F.pad(images, (0, -images.shape[3] % self.stride)).flip(-1)
+            logits = (logits + self.boundary_head(self._read(mirrored), grid).float().flip(-1)) / 2
+        return logits.sigmoid()
+
+    def displacements(self, images: Images) -> Float[Tensor, "b 2 p q"]:
+        """Displacement of each cell to the centre of its object: rows, then columns, in cells.
+
+        In evaluation mode less ``mean_displacement``: the losses see differences alone, and leave any constant in.
+        """
+        field = self.displacement_head(self._read(images), _grid(images, self.stride)).float()
+        return field if self.training else field - self.mean_displacement[:, None, None]
+
+    @torch.no_grad()
+    def calibrate(self, images: Iterable[Images]) -> None:
+        """Set ``mean_displacement``, once after training, to the mean over batches of their mean displacements.
+
+        Raises:
+            ValueError: there is no batch.
+        """
+        device = self.mean_displacement.device
+        means = [self(batch.to(device))[1].mean(dim=(0, 2, 3)) for batch in images]
+        if not means:
+            raise ValueError("got no batch to find the mean displacement on; pass some batches of training images.")
+        self.mean_displacement.copy_(torch.stack(means).mean(dim=0))
+
+    def neighbourhood(self, images: Images, border: Border = "full") -> Neighbourhood:
+        """Affinity in [0, 1] of each cell to its partner at each of ``offsets``; 0 where there is no pair.
+
+        Under the ``interior`` border small grids have no pairs at the longest offsets, as in training. Boundaries can
+        be crossed only as far as ``config.damp_boundaries`` lets them.
+        """
+        boundary = self.boundary(images)
+        exists = _exists(boundary, self.config.walk_radius, border)
+        affinities = path_affinities(boundary[:, 0], self.offsets) * exists
+        return Neighbourhood(affinities, 1 - boundary if self.config.damp_boundaries else None)
+
+    def losses(self, batch: Batch) -> Losses:
+        """The terms of ``affinity_losses`` over boundaries and of ``displacement_losses`` over displacements.
+
+        Raises:
+            ValueError: if the batch has no masks, or not on the affinity grid.
+        """
+        labels, border = _labels(batch, self.stride), self.config.training_border
+        offsets = _fitting_offsets(labels, self.config.radius, border)
+        codes = pair_codes(labels, offsets, border)
+        logits, field = self(batch.images)
+        affinities = path_affinities(logits[:, 0].sigmoid(), offsets)
+        return affinity_losses(affinities, codes) | displacement_losses(field, codes, offsets)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Both heads as new layers; the displacement head has a rate of its own."""
+        faster = grouped_parameters(None, [self.displacement_head], self.config.displacement_factor)
+        return grouped_parameters(None, [self.boundary_head]) + faster
 
 
 def _resized(features: Float[Tensor, "b d _ _"], grid: tuple[int, int]) -> Float[Tensor, "b d p q"]:
@@ -130,4 +212,52 @@ def _resized(features: Float[Tensor, "b d _ _"], grid: tuple[int, int]) -> Float
     return F.interpolate(features, grid, mode="bilinear", align_corners=False)
 
 
-AFFINITY_NETS: dict[type[BaseModel], Callable[[Any, Backbone], AffinityModel]] = {AffinityNetConfig: AffinityNet}
+# ── grids and pairs ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _levels(chosen: Sequence[int] | None, count: int, default: tuple[int, ...]) -> tuple[int, ...]:
+    """The levels to read, from 0: as chosen, where negative numbers count from the last, or the default."""
+    if chosen is None:
+        return default
+    if not all(-count <= level < count for level in chosen):
+        raise TagmaskError(
+            f"affinity.levels is {list(chosen)}, but the backbone has {count} levels; choose from 0 to {count - 1}."
+        )
+    return tuple(level % count for level in chosen)
+
+
+def _grid(images: Images, stride: int) -> tuple[int, int]:
+    return -(-images.shape[-2] // stride), -(-images.shape[-1] // stride)
+
+
+def _labels(batch: Batch, stride: int) -> Int[Tensor, "b p q"]:
+    """The confident labels of a batch, which must lie on the affinity grid."""
+    grid, labels = _grid(batch.images, stride), batch.masks
+    if labels is None or tuple(labels.shape[-2:]) != grid:
+        found = "no masks" if labels is None else f"masks of {labels.shape[-2]} x {labels.shape[-1]} cells"
+        raise ValueError(
+            f"an affinity net learns from confident labels of {grid[0]} x {grid[1]} cells for these images, but "
+            f"got {found}; make them with confident_labels(..., pool={stride}) or grid_labels(..., stride={stride})."
+        )
+    return labels
+
+
+def _fitting_offsets(grids: Tensor, radius: int, border: Border) -> list[Offset]:
+    """Offsets with pairs on the grid of the last two axes: all, or those that fit where only interior sources count."""
+    height, width = grids.shape[-2:]
+    return pair_offsets(radius if border == "full" else fitting_radius(height, width, radius))
+
+
+def _exists(grids: Float[Tensor, "b _ p q"], radius: int, border: Border) -> Bool[Tensor, "s p q"]:
+    """Where a pair starts, for all offsets; those that do not fit have none."""
+    height, width = grids.shape[-2:]
+    offsets, fitting = pair_offsets(radius), _fitting_offsets(grids, radius, border)
+    exists = torch.zeros(len(offsets), height, width, dtype=torch.bool)
+    exists[[offsets.index(offset) for offset in fitting]] = pair_exists(height, width, fitting, border)
+    return exists.to(grids.device)
+
+
+AFFINITY_NETS: dict[type[BaseModel], Callable[[Any, Backbone], AffinityModel]] = {
+    AffinityNetConfig: AffinityNet,
+    IrnConfig: Irn,
+}
