@@ -22,6 +22,7 @@ from tagmask.parameter_groups import grouped_parameters
 
 EPS = 1e-5
 MEBIBYTE = 2**20
+BLOCKS = 12  # of the structure maps' rows: measured; more of them save work, until their products get too small
 
 
 # ── from features to image-specific maps ─────────────────────────────────────────────────────────────────────────────
@@ -68,8 +69,8 @@ def structure_overlap(
     """Soft intersection over union of every pixel's structure map with every channel's map (equations 3 and 4).
 
     The structure map of pixel i is S_ij = relu(cos(f_i, f_j)); its overlap with the map M_k is
-    sum_j S_ij M_kj / (sum_j S_ij + sum_j M_kj - sum_j S_ij M_kj). All sums over j are one matrix product, for as many
-    pixels i at once as the memory allows. Nothing learns through it.
+    sum_j S_ij M_kj / (sum_j S_ij + sum_j M_kj - sum_j S_ij M_kj). All sums over j are matrix products: with blocks of
+    rows of S as large as the memory allows, or, where no feature is negative, without S. Nothing learns through it.
 
     Args:
         features: what likeness is measured on, any length.
@@ -80,20 +81,30 @@ def structure_overlap(
         Overlaps in [0, 1]; 0 where structure and map are both empty.
     """
     unit = unit_features(features).flatten(2)
-    columns = torch.cat([maps.flatten(2), torch.ones_like(maps[:, :1]).flatten(2)], dim=1).transpose(1, 2)
-    sizes = maps.flatten(2).sum(dim=2)[:, None]
+    rows = torch.cat([maps, torch.ones_like(maps[:, :1])], dim=1).flatten(2)
+    sums = _linear_sums(unit, rows) if unit.amin() >= 0 else _rectified_sums(unit, rows, memory)
+    intersection, structure = sums[:, :-1], sums[:, -1:]
+    union = structure + rows[:, :-1].sum(dim=2, keepdim=True) - intersection
+    return torch.where(union > 0, intersection / union, 0.0).view_as(maps)
+
+
+def _linear_sums(unit: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
+    """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: products of what is not negative need no relu."""
+    return rows @ unit.transpose(1, 2) @ unit
+
+
+def _rectified_sums(unit: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"], memory: int) -> Float[Tensor, "b m n"]:
+    """sum_j relu(f_i · f_j) row_j, for blocks of pixels i; as S is symmetric, of S only what lies beyond i is made."""
     batch, _, pixels = unit.shape
-    rows = max(1, memory * MEBIBYTE // (batch * pixels * unit.element_size()))
-    overlaps = [
-        _overlap(torch.bmm(block.transpose(1, 2), unit).relu_() @ columns, sizes) for block in unit.split(rows, dim=2)
-    ]
-    return torch.cat(overlaps, dim=1).transpose(1, 2).unflatten(2, tuple(maps.shape[2:]))
-
-
-def _overlap(sums: Float[Tensor, "b n _"], sizes: Float[Tensor, "b 1 k"]) -> Float[Tensor, "b n k"]:
-    intersection, structure = sums[..., :-1], sums[..., -1:]
-    union = structure + sizes - intersection
-    return torch.where(union > 0, intersection / union, 0.0)
+    fitting = memory * MEBIBYTE // (batch * pixels * unit.element_size())
+    size = max(1, min(fitting, -(-pixels // BLOCKS)))
+    sums = torch.zeros_like(rows)
+    for start in range(0, pixels, size):
+        stop = start + size
+        block = torch.bmm(unit[:, :, start:stop].transpose(1, 2), unit[:, :, start:]).relu_()
+        sums[:, :, start:stop] += rows[:, :, start:] @ block.transpose(1, 2)
+        sums[:, :, stop:] += rows[:, :, start:stop] @ block[:, :, size:]
+    return sums
 
 
 def seeds(overlap: Float[Tensor, "b k p q"], allowed: Float[Tensor, "b k p q"]) -> Float[Tensor, "b k p q"]:
