@@ -201,7 +201,11 @@ class SipeConfig(Config):
         default=(128, 128, 256, 256), min_length=1, description="Channels of the side branches; the last ones are used."
     )
     side_factor: float = Field(default=1.0, gt=0, description="Learning rate of the side branches, times the heads'.")
-    background_factor: float = Field(default=0.5, gt=0, description="Makes the background weaker or stronger.")
+    background_factor: Annotated[float, Field(gt=0)] | Literal["matched"] = Field(
+        default=0.5,
+        description="Makes the background weaker or stronger; `matched`: such that seeds leave it the area that it has "
+        "in the general maps.",
+    )
     background_factor_on: Literal["iou", "map"] = Field(
         default="iou", description="What the factor scales: the soft IoU (published code) or the map (paper)."
     )
@@ -225,6 +229,10 @@ class SipeConfig(Config):
     def _as_published(self) -> "SipeConfig":
         free = {"kind", "published", "levels", "widths", "structure_memory", "maps"}
         changed = [name for name in type(self).model_fields if name not in free and not self._is_default(name)]
+        if self.background_factor == "matched" and self.background_factor_on == "map":
+            raise ValueError(
+                "background_factor `matched` is found for background_factor_on `iou`; give a number for `map`"
+            )
         if self.published and changed:
             raise ValueError(f"`published: true` keeps the published behaviour, but {', '.join(changed)} changes it")
         return self

@@ -13,7 +13,7 @@ bilinear resizing has ``align_corners=False`` unless a specification says otherw
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, final
@@ -234,6 +234,9 @@ class Method(Trainable):
             valid: True on pixels of the photograph, at any resolution; None: everywhere.
         """
         return activation
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Measure, once after training and in evaluation mode, what the maps of inference need; most need nothing."""
 
     @abstractmethod
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:

@@ -35,9 +35,9 @@ Confusions = dict[str, Int64[np.ndarray, "..."]]
 def evaluate(run: Run) -> dict[str, Any]:
     """Score everything the run has made so far; writes ``scores.json`` and returns it.
 
-    Entries: ``tags`` (average precision of the classifier on validation images), ``seed_fixed``, ``seed_best``,
-    ``seed_own`` (with the background that the method has learnt), ``walk``, ``mask`` (training images that have ground truth) and ``prediction`` (validation images, no tags given).
-    What cannot be scored is left out.
+    Entries: ``tags`` (average precision of the classifier on validation images); ``seed_fixed``, ``seed_best``,
+    ``seed_own`` (with the background that the method has learnt), ``walk`` and ``mask`` (training images that have
+    ground truth); ``prediction`` (validation images, no tags given). What cannot be scored is left out.
     """
     found: dict[str, Any] = {}
     if run.folder.predicted_tags.exists():

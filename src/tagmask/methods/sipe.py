@@ -7,6 +7,7 @@ that class in this image alone (section 3.3); and the similarity of each pixel t
 map. In training the two kinds of maps are pulled together (section 3.4).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -107,6 +108,25 @@ def _rectified_sums(unit: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"], 
     return sums
 
 
+@torch.no_grad()
+def matched_factor(
+    overlap: Float[Tensor, "b k p q"], general: Float[Tensor, "b k p q"], inside: Bool[Tensor, "b p q"]
+) -> Float[Tensor, ""]:
+    """The factor on the background's overlap at which it wins the share of pixels that the general maps give it.
+
+    Not in the paper, whose constant belongs to maps that cover small parts of objects. A pixel is the background's if
+    the factor exceeds the ratio of the best class's overlap to the background's, so the factor is a quantile of that
+    ratio. No mask is needed.
+
+    Args:
+        overlap: of ``structure_overlap``, background first.
+        general: of ``general_maps``.
+        inside: which pixels count; at least one.
+    """
+    ratio = overlap[:, 1:].amax(dim=1) / overlap[:, 0].clamp_min(torch.finfo(overlap.dtype).tiny)
+    return torch.quantile(ratio[inside].clamp_max(1 / EPS), general[:, 0][inside].mean())
+
+
 def seeds(overlap: Float[Tensor, "b k p q"], allowed: Float[Tensor, "b k p q"]) -> Float[Tensor, "b k p q"]:
     """1 in the channel of largest overlap, where the pixel may belong to it; the first of equals (equation 5)."""
     winner = F.one_hot(overlap.argmax(dim=1), overlap.shape[1]).permute(0, 3, 1, 2)
@@ -187,6 +207,8 @@ class Sipe(Method):
         self.backbone = backbone
         self.num_classes = num_classes
         self.levels = _side_levels(config, len(backbone.levels))
+        self.background_factor: Tensor
+        self.register_buffer("background_factor", torch.tensor(1.0))
         self.classifier = nn.Conv2d(backbone.channels, num_classes, kernel_size=1, bias=False)
         widths = config.widths[-len(self.levels) :]
         self.sides = nn.ModuleList(
@@ -220,41 +242,57 @@ class Sipe(Method):
             return activation
         size = (activation.maps.shape[2], activation.maps.shape[3])
         known = torch.ones_like(activation.logits) if tags is None else tags
-        open_to = torch.ones_like(known) if self._absent_compete else known
-        general = general_maps(activation.class_maps, self._map_factor) * allowed(open_to, valid, size)
-        found = self._seeds(activation, general, open_to) * allowed(known, valid, size)
+        general, overlap = self._located(activation, known, valid)
+        if self.config.background_factor_on == "iou":
+            overlap[:, 0] *= self._overlap_factor(overlap, general, allowed(known, valid, size)[:, 0].bool())
+        found = seeds(overlap, allowed(known, valid, size))
         features = activation.hierarchical
         specific = image_specific_maps(features, prototypes(found, features))
         if self.config.maps == "mean" and not self.training:
             specific = (divided_by_maximum(specific) + general) / 2
         return replace(activation, maps=specific[:, 1:], background=specific[:, :1], general=general)
 
-    @property
-    def _absent_compete(self) -> bool:
-        return self.config.absent_classes_compete and not self.training
+    def _located(
+        self, activation: SipeActivation, known: Tags, valid: Bool[Tensor, "b h w"] | None
+    ) -> tuple[Float[Tensor, "b k p q"], Float[Tensor, "b k p q"]]:
+        """General maps where they are allowed, and their overlap with the structure of each pixel.
 
-    @property
-    def _map_factor(self) -> float:
-        return self.config.background_factor if self.config.background_factor_on == "map" else 1.0
-
-    @torch.no_grad()
-    def _seeds(
-        self, activation: SipeActivation, general: Float[Tensor, "b k p q"], open_to: Tags
-    ) -> Float[Tensor, "b k p q"]:
-        """One-hot seeds before tags and padding are applied.
-
-        Channels no image of the batch is open to have empty maps, so their overlap is 0 and never wins: leaving them
-        out changes nothing.
+        Channels no image of the batch is open to have empty maps, so their overlap is 0 and never wins: they are left
+        out of the products.
         """
+        compete = self.config.absent_classes_compete and not self.training
+        open_to = torch.ones_like(known) if compete else known
+        size = (activation.maps.shape[2], activation.maps.shape[3])
+        factor = self.config.background_factor if self.config.background_factor_on == "map" else 1.0
+        assert isinstance(factor, float)
+        general = general_maps(activation.class_maps, factor) * allowed(open_to, valid, size)
         semantic = self.training or self.config.inference_seed_features == "semantic"
         features = activation.embedding if semantic else activation.hierarchical
         used = F.pad(open_to.any(dim=0), (1, 0), value=True).nonzero().flatten()
-        overlap = structure_overlap(features, general[:, used], self.config.structure_memory)
-        if self.config.background_factor_on == "iou":
-            overlap[:, 0] *= self.config.background_factor
-        found = torch.zeros_like(general)
-        found[:, used] = seeds(overlap, torch.ones_like(overlap))
-        return found
+        overlap = torch.zeros_like(general, requires_grad=False)
+        overlap[:, used] = structure_overlap(features, general[:, used], self.config.structure_memory)
+        return general, overlap
+
+    def _overlap_factor(
+        self, overlap: Float[Tensor, "b k p q"], general: Float[Tensor, "b k p q"], inside: Bool[Tensor, "b p q"]
+    ) -> float | Float[Tensor, ""]:
+        """The factor on the background's overlap: set, matched to the batch in training, or as ``calibrate`` found."""
+        if self.config.background_factor != "matched":
+            return self.config.background_factor
+        return matched_factor(overlap, general, inside) if self.training else self.background_factor
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Find the background factor ``matched`` for the seeds of inference; other factors are set beforehand."""
+        if self.config.background_factor != "matched":
+            return
+        found: list[tuple[Tensor, Tensor]] = []
+        for batch in batches:
+            general, overlap = self._located(self(batch.images), batch.tags, batch.valid)
+            inside = allowed(batch.tags, batch.valid, (general.shape[2], general.shape[3]))[:, 0].bool()
+            found.append((overlap.permute(0, 2, 3, 1)[inside], general.permute(0, 2, 3, 1)[inside]))
+        overlaps, generals = (torch.cat(values).T[None, :, :, None] for values in zip(*found, strict=True))
+        self.background_factor.copy_(matched_factor(overlaps, generals, torch.ones_like(generals[:, 0]).bool()))
 
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
         """The classification loss and the general-specific consistency."""
