@@ -160,18 +160,23 @@ class Irn(AffinityModel):
 
         In evaluation mode less ``mean_displacement``: the losses see differences alone, and leave any constant in.
         """
-        field = self.displacement_head(self._read(images), _grid(images, self.stride)).float()
+        field = self._unshifted(images)
         return field if self.training else field - self.mean_displacement[:, None, None]
 
+    def _unshifted(self, images: Images) -> Float[Tensor, "b 2 p q"]:
+        return self.displacement_head(self._read(images), _grid(images, self.stride)).float()
+
     @torch.no_grad()
-    def calibrate(self, images: Iterable[Images]) -> None:
-        """Set ``mean_displacement``, once after training, to the mean over batches of their mean displacements.
+    def calibrate(self, images: Iterable[Float[Tensor, "_ 3 _ _"]]) -> None:
+        """Set ``mean_displacement``, once after training, to the mean over batches of the mean displacement of each.
+
+        Batches may differ in the size of their images.
 
         Raises:
             ValueError: there is no batch.
         """
         device = self.mean_displacement.device
-        means = [self(batch.to(device))[1].mean(dim=(0, 2, 3)) for batch in images]
+        means = [self._unshifted(batch.to(device)).mean(dim=(0, 2, 3)) for batch in images]
         if not means:
             raise ValueError("got no batch to find the mean displacement on; pass some batches of training images.")
         self.mean_displacement.copy_(torch.stack(means).mean(dim=0))
