@@ -257,19 +257,25 @@ def test_the_pages_of_methods_name_settings_and_functions() -> None:
         assert sum(map(is_member, names)) >= 5, page
 
 
-def default_of(path: str) -> Any:
+def defaults_of(path: str) -> list[Any]:
+    """The defaults of a setting: several where models of one name differ, as the affinity networks do."""
     models: list[type[BaseModel]] = [Recipe]
     for name in path.split("."):
         fields = [model.model_fields[name] for model in models if name in model.model_fields]
         models = [model for field in fields for model in models_in(field.annotation)]
-    return fields[0].default
+    return [field.default for field in fields]
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "methods").glob("*.md")), ids=ids)
 def test_single_numbers_in_default_columns_are_the_defaults(page: Path) -> None:
     rows = re.findall(r"^\| `([\w.]+)` \| (-?[\d.]+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     for path, shown in rows:
-        assert default_of(path) == float(shown), path
+        assert float(shown) in defaults_of(path), path
+
+
+def test_the_defaults_are_those_of_every_model_of_a_setting() -> None:
+    assert defaults_of("walk.beta") == [8]
+    assert {5, 10} <= set(defaults_of("affinity.radius"))
 
 
 # ── code ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -289,10 +295,37 @@ def test_public_names_of_the_readme_exist() -> None:
     assert used <= set(tagmask.__all__)
 
 
-def test_the_example_method_works() -> None:
-    torch.manual_seed(0)
+@pytest.fixture(scope="module")
+def examples() -> dict[str, Any]:
+    """What the code blocks of the page define."""
     names: dict[str, Any] = {"__name__": "example"}
     exec("\n".join(blocks(ROOT / "docs" / "add-a-method.md", "python")), names)
+    return names
+
+
+def test_the_example_affinity_network_works(examples: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    training = load_recipe("toy").training
+    config = examples["PlainConfig"](radius=2, training=training, training_border="full")
+    net = examples["Plain"](config, TinyBackbone())
+    images = torch.randn(1, 3, 17, 32)
+    found = net.neighbourhood(images)
+    assert found.affinities.shape == (1, 4, 3, 4)
+    assert found.passable is None
+    assert found.affinities[0, 0, 0, -1].item() == 0  # no partner to the right of the last column
+    labels = torch.tensor([[[0, 0, 1, 1], [0, -1, 1, 1], [0, 0, 2, 2]]])
+    batch = Batch(("a",), images, torch.tensor([[1.0, 1.0]]), torch.ones(1, 17, 32, dtype=torch.bool), labels)
+    losses = net.losses(batch)
+    assert losses.keys() == {"background", "foreground", "negative"}
+    torch.stack(list(losses.values())).sum().backward()
+    grouped = [parameter for group in net.parameter_groups() for parameter in group.parameters]
+    assert {id(p) for p in grouped} == {id(p) for p in net.parameters()}
+    assert net.project.weight.grad.abs().sum() > 0
+
+
+def test_the_example_method_works(examples: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    names = examples
     method = names["Lse"](names["LseConfig"](), TinyBackbone(), 2)
     batch = Batch(
         ("a",), torch.randn(1, 3, 16, 24), torch.tensor([[1.0, 0.0]]), torch.ones(1, 16, 24, dtype=torch.bool)
