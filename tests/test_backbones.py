@@ -130,6 +130,26 @@ def test_transformer_sees_the_image_padded_with_the_mean_colour(backbones):
         torch.testing.assert_close(backbone(padded), tokens.transpose(1, 2).reshape(1, -1, 5, 7))
 
 
+@pytest.mark.parametrize(("model", "stride"), [("resnet26d", 16), ("test_resnet", 8)])
+def test_undilated_kernels_keep_the_grids(model, stride):
+    dilated, undilated = (
+        build_backbone(timm_backbone(model, output_stride=stride, dilated=wanted)).eval() for wanted in (True, False)
+    )
+    assert largest_dilation(dilated) > 1
+    assert largest_dilation(undilated) == 1
+    assert undilated.levels == dilated.levels
+    images = torch.randn(1, 3, 33, 47)
+    with torch.no_grad():
+        grids = [[grid.shape for grid in each.forward_levels(images)] for each in (dilated, undilated)]
+    assert grids[0] == grids[1]
+    shapes = [{name: tensor.shape for name, tensor in each.state_dict().items()} for each in (dilated, undilated)]
+    assert shapes[0] == shapes[1]
+
+
+def largest_dilation(network: nn.Module) -> int:
+    return max(max(layer.dilation) for layer in network.modules() if isinstance(layer, nn.Conv2d))
+
+
 def test_normalization_is_the_models_unless_given(backbones):
     assert backbones["mobilenet"].normalization == Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     given_mean = FromTimm(timm_backbone(mean=(0.1, 0.2, 0.3))).normalization

@@ -186,6 +186,13 @@ def test_new_layers_and_biases_learn_faster_and_only_weights_decay(new, kind, ra
     assert faster["lr"] == pytest.approx(3 * rate)
 
 
+@pytest.mark.parametrize("kind", ["weight", "bias", "norm"])
+def test_everything_decays_where_the_recipe_says_so(kind):
+    groups = [ParameterGroup([nn.Parameter(torch.zeros(1))], new=False, kind=kind)]
+    (found,) = optimizer_groups(groups, config(weight_decay=0.01, decay="all"))
+    assert found["weight_decay"] == 0.01
+
+
 def test_empty_groups_are_left_out():
     assert optimizer_groups([ParameterGroup([], new=True, kind="bias")], config()) == []
 

@@ -75,6 +75,47 @@ def test_inference_is_repeatable_and_images_do_not_see_each_other(method):
     torch.testing.assert_close(together.logits[1:2], alone.logits)
 
 
+TAGS = torch.tensor([[1.0, 0, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0]])
+
+
+def finished(method: Method, images: torch.Tensor, tags: torch.Tensor | None, training: bool) -> torch.Tensor:
+    """Finished maps of a repeatable pass, after the background if there is one."""
+    with torch.no_grad():
+        found = method.eval()(images)
+        found = method.train(training).finish(found, tags)
+    return found.maps if found.background is None else torch.cat([found.background, found.maps], dim=1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_finished_activations_are_what_the_contract_says(method, training):
+    images = batch().images
+    with torch.no_grad():
+        raw = method.train(training)(images)
+        found = method.finish(raw, TAGS)
+    assert found.maps.shape == (3, CLASSES, 5, 6)
+    assert torch.equal(found.logits, raw.logits)
+    assert found.background is None or found.background.shape == (3, 1, 5, 6)
+    for grid in (found.maps,) if found.background is None else (found.maps, found.background):
+        assert grid.isfinite().all()
+        assert (grid >= 0).all()
+    assert (found.maps[:2][TAGS[:2] == 1].amax(dim=(1, 2)) > 0).any()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_image_without_tags_or_with_nothing_known_is_finite(method, training):
+    for tags in (torch.zeros_like(TAGS), torch.ones_like(TAGS), None):
+        assert finished(method, batch().images, tags, training).isfinite().all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_finishing_does_not_let_images_see_each_other(method, training):
+    images = batch().images
+    together = finished(method, images, TAGS, training)
+    for i in range(3):
+        alone = finished(method, images[i : i + 1], TAGS[i : i + 1], training)
+        torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-5)
+
+
 def test_losses_are_named_finite_scalars(method):
     losses = method.train().losses(batch())
     assert losses
@@ -116,17 +157,35 @@ def test_frozen_parameters_are_in_no_group(method):
     assert id(method.backbone.convolutions[1].weight) in grouped
 
 
+ORDER = torch.tensor([2, 0, 3, 1])
+
+
+@torch.no_grad()
+def rename(method: Method) -> None:
+    for layer in method.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and len(layer.weight) == CLASSES:
+            layer.weight.copy_(layer.weight[ORDER].clone())
+
+
 def test_every_way_of_renaming_the_classes_renames_logits_and_maps(method):
-    order = torch.tensor([2, 0, 3, 1])
     images = batch().images
     with torch.no_grad():
         before = method.eval()(images)
-        for layer in method.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear) and len(layer.weight) == CLASSES:
-                layer.weight.copy_(layer.weight[order].clone())
+        rename(method)
         after = method(images)
-    torch.testing.assert_close(after.maps, before.maps[:, order])
-    torch.testing.assert_close(after.logits, before.logits[:, order])
+    torch.testing.assert_close(after.maps, before.maps[:, ORDER])
+    torch.testing.assert_close(after.logits, before.logits[:, ORDER])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_renaming_the_classes_renames_finished_maps(method, training):
+    images = batch().images
+    before = finished(method, images, TAGS, training)
+    rename(method)
+    after = finished(method, images, TAGS[:, ORDER], training)
+    background = before.shape[1] - CLASSES
+    torch.testing.assert_close(after[:, :background], before[:, :background], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(after[:, background:], before[:, background:][:, ORDER], atol=1e-5, rtol=1e-5)
 
 
 def test_map_normalization_is_one_that_the_pipeline_knows(method):
