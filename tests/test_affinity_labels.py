@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tagmask.affinity_labels import confident_labels
+from tagmask.affinity_labels import agreed_labels, confident_labels, grid_labels, label_scores
+from tagmask.config import AnyLabels, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
+from tagmask.errors import TagmaskError
+from tagmask.pseudo_masks import add_background
 
 
 def scores(*pixels: list[float]) -> np.ndarray:
@@ -42,3 +47,77 @@ def test_blocks_outside_the_image_are_ignored_even_where_the_first_score_leads()
 def test_an_image_without_objects_is_background(size):
     low = np.ones((1, *size))
     assert (confident_labels(low, low) == 0).all()
+
+
+# ── scores against a strong and a weak background ────────────────────────────────────────────────────────────────────
+
+MAPS = scores([0.6, 0.9, 0.2], [0.1, 0.05, 0.4])  # the first might be a learnt background
+
+
+def test_thresholds_are_constant_backgrounds():
+    strong, weak = label_scores(MAPS, False, ThresholdLabels(foreground=0.3, background=0.05))
+    np.testing.assert_array_equal(strong[1:], MAPS)
+    np.testing.assert_array_equal(weak[1:], MAPS)
+    assert (strong[0] == np.float32(0.3)).all()
+    assert (weak[0] == np.float32(0.05)).all()
+
+
+def test_powers_are_backgrounds_of_the_maps():
+    strong, weak = label_scores(MAPS, False, PowerLabels(low=2, high=8))
+    np.testing.assert_array_equal(strong, add_background(MAPS, 2))
+    np.testing.assert_array_equal(weak, add_background(MAPS, 8))
+    assert (strong[0] >= weak[0]).all()
+
+
+def test_a_learnt_background_is_scaled_and_nothing_else():
+    before = MAPS.copy()
+    strong, weak = label_scores(MAPS, True, LearntLabels(strong=2.0, weak=0.5))
+    np.testing.assert_allclose([strong[0], weak[0]], [2 * MAPS[0], MAPS[0] / 2])
+    np.testing.assert_array_equal(strong[1:], MAPS[1:])
+    np.testing.assert_array_equal(weak[1:], MAPS[1:])
+    np.testing.assert_array_equal(MAPS, before)
+    assert strong.dtype == weak.dtype == np.float32
+
+
+@pytest.mark.parametrize("config", [PowerLabels(), ThresholdLabels()])
+def test_other_backgrounds_replace_a_learnt_one(config: AnyLabels):
+    with_learnt, without = label_scores(MAPS, True, config), label_scores(MAPS[1:], False, config)
+    np.testing.assert_array_equal(with_learnt, without)
+
+
+def test_a_learnt_background_that_is_not_there_is_refused():
+    with pytest.raises(TagmaskError, match="take `powers` or `thresholds`"):
+        label_scores(MAPS, False, LearntLabels())
+
+
+@pytest.mark.parametrize("config", [PowerLabels(), ThresholdLabels(), LearntLabels()])
+def test_without_tags_only_the_background_is_scored(config: AnyLabels):
+    learnt = isinstance(config, LearntLabels)
+    nothing = np.full((int(learnt), 2, 3), 0.5, np.float32)
+    assert [part.shape for part in label_scores(nothing, learnt, config)] == [(1, 2, 3), (1, 2, 3)]
+
+
+# ── labels per pixel ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_masks_agree_or_are_undecided():
+    strong = np.array([[0, 0, 3, 3, 5]], np.int32)
+    weak = np.array([[0, 3, 3, 5, 0]], np.int32)
+    # background in both, foreground only against the weak one, and three times the foreground of the strong one
+    assert agreed_labels(strong, weak).tolist() == [[0, IGNORE, 3, 3, 5]]
+
+
+def test_labels_without_any_channel_stay_unknown():
+    nothing = np.full((2, 2), IGNORE, np.int32)
+    assert (agreed_labels(nothing, nothing) == IGNORE).all()
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 6))
+def test_cells_have_the_label_of_their_centre(rows, columns, stride):
+    mask = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
+    labels = grid_labels(mask, stride)
+    assert labels.shape == (-(-rows // stride), -(-columns // stride))
+    assert labels.dtype == np.int32
+    for (row, column), label in np.ndenumerate(labels):
+        y, x = row * stride + stride // 2, column * stride + stride // 2
+        assert label == (mask[y, x] if y < rows and x < columns else IGNORE)

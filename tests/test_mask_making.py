@@ -4,20 +4,35 @@ from PIL import Image
 
 from conftest import SIZE, tiny_recipe
 from tagmask import crf
-from tagmask.config import BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
+from tagmask.affinity_labels import label_scores
+from tagmask.config import (
+    BackgroundConfig,
+    CrfConfig,
+    LearntLabels,
+    MasksConfig,
+    PowerLabels,
+    ThresholdLabels,
+    WalkConfig,
+)
 from tagmask.conventions import IGNORE
+from tagmask.errors import TagmaskError
+from tagmask.grids import to_grid
 from tagmask.images import read_mask
 from tagmask.mask_making import (
     AffinityLabelMaker,
     MaskMaker,
+    confident_mask,
     has_background,
+    label_ignore_value,
+    label_posteriors,
     read_quality,
     refined_scores,
     scores_with_background,
+    walk_start,
     walked_at_image_size,
     walked_scores,
 )
-from tagmask.pseudo_masks import add_background, posterior, quality
+from tagmask.pseudo_masks import add_background, posterior, quality, resize_bilinear
 from tagmask.run_folder import RunFolder
 from tagmask.storage import MapArchive, read_posteriors, write_maps
 
@@ -212,3 +227,107 @@ def test_a_background_that_walked_along_is_kept():
     scores, classes = walked_scores(walked, POWER)
     assert classes.tolist() == [0, 1]
     np.testing.assert_array_equal(scores, walked.maps)
+
+
+# ── labels per pixel, where two backgrounds agree ────────────────────────────────────────────────────────────────────
+
+NO_CRF = CrfConfig(iterations=0, unary="hard")
+GREY = np.zeros((1, 4, 3), np.uint8)
+FOUR = [[[0.9, 0.9, 0.2, 0.3]], [[0.02, 0.5, 0.15, 0.8]]]  # a background of some kind, and one class
+
+
+def test_thresholds_label_what_both_constants_say():
+    config = ThresholdLabels(foreground=0.3, background=0.05, crf=NO_CRF)
+    assert confident_mask(GREY, archive([7], FOUR[1:], (1, 4)), config).tolist() == [[0, 7, IGNORE, 7]]
+
+
+def test_a_learnt_background_labels_what_all_and_half_of_it_say():
+    config = LearntLabels(crf=NO_CRF)
+    # 0.02 < 0.45, 0.45 < 0.5 < 0.9, 0.1 < 0.15 < 0.2, 0.3 < 0.8
+    assert confident_mask(GREY, archive([0, 7], FOUR, (1, 4)), config).tolist() == [[0, IGNORE, IGNORE, 7]]
+
+
+def test_a_learnt_background_must_be_there():
+    with pytest.raises(TagmaskError, match="background of their own"):
+        confident_mask(GREY, archive([7], FOUR[1:], (1, 4)), LearntLabels(crf=NO_CRF))
+
+
+@pytest.mark.parametrize("config", [ThresholdLabels(), LearntLabels(), PowerLabels()])
+def test_a_negative_is_confidently_background(config):
+    stored = archive([0], np.zeros((1, *WHOLE))) if config.kind == "learnt" else archive([], np.zeros((0, *WHOLE)))
+    image = np.zeros((*WHOLE, 3), np.uint8)
+    assert (confident_mask(image, stored, config) == 0).all()
+
+
+def test_posteriors_are_those_of_the_crf_on_both_scores(scenes, record):
+    image, stored = scenes.read_image(record), perfect(scenes, record)
+    config = ThresholdLabels(crf=CrfConfig(iterations=2, unary="hard"))
+    strong, weak, classes = label_posteriors(image, stored, config)
+    assert classes.tolist() == [0, *stored.classes]
+    for found, expected in zip((strong, weak), label_scores(stored.maps, False, config), strict=True):
+        np.testing.assert_array_equal(found, crf.refine(image, expected, config.crf))
+
+
+@pytest.mark.parametrize("kind", ["thresholds", "learnt"])
+def test_labels_per_pixel_are_written_as_an_indexed_image(scenes, run, record, kind):
+    stored, config = perfect(scenes, record), ThresholdLabels(crf=NO_CRF)
+    if kind == "learnt":
+        config, maps = LearntLabels(crf=NO_CRF), np.concatenate([np.full((1, *WHOLE), 0.5, np.float32), stored.maps])
+        stored = archive([0, *stored.classes], maps)
+    write_maps(run.maps(record.id), stored)
+    AffinityLabelMaker(run, scenes, config)(record)
+    path = run.affinity_labels(record.id, kind)
+    assert path.suffix == ".png"
+    found = read_mask(path, label_ignore_value(len(scenes.classes)))
+    np.testing.assert_array_equal(found, confident_mask(scenes.read_image(record), stored, config))
+    np.testing.assert_array_equal(found, scenes.read_mask(record))  # perfect maps leave nothing undecided
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(4, 255), (254, 255), (300, 65535)])
+def test_no_label_is_a_number_no_class_has(classes, expected):
+    assert label_ignore_value(classes) == expected
+
+
+def test_confident_masks_are_pseudo_masks_with_undecided_pixels(scenes, run, record):
+    half = perfect(scenes, record)
+    maps = np.concatenate([np.full((1, *WHOLE), 0.5), half.maps * np.float32(0.4)])
+    maps[:, : SIZE // 2] = np.concatenate([np.full((1, *WHOLE), 0.5), half.maps])[:, : SIZE // 2]
+    write_maps(run.maps(record.id), archive([0, *half.classes], maps))
+    config = MasksConfig(confident=LearntLabels(crf=NO_CRF), ignore_value=200)
+    MaskMaker(run, scenes, config, None, 8)(record)
+    truth = scenes.read_mask(record)
+    truth[SIZE // 2 :][truth[SIZE // 2 :] > 0] = IGNORE  # 0.25 < 0.4 < 0.5
+    np.testing.assert_array_equal(read_mask(run.mask(record.id), 200), truth)
+    assert 0 <= read_quality(run.confidence(record.id)) <= 1
+
+
+# ── what walks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_maps_come_to_the_grid_by_block_means_or_by_sampling():
+    maps = np.random.default_rng(0).random((2, 30, 41), np.float32)
+    mean = walk_start(maps, (30, 41), 4, WalkConfig(resizing="mean"))
+    sampled = walk_start(maps, (30, 41), 4, WalkConfig(resizing="bilinear"))
+    np.testing.assert_array_equal(mean, to_grid(maps, (30, 41), 4))
+    np.testing.assert_array_equal(sampled, resize_bilinear(maps, (8, 11)))
+    assert mean.shape == sampled.shape == (2, 8, 11)
+
+
+def test_maps_are_brought_to_the_image_that_is_walked_on():
+    maps = np.ones((1, 10, 12), np.float32)
+    for resizing in ("mean", "bilinear"):
+        assert walk_start(maps, (40, 48), 8, WalkConfig(resizing=resizing)).shape == (1, 5, 6)
+
+
+@pytest.mark.parametrize("resizing", ["mean", "bilinear"])
+def test_a_power_is_taken_on_the_grid_and_of_what_is_not_negative(resizing):
+    maps = np.array([[[0.25, 0.25, 0.81, 0.81]] * 2, [[-1.0, -1.0, 1.0, 1.0]] * 2], np.float32)
+    walking = walk_start(maps, (2, 4), 2, WalkConfig(resizing=resizing, map_power=1.5))
+    plain = walk_start(maps, (2, 4), 2, WalkConfig(resizing=resizing))
+    np.testing.assert_allclose(walking[:, 0], [[0.125, 0.729], [0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(plain[:, 0], [[0.25, 0.81], [-1, 1]], rtol=1e-6)
+    assert walking.dtype == plain.dtype == np.float32
+
+
+def test_an_image_without_tags_has_nothing_to_walk():
+    assert walk_start(np.zeros((0, 9, 9), np.float32), (9, 9), 4, WalkConfig(map_power=1.5)).shape == (0, 3, 3)

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from conftest import SIZE, tiny_backbone
+from tagmask.affinity_labels import grid_labels
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, Record
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.images import write_mask
-from tagmask.samples import MaskSamples, PosteriorSamples, TagSamples
+from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, TagSamples
 from tagmask.storage import write_posteriors
 
 WHOLE = AugmentConfig(crop=SIZE, flip=0, jitter=None)
@@ -37,6 +38,7 @@ def every_kind(scenes, folder, augment):
     return (
         TagSamples(*shared),
         PosteriorSamples(*shared, folder=folder, stride=STRIDE),
+        LabelSamples(*shared, folder=folder, ignore_value=255, stride=STRIDE),
         MaskSamples(*shared, folder=folder, ignore_value=255),
     )
 
@@ -51,9 +53,9 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index(scenes, folder):
 
 
 def test_all_trainings_see_the_same_view(scenes, folder):
-    tags, affinity, masks = (samples.sample(0, 1, 2) for samples in every_kind(scenes, folder, RANDOM))
-    assert torch.equal(tags.image, affinity.image)
-    assert torch.equal(tags.image, masks.image)
+    tags, *others = (samples.sample(0, 1, 2) for samples in every_kind(scenes, folder, RANDOM))
+    assert len(others) == 3
+    assert all(torch.equal(tags.image, other.image) for other in others)
 
 
 def test_samples_carry_the_tags_of_their_record(scenes, folder):
@@ -67,7 +69,7 @@ def test_samples_carry_the_tags_of_their_record(scenes, folder):
 
 
 def test_a_whole_view_is_the_normalised_image_and_its_mask(scenes, folder):
-    masks = every_kind(scenes, folder, WHOLE)[2]
+    masks = every_kind(scenes, folder, WHOLE)[3]
     record = scenes.split("train")[0]
     sample = masks.sample(0, 0, 0)
     torch.testing.assert_close(sample.image, NORMALIZATION.apply(scenes.read_image(record)))
@@ -111,6 +113,28 @@ def test_cells_outside_the_image_have_no_confident_label(scenes, folder):
     assert outside.any()
     assert (sample.mask[outside] == IGNORE).all()
     assert (sample.mask[~outside] >= 0).all()
+
+
+@pytest.mark.parametrize("augment", [WHOLE, RANDOM, AugmentConfig(crop=SIZE + 6, flip=1.0, jitter=None)])
+def test_labels_per_pixel_are_sampled_from_the_view_of_the_mask(scenes, folder, augment):
+    *_, labels, masks = every_kind(scenes, folder, augment)
+    for index in range(len(labels)):
+        found, whole = labels.sample(0, 1, index), masks.sample(0, 1, index)
+        assert found.mask.shape == (-(-augment.crop // STRIDE), -(-augment.crop // STRIDE))
+        assert found.mask.dtype == torch.int64
+        np.testing.assert_array_equal(found.mask, grid_labels(whole.mask.numpy().astype(np.int32), STRIDE))
+        assert set(found.mask.unique().tolist()) <= {IGNORE, 0, *(tag + 1 for tag in scenes.split("train")[index].tags)}
+
+
+def test_undecided_pixels_have_no_label_on_the_grid(scenes, tmp_path):
+    record = scenes.split("train")[0]
+    mask = np.zeros((SIZE, SIZE), np.int32)
+    mask[:, SIZE // 2 :] = IGNORE
+    write_mask(tmp_path / f"{record.id}.png", mask, 255, len(scenes.classes))
+    samples = LabelSamples(scenes, [record], WHOLE, NORMALIZATION, folder=tmp_path, ignore_value=255, stride=STRIDE)
+    grid, half = samples.sample(0, 0, 0).mask, SIZE // STRIDE // 2
+    assert (grid[:, :half] == 0).all()
+    assert (grid[:, half:] == IGNORE).all()
 
 
 class Salient(Dataset):
