@@ -33,6 +33,9 @@ class Pair(IntEnum):
     NONE = 255
 
 
+KINDS = (Pair.BACKGROUND, Pair.FOREGROUND, Pair.DIFFERENT)  # of pairs that losses count, in their order
+
+
 # ── geometry ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -202,10 +205,47 @@ def affinity_losses(affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "
         >>> {k: round(v.item(), 3) for k, v in affinity_losses(torch.tensor([[[[0.5, 0.5]]]]), codes).items()}
         {'background': 0.173, 'foreground': 0.0, 'negative': 0.347}
     """
-    alike = {"background": Pair.BACKGROUND, "foreground": Pair.FOREGROUND}
-    losses = {name: _cross_entropy(affinities[codes == code], eps) / 4 for name, code in alike.items()}
-    return losses | {"negative": _cross_entropy(1 - affinities[codes == Pair.DIFFERENT], eps) / 2}
+    background, foreground, negative = _PairLosses.apply(affinities, codes, eps)
+    return {"background": background / 4, "foreground": foreground / 4, "negative": negative / 2}
 
 
-def _cross_entropy(probabilities: Float[Tensor, " n"], eps: float) -> Float[Tensor, ""]:
-    return (-torch.log(probabilities + eps)).sum() / (len(probabilities) + eps)
+class _PairLosses(torch.autograd.Function):
+    """Mean cross-entropy of each kind of pair, one kind after the other, so that nothing but the inputs is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"], eps: float
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+        means, counts = [], []
+        for kind in KINDS:
+            chosen = codes == kind
+            counts.append(chosen.sum() + eps)
+            entropy = _probabilities(affinities, chosen, kind).add_(eps).log_().neg_()
+            means.append((entropy * chosen).sum() / counts[-1])
+        ctx.save_for_backward(affinities, codes, *counts)
+        ctx.eps = eps
+        return means[0], means[1], means[2]
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the names of arguments
+        ctx: Any, *gradients: Float[Tensor, ""]
+    ) -> tuple[Float[Tensor, "b s p q"], None, None]:
+        affinities, codes, *counts = ctx.saved_tensors
+        total = torch.zeros_like(affinities)
+        for kind, count, gradient in zip(KINDS, counts, gradients, strict=True):
+            chosen = codes == kind
+            sign = 1 if kind == Pair.DIFFERENT else -1
+            slopes = _probabilities(affinities, chosen, kind).add_(ctx.eps).reciprocal_()
+            total += slopes.mul_(chosen).mul_(sign * gradient / count)
+        return total, None, None
+
+
+def _probabilities(
+    affinities: Float[Tensor, "b s p q"], chosen: Bool[Tensor, "b s p q"], kind: Pair
+) -> Float[Tensor, "b s p q"]:
+    """Of the chosen pairs the probability of being what they are; 1 for the others, whatever their affinity."""
+    probabilities = torch.where(chosen, affinities, 1.0)
+    if kind == Pair.DIFFERENT:
+        probabilities = torch.where(chosen, 1 - probabilities, 1.0)
+    return probabilities
