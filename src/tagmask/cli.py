@@ -92,6 +92,9 @@ _stage("train-method", "Train the classifier on tags.", "train_method")
 _stage("make-maps", "Write activation maps of the training images.", "make_maps")
 _stage("train-affinity", "Train the affinity network on confident map labels.", "train_affinity")
 _stage("make-masks", "Random walk and CRF: from maps to pseudo masks.", "make_masks")
+_stage(
+    "make-instances", "Instance masks of the training images, if the recipe has `instances` (IRN).", "make_instances"
+)
 _stage("train-segmenter", "Train the segmentation network and predict the validation images.", "train_segmenter")
 
 

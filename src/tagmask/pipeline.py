@@ -11,11 +11,14 @@ import torch
 from jaxtyping import Float32
 
 from tagmask import checkpoints, engine
-from tagmask.config import AnyAffinity, TrainingConfig
-from tagmask.contracts import AffinityModel, Method, Record, Trainable
+from tagmask.calibration import calibrate_affinity, calibrate_method
+from tagmask.config import AnyAffinity, InstancesConfig, IrnConfig, TrainingConfig
+from tagmask.contracts import AffinityModel, Method, Neighbourhood, Record, Trainable
+from tagmask.errors import TagmaskError
 from tagmask.grids import feature_grid, to_image
 from tagmask.images import write_mask
 from tagmask.inference import class_maps, load_pyramids, padded_to, summed_activations
+from tagmask.instance_making import FindsCentres, InstanceMaker, Walk, merged_instances
 from tagmask.mask_making import (
     AffinityLabelMaker,
     MaskMaker,
@@ -37,18 +40,28 @@ from tagmask.workers import in_order
 
 def run_all(run: Run) -> None:
     """All stages in order."""
+    _instances_affinity(run)  # what cannot be finished is not begun
     train_method(run)
     make_maps(run)
     train_affinity(run)
     make_masks(run)
+    make_instances(run)
     train_segmenter(run)
 
 
-def _train(run: Run, stage: str, network: Trainable, samples: Samples, config: TrainingConfig) -> None:
-    """Train, write the weights, drop the checkpoints."""
+def _train(
+    run: Run,
+    stage: str,
+    network: Trainable,
+    samples: Samples,
+    config: TrainingConfig,
+    last: Callable[[], None] = lambda: None,
+) -> None:
+    """Train, do what is to be done last (on the first process), write the weights, drop the checkpoints."""
     name = {"train-method": "method", "train-affinity": "affinity", "train-segmenter": "segmenter"}[stage]
     engine.train(network, samples, config, seed=run.recipe.seed, folder=run.folder.path, stage=name)
     if this_process().is_main_process:
+        last()
         facts = {"recipe": run.recipe.model_dump_json(), "classes": json.dumps(run.dataset.classes)}
         checkpoints.save_weights(run.folder.weights(name), network, facts)
         checkpoints.drop(run.folder.path, name)
@@ -75,7 +88,7 @@ def train_method(run: Run) -> None:
         method = new_method(run)
         config = run.recipe.training
         samples = TagSamples(run.dataset, run.training_records, config.augment, method.backbone.normalization)
-        _train(run, "train-method", method, samples, config)
+        _train(run, "train-method", method, samples, config, lambda: calibrate_method(run, method, samples))
 
 
 def make_maps(run: Run) -> None:
@@ -142,7 +155,10 @@ def train_affinity(run: Run) -> None:
             pass
         this_process().wait_for_everyone()
         net = new_affinity_net(run, config)
-        _train(run, "train-affinity", net, _affinity_samples(run, config, net, tagged), config.training)
+        samples = _affinity_samples(run, config, net, tagged)
+        _train(
+            run, "train-affinity", net, samples, config.training, lambda: calibrate_affinity(run, net, config.training)
+        )
 
 
 def _affinity_samples(run: Run, config: AnyAffinity, net: AffinityModel, records: Sequence[Record]) -> Samples:
@@ -181,17 +197,24 @@ def _walk(run: Run, net: AffinityModel, config: AnyAffinity) -> None:
         size = (images[0].shape[1], images[0].shape[2])
         scores, classes = _walk_start(run, record, (image.shape[0], image.shape[1]))
         found = net.neighbourhood(padded_to(images[0], config.stride)[None].to(device), walk.border)
-        start = walk_start(scores, size, config.stride, walk)
-        walked = random_walk(
-            start if found.passable is None else start * found.passable[0].cpu().numpy(),
-            found.affinities[0].cpu().numpy(),
-            net.offsets,
-            beta=walk.beta,
-            steps=walk.steps,
-            form=walk.form,
-            tolerance=walk.tolerance,
-        )
+        walked = _walker(run, net, found)(walk_start(scores, size, config.stride, walk))
         write_maps(run.folder.walks(record.id), MapArchive(classes, walked, (image.shape[0], image.shape[1])))
+
+
+def _walker(run: Run, net: AffinityModel, found: Neighbourhood) -> Walk:
+    """The walk of maps in the neighbourhood of one image."""
+    walk = run.recipe.walk
+    affinities = found.affinities[0].cpu().numpy()
+    passable = np.float32(1) if found.passable is None else found.passable[0].cpu().numpy()
+    return lambda maps: random_walk(
+        maps * passable,
+        affinities,
+        net.offsets,
+        beta=walk.beta,
+        steps=walk.steps,
+        form=walk.form,
+        tolerance=walk.tolerance,
+    )
 
 
 def _walk_start(run: Run, record: Record, size: tuple[int, int]) -> tuple[Float32[np.ndarray, "k h w"], np.ndarray]:
@@ -222,6 +245,53 @@ def _write_quality(run: Run) -> None:
     table.writerow(["image", "quality"])
     table.writerows([image_id, f"{value:.6f}"] for value, image_id in sorted(rows))
     write_bytes(run.folder.quality, text.getvalue().encode())
+
+
+def make_instances(run: Run) -> None:
+    """Instance masks from the displacements of IRN; writes ``instances/`` and ``instances.json``.
+
+    Raises:
+        TagmaskError: the recipe asks for instances, but its affinity network finds no centres of objects.
+    """
+    config, affinity = run.recipe.instances, _instances_affinity(run)
+    if config is None or affinity is None or run.folder.is_done("make-instances"):
+        return
+    run.require("train-affinity")
+    with run.stage("make-instances", images=len(run.training_records)):
+        _find_instances(run, trained_affinity_net(run, affinity), config)
+        this_process().wait_for_everyone()
+        if this_process().is_main_process:
+            write_json(run.folder.instances, merged_instances(run.folder, run.dataset, run.training_records))
+
+
+def _instances_affinity(run: Run) -> IrnConfig | None:
+    """The affinity network behind the recipe's instances; None if it asks for none."""
+    affinity = run.recipe.affinity
+    if run.recipe.instances is None:
+        return None
+    if not isinstance(affinity, IrnConfig):
+        found = "no affinity network" if affinity is None else f"affinity.kind {affinity.kind}"
+        raise TagmaskError(
+            f"recipe {run.recipe.name!r} asks for instances, which are found along the displacements of IRN, but has "
+            f"{found}; set affinity.kind to irn, or instances to null."
+        )
+    return affinity
+
+
+@torch.inference_mode()
+def _find_instances(run: Run, net: AffinityModel, config: InstancesConfig) -> None:
+    assert isinstance(net, FindsCentres)
+    walk, device, total = run.recipe.walk, this_process().device, len(run.training_records)
+    missing = _missing(run.training_records, run.folder.image_instances)
+    pyramids = load_pyramids(
+        run.dataset, missing, [1.0], walk.base_long_side, net.backbone.normalization, config.workers
+    )
+    maker = InstanceMaker(run.folder, config, walk, net.stride)
+    for record, _, images in track(pyramids, "instances", total, total - len(missing)):
+        padded = padded_to(images[0], net.stride)[None].to(device)
+        displacements = net.displacements(padded)[0].float().cpu().numpy()
+        walker = _walker(run, net, net.neighbourhood(padded, walk.border))
+        maker(record, (images[0].shape[1], images[0].shape[2]), displacements, walker)
 
 
 def train_segmenter(run: Run) -> None:

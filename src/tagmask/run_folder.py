@@ -25,7 +25,7 @@ class RunFolder:
     ``recipe.json`` the resolved recipe · ``manifest.json`` what each stage did · ``log.jsonl`` losses ·
     ``method|affinity|segmenter.safetensors`` weights · ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
     ``masks/`` ``confidence/`` ``predictions/`` one PNG per image · ``quality.csv`` · ``tags.json`` predicted tags ·
-    ``scores.json`` · ``report.html``.
+    ``instances/`` one JSON per image · ``instances.json`` all of them as COCO · ``scores.json`` · ``report.html``.
     """
 
     path: Path
@@ -50,6 +50,10 @@ class RunFolder:
         """Posterior of the pseudo mask's class, 0..255."""
         return self.path / "confidence" / f"{image_id}.png"
 
+    def image_instances(self, image_id: str) -> Path:
+        """Instances of an image: size and annotations."""
+        return self.path / "instances" / f"{image_id}.json"
+
     def prediction(self, image_id: str) -> Path:
         """The segmenter's mask."""
         return self.path / "predictions" / f"{image_id}.png"
@@ -62,6 +66,11 @@ class RunFolder:
     def quality(self) -> Path:
         """Table of one number per pseudo mask."""
         return self.path / "quality.csv"
+
+    @property
+    def instances(self) -> Path:
+        """Instances of all training images, as COCO writes them."""
+        return self.path / "instances.json"
 
     @property
     def predicted_tags(self) -> Path:

@@ -1,4 +1,4 @@
-"""Regions as COCO writes them, polygons and run lengths, turned into pixels."""
+"""Regions as COCO writes them: polygons and run lengths turned into pixels, pixels turned into run lengths."""
 
 from collections.abc import Sequence
 
@@ -45,6 +45,17 @@ def run_pixels(counts: Sequence[int], height: int, width: int) -> Bool[np.ndarra
     return np.repeat(inside, counts).reshape(width, height).T
 
 
+def pixel_runs(pixels: Bool[np.ndarray, "h w"]) -> list[int]:
+    """Run lengths that alternate between outside and inside, down the columns; the first may be 0.
+
+    >>> pixel_runs(np.array([[False, True, False], [True, False, False]])), pixel_runs(np.ones((1, 2), bool))
+    ([1, 2, 3], [0, 2])
+    """
+    down = pixels.T.ravel()
+    turns = np.flatnonzero(np.diff(down, prepend=False))
+    return np.diff(turns, prepend=0, append=down.size).tolist()
+
+
 def decode_counts(text: str) -> list[int]:
     """Run lengths of COCO's compressed text.
 
@@ -71,6 +82,24 @@ def decode_counts(text: str) -> list[int]:
     if pieces:
         raise ValueError("the compressed run lengths are cut off")
     return counts
+
+
+def encode_counts(counts: Sequence[int]) -> str:
+    """COCO's compressed text of run lengths, which ``decode_counts`` reads.
+
+    >>> encode_counts([5, 2, 2, 2, 5])
+    '52203'
+    """
+    before = [0, 0, 0, *counts[1:-2]]
+    return "".join(_characters(count - past) for count, past in zip(counts, before, strict=False))
+
+
+def _characters(value: int) -> str:
+    """Five bits each, lowest first, until the sign of the last piece says what is left."""
+    piece, rest = value & 31, value >> 5
+    if rest == (-1 if piece & 16 else 0):
+        return chr(48 + piece)
+    return chr(48 + piece + 32) + _characters(rest)
 
 
 def _signed(pieces: list[int]) -> int:
