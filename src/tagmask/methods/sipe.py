@@ -8,7 +8,7 @@ map. In training the two kinds of maps are pulled together (section 3.4).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -183,6 +183,11 @@ class SipeActivation(Activation):
     hierarchical: Float[Tensor, "b e p q"]
     general: Float[Tensor, "b k p q"] | None = None
 
+    def in_float32(self) -> "SipeActivation":
+        """The same numbers, as precise as they are, in float32."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value.float() for name, value in found.items() if value is not None})
+
 
 class Sipe(Method):
     """A classifier with side branches on its backbone's levels, whose maps are redrawn by prototypes of each image.
@@ -235,13 +240,18 @@ class Sipe(Method):
         """Find seeds and prototypes; the maps become the image-specific ones, unless ``maps`` asks for others.
 
         In training seeds follow the structure of the deepest features, and only tags compete for pixels. At inference
-        ``inference_seed_features`` and ``absent_classes_compete`` decide.
+        ``inference_seed_features`` and ``absent_classes_compete`` decide. All of it is done in float32, also where the
+        network is not: the sums over all pixels that decide on seeds differ little from class to class.
         """
         assert isinstance(activation, SipeActivation)
         if self.config.maps == "general" and not self.training:
             return activation
-        size = (activation.maps.shape[2], activation.maps.shape[3])
         known = torch.ones_like(activation.logits) if tags is None else tags
+        with torch.autocast(activation.maps.device.type, enabled=False):
+            return self._redrawn(activation.in_float32(), known, valid)
+
+    def _redrawn(self, activation: SipeActivation, known: Tags, valid: Bool[Tensor, "b h w"] | None) -> SipeActivation:
+        size = (activation.maps.shape[2], activation.maps.shape[3])
         general, overlap = self._located(activation, known, valid)
         if self.config.background_factor_on == "iou":
             overlap[:, 0] *= self._overlap_factor(overlap, general, allowed(known, valid, size)[:, 0].bool())
