@@ -200,6 +200,11 @@ class SipeConfig(Config):
     widths: tuple[int, ...] = Field(
         default=(128, 128, 256, 256), min_length=1, description="Channels of the side branches; the last ones are used."
     )
+    side_initialization: Literal["uniform", "orthogonal"] = Field(
+        default="uniform",
+        description="Of the side branches: torch's default, as published, or orthogonal, which keeps angles between "
+        "features; matters where they hardly learn.",
+    )
     side_factor: float = Field(default=1.0, gt=0, description="Learning rate of the side branches, times the heads'.")
     background_factor: Annotated[float, Field(gt=0)] | Literal["matched"] = Field(
         default=0.5,

@@ -220,6 +220,9 @@ class Sipe(Method):
             nn.Conv2d(backbone.levels[level].channels, width, kernel_size=1, bias=False)
             for level, width in zip(self.levels, widths, strict=True)
         )
+        if config.side_initialization == "orthogonal":
+            for side in self.sides.parameters():
+                nn.init.orthogonal_(side)
 
     def views(self, images: Images) -> list[Float[Tensor, "b 3 _ _"]]:
         """One view: the batch itself."""
