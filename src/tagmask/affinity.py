@@ -172,20 +172,15 @@ def pair_codes(labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], border: 
         tensor([[[[  1,   3,   2,   0, 255]]]], dtype=torch.uint8)
     """
     height, width = labels.shape[-2:]
-    codes = labels.new_full((len(labels), len(offsets), height, width), Pair.NONE, dtype=torch.uint8)
+    known = (labels != IGNORE).to(torch.uint8)
+    alike = known * torch.where(labels == BACKGROUND, Pair.BACKGROUND, Pair.FOREGROUND).to(torch.uint8)
+    codes = known.new_full((len(labels), len(offsets), height, width), Pair.NONE)
     for plane, offset in enumerate(offsets):
         here, there = pair_ends(height, width, offset)
-        codes[:, plane][here] = _code(labels[here], labels[there])
+        different = Pair.DIFFERENT * (known[here] * known[there])
+        codes[:, plane][here] = torch.where(labels[here] == labels[there], alike[here], different)
     exists = pair_exists(height, width, offsets, border).to(labels.device)
     return codes.masked_fill_(~exists, Pair.NONE)
-
-
-def _code(first: Int[Tensor, "b _ _"], second: Int[Tensor, "b _ _"]) -> UInt8[Tensor, "b _ _"]:
-    code = torch.full_like(first, Pair.DIFFERENT, dtype=torch.uint8)
-    code[first == second] = Pair.FOREGROUND
-    code[(first == BACKGROUND) & (second == BACKGROUND)] = Pair.BACKGROUND
-    code[(first == IGNORE) | (second == IGNORE)] = Pair.IGNORED
-    return code
 
 
 def affinity_losses(affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"], eps: float = 1e-5) -> Losses:
