@@ -8,14 +8,12 @@ them. Both members of a pair are measured in turn, so that a drifting machine sl
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import in_turn
 from PIL import Image
 
 from tagmask import engine
@@ -31,18 +29,6 @@ from tagmask.storage import MapArchive, write_maps
 
 REPEATS = 7
 BACKBONE = TimmBackbone(model="mobilenetv2_100", weights="none", batch_norm="frozen", output_stride=16)
-
-
-def paired(first: Callable[[], object], second: Callable[[], object], repeats: int = REPEATS) -> tuple[float, float]:
-    """Median seconds of two functions measured in turn, after one warm-up each."""
-    first(), second()
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats):
-        for function, measured in zip((first, second), times, strict=True):
-            began = time.perf_counter()
-            function()
-            measured.append(time.perf_counter() - began)
-    return statistics.median(times[0]), statistics.median(times[1])
 
 
 def draw_folder(root: Path, count: int, size: tuple[int, int]) -> None:
@@ -73,7 +59,7 @@ def training_step() -> dict[str, float]:
         torch.stack(list(method.losses(batch).values())).sum().backward()
         optimizer.step()
 
-    ours, base = paired(step, bare)
+    ours, base = in_turn(step, bare, repeats=REPEATS)
     return {"step_s": ours, "backbone_forward_backward_s": base, "ratio": ours / base}
 
 
@@ -120,7 +106,7 @@ def map_inference(count: int = 20) -> dict[str, float]:
                 classes = np.array(record.tags, np.int16) + np.int16(1)
                 write_maps(root / "maps" / f"{record.id}.npz", MapArchive(classes, normalize_max(maps), size))
 
-        with_files, bare = paired(ours, lambda: _forwards(method.backbone, tensors), repeats=3)
+        with_files, bare = in_turn(ours, lambda: _forwards(method.backbone, tensors), repeats=3)
     return {
         "images_per_second": count / with_files,
         "backbone_images_per_second": count / bare,

@@ -2,16 +2,15 @@
 
 import argparse
 import json
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from measuring import in_new_process, peak_megabytes
 
 from tagmask.affinity import feature_affinities, pair_exists, pair_offsets
 from tagmask.random_walk import random_walk
@@ -58,23 +57,11 @@ def stride_4() -> dict[str, Any]:
     }
 
 
-def in_new_process(function: Callable[[], Any]) -> Any:
-    """Call a function where no freed memory of earlier work can be taken up again."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function).result()
-
-
 def stride_4_megabytes() -> float | None:
     """Growth of resident memory during a walk; None where Linux does not tell."""
     maps, affinities = example(STRIDE_4)
     random_walk(maps[:, :8, :8], affinities[:, :8, :8], OFFSETS, BETA, STEPS)  # compiles
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # starts the high-water mark anew
-        before = resident_kilobytes("VmRSS")
-        random_walk(maps, affinities, OFFSETS, BETA, STEPS)
-        return (resident_kilobytes("VmHWM") - before) / 1024
-    except OSError:
-        return None
+    return peak_megabytes(lambda: random_walk(maps, affinities, OFFSETS, BETA, STEPS))
 
 
 def example(grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -119,11 +106,6 @@ def timed(function: Callable[[], Any], repeats: int) -> tuple[float, Any]:
 
 def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max())
-
-
-def resident_kilobytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def main() -> None:

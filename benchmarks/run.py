@@ -11,9 +11,11 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+import boundaries
 import dense_crf
 import networks
 import random_walk
+import seed_location
 import torch
 
 TARGETS = (
@@ -21,6 +23,8 @@ TARGETS = (
     "dense CRF: no slower than pydensecrf, 99.99 % equal labels (psa, 3 labels)",
     "map inference: 85 % of the bare backbone's images per second",
     "training step: 1.15 of the bare backbone's forward and backward",
+    "seed location: 20x (21 channels) and 80x (81 channels) the broadcast form, within 60 MB",
+    "path affinities: 5x less memory than gathering, and faster; propagation of 480 x 640: 1.5 s on 2 cores, 150 MB",
 )
 
 
@@ -51,6 +55,8 @@ def main() -> None:
         "networks": networks.run(),
         "random_walk": random_walk.run(),
         "dense_crf": dense_crf.run(),
+        "seed_location": seed_location.run(),
+        "boundaries": boundaries.run(),
     }
     for name, value in rows(found):
         print(f"{name:<60} {value:.4g}" if isinstance(value, float) else f"{name:<60} {value}")

@@ -1,0 +1,127 @@
+"""Where SIPE puts its seeds, against the broadcast form: ``python benchmarks/seed_location.py [--json FILE]``.
+
+Both find, for every pixel of a grid, the channel whose map agrees best with the pixel's structure. The broadcast form
+follows the definition: every structure map times every channel's map, channels x pixels x pixels numbers at once, then
+sums. Ours takes the sums from matrix products. Features are measured with values of both signs, as the hierarchical
+features have them, and with values that are not negative, as a backbone that ends in a ReLU makes them.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from measuring import in_new_process, in_turn, peak_megabytes
+from torch import Tensor
+from torch.nn import functional as F
+
+from tagmask.methods.sipe import general_maps, structure_overlap, unit_features
+
+GRID, WIDTH = (47, 63), 768  # a 375 x 500 image at scale 2 and stride 16; channels of the hierarchical features
+CHANNELS = {21: 7, 81: 5}  # channels with the background, and how often each is measured
+
+Features = Float[Tensor, "1 d p q"]
+Maps = Float[Tensor, "1 k p q"]
+
+
+def run() -> dict[str, Any]:
+    """All figures: seconds are medians of all forms in turn, memory is the growth above the inputs."""
+    return {
+        "grid": GRID,
+        "feature_width": WIDTH,
+        "torch_threads": torch.get_num_threads(),
+        "results": [compare(channels, repeats) for channels, repeats in CHANNELS.items()],
+    }
+
+
+def compare(channels: int, repeats: int) -> dict[str, Any]:
+    """Time, memory and agreement of all forms."""
+    signed, maps = example(channels, GRID)
+    positive = F.relu(signed)
+    measured = in_turn(
+        lambda: located(signed, maps, broadcast_overlap),
+        lambda: located(signed, maps),
+        lambda: located(positive, maps),
+        repeats=repeats,
+    )
+    megabytes = in_new_process(broadcast_megabytes, channels)
+    return {
+        "channels": channels,
+        "broadcast": {"seconds": measured[0], "peak_megabytes": megabytes},
+        "both_signs": {"seconds": measured[1], "times_faster": measured[0] / measured[1]}
+        | {"peak_megabytes": in_new_process(signed_megabytes, channels)}
+        | agreement(signed, maps),
+        "not_negative": {"seconds": measured[2], "times_faster": measured[0] / measured[2]}
+        | {"peak_megabytes": in_new_process(positive_megabytes, channels)}
+        | agreement(positive, maps),
+    }
+
+
+def agreement(features: Features, maps: Maps) -> dict[str, float]:
+    """How far both forms are apart, and in how many pixels another channel wins."""
+    ours, broadcast = structure_overlap(features, maps), broadcast_overlap(features, maps)
+    return {
+        "largest_difference": float((ours - broadcast).abs().max()),
+        "different_winners": int((ours.argmax(1) != broadcast.argmax(1)).sum()),
+    }
+
+
+def broadcast_megabytes(channels: int) -> float | None:
+    return megabytes(lambda features, maps: located(features, maps, broadcast_overlap), channels)
+
+
+def signed_megabytes(channels: int) -> float | None:
+    return megabytes(located, channels)
+
+
+def positive_megabytes(channels: int) -> float | None:
+    return megabytes(lambda features, maps: located(features.relu_(), maps), channels)
+
+
+def megabytes(function: Callable[[Features, Maps], Tensor], channels: int) -> float | None:
+    """Growth of resident memory while the seeds are located."""
+    function(*example(channels, (8, 8)))  # loads the libraries' code
+    features, maps = example(channels, GRID)
+    return peak_megabytes(lambda: function(features, maps))
+
+
+def example(channels: int, grid: tuple[int, int]) -> tuple[Features, Maps]:
+    """Smooth random features with noise, and the general maps of smooth random scores."""
+    torch.manual_seed(0)
+    coarse = F.interpolate(torch.randn(1, WIDTH, 7, 9), grid, mode="bilinear")
+    scores = F.interpolate(torch.randn(1, channels - 1, 12, 16), grid, mode="bilinear")
+    return coarse + 0.3 * torch.randn(1, WIDTH, *grid), general_maps(scores)
+
+
+def located(
+    features: Features, maps: Maps, overlap: Callable[[Features, Maps], Maps] = structure_overlap
+) -> Int[Tensor, "1 p q"]:
+    """The winning channel of each pixel."""
+    return overlap(features, maps).argmax(dim=1)
+
+
+@torch.no_grad()
+def broadcast_overlap(features: Features, maps: Maps) -> Maps:
+    """The definition: every structure map times every channel's map, then sums over the pixels."""
+    unit, flat = unit_features(features)[0].flatten(1), maps[0].flatten(1)
+    structure = F.relu(unit.T @ unit)
+    intersection = (structure[None] * flat[:, None]).sum(dim=2)
+    union = structure.sum(dim=1) + flat.sum(dim=1, keepdim=True) - intersection
+    return (intersection / union).view_as(maps)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    target = parser.parse_args().json
+    figures = run()
+    print(json.dumps(figures, indent=2))
+    if target is not None:
+        target.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
