@@ -622,6 +622,7 @@ def test_an_image_without_tags_is_background_throughout(scenes, tmp_path, maps, 
 @pytest.mark.parametrize(
     "changed",
     [
+        {"side_initialization": "orthogonal"},
         {"side_factor": 10.0},
         {"background_factor": 0.4},
         {"background_factor": "matched"},
@@ -677,6 +678,13 @@ def test_side_branches_sit_on_the_chosen_levels():
 def test_levels_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(TagmaskError, match=message):
         method(**settings)
+
+
+def test_orthogonal_side_branches_keep_angles_as_far_as_they_can():
+    for network, orthogonal in ((method(side_initialization="orthogonal"), True), (method(), False)):
+        for side in network.sides:
+            weight = side.weight.flatten(1)  # fewer rows than columns: rows of unit length, at right angles
+            assert torch.allclose(weight @ weight.T, torch.eye(len(weight)), atol=1e-5) == orthogonal
 
 
 def test_side_branches_learn_at_their_own_rate():
