@@ -693,3 +693,9 @@ def test_side_branches_learn_at_their_own_rate():
     assert {factors[id(p)] for p in network.sides.parameters()} == {10.0}
     assert {factors[id(p)] for name, p in network.named_parameters() if not name.startswith("sides")} == {1.0}
     assert all(group.new for group in network.parameter_groups() if group.rate_factor == 10)
+
+
+def test_without_an_image_to_match_the_factor_stays():
+    network = method(background_factor="matched").eval()
+    network.calibrate([])
+    assert network.background_factor == 1

@@ -304,6 +304,8 @@ class Sipe(Method):
             general, overlap = self._located(self(batch.images), batch.tags, batch.valid)
             inside = allowed(batch.tags, batch.valid, (general.shape[2], general.shape[3]))[:, 0].bool()
             found.append((overlap.permute(0, 2, 3, 1)[inside], general.permute(0, 2, 3, 1)[inside]))
+        if not found:  # without a tagged image nothing competes with the background
+            return
         overlaps, generals = (torch.cat(values).T[None, :, :, None] for values in zip(*found, strict=True))
         self.background_factor.copy_(matched_factor(overlaps, generals, torch.ones_like(generals[:, 0]).bool()))
 
