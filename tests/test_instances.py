@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -71,6 +71,7 @@ def found(field: np.ndarray, maps: np.ndarray, config: InstancesConfig = CONFIG)
 # ── clusters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 11), st.sampled_from([0.3, 2.0, 30.0]))
 def test_cells_end_where_three_hundred_plain_steps_end(seed, rows, columns, strength):
     field = np.random.default_rng(seed).normal(0, strength, (2, rows, columns)).astype(np.float32)
