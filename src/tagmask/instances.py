@@ -3,7 +3,7 @@
 Every cell of a displacement field says where, relative to itself, the centre of its object lies. Cells that arrive at
 one centre form a cluster; the part of a class's map inside a cluster is a candidate. Candidates walk like maps do, and
 what each of them wins against the others and a constant background is cut into connected parts, the instances: Ahn, Cho
-& Kwak, CVPR 2019 (IRN), section 5. Written as COCO writes instances. Imports no torch.
+& Kwak, CVPR 2019 (IRN), section 5. Written as COCO writes instances.
 """
 
 from collections.abc import Callable, Iterator, Sequence
