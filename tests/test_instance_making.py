@@ -274,6 +274,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float((first & second).sum() / (first | second).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(PYCOCOTOOLS)
 def test_two_touching_objects_of_one_class_are_two_instances(learned, capsys):
     coco = COCO(str(learned.folder.instances))
@@ -288,6 +289,7 @@ def test_two_touching_objects_of_one_class_are_two_instances(learned, capsys):
     assert good >= 7, f"two instances in {good} of {NUM_ALIKE} scenes"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(PYCOCOTOOLS)
 def test_coco_scores_the_instances(learned, capsys):
     truth = COCO(str(learned.folder.instances))
@@ -299,6 +301,7 @@ def test_coco_scores_the_instances(learned, capsys):
     assert evaluation.stats[0] == pytest.approx(1)  # against themselves
 
 
+@pytest.mark.slow
 def test_the_mean_displacement_is_measured_before_the_weights_are_written(learned):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "build_backbone", lambda _: Surroundings())
