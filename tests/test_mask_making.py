@@ -331,3 +331,9 @@ def test_a_power_is_taken_on_the_grid_and_of_what_is_not_negative(resizing):
 
 def test_an_image_without_tags_has_nothing_to_walk():
     assert walk_start(np.zeros((0, 9, 9), np.float32), (9, 9), 4, WalkConfig(map_power=1.5)).shape == (0, 3, 3)
+
+
+def test_likenesses_lose_their_floor_before_they_walk():
+    maps = np.array([[[0.6, 0.7], [0.8, 1.0]], [[0.5, 0.5], [0.5, 0.5]]], np.float32)
+    found = walk_start(maps, (2, 2), 1, WalkConfig(stretch=True, map_power=2))
+    np.testing.assert_allclose(found, [[[0, 0.0625], [0.25, 1]], [[0, 0], [0, 0]]], atol=1e-4)

@@ -451,6 +451,10 @@ class WalkConfig(Config):
     """Random walk of the maps along the learned affinities."""
 
     beta: float = Field(default=8, gt=0, description="Element-wise power of the affinities.")
+    stretch: bool = Field(
+        default=False,
+        description="Bring each map's least value to 0 and its largest to 1 before it walks: likenesses have a floor.",
+    )
     map_power: float = Field(default=1.0, gt=0, description="Power of the maps before they walk; SIPE takes 1.5.")
     resizing: Literal["mean", "bilinear"] = Field(
         default="mean",

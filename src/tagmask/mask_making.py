@@ -25,6 +25,7 @@ from tagmask.pseudo_masks import (
     posterior,
     quality,
     resize_bilinear,
+    stretched,
 )
 from tagmask.run_folder import RunFolder
 from tagmask.storage import MapArchive, read_maps, write_posteriors, writing
@@ -153,7 +154,8 @@ def walked_at_image_size(archive: MapArchive, size: tuple[int, int], walk: WalkC
 def walk_start(
     scores: Float32[np.ndarray, "k _ _"], size: tuple[int, int], stride: int, walk: WalkConfig
 ) -> Float32[np.ndarray, "k p q"]:
-    """What walks: scores on the grid of an image of ``size`` pixels, to the power that the walk asks for."""
+    """What walks: scores on the grid of an image of ``size`` pixels, stretched and to a power where the walk says so."""
+    scores = stretched(scores) if walk.stretch else scores
     if walk.resizing == "mean":
         grid = to_grid(scores, size, stride)
     else:

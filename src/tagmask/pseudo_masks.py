@@ -44,6 +44,17 @@ def normalize_min_max(maps: Maps, eps: float = 1e-5) -> Maps:
     return (kept - least - eps) / (largest - least + eps)
 
 
+def stretched(maps: Maps, eps: float = 1e-5) -> Maps:
+    """Each map from its least value at 0 to its largest near 1; constant maps become 0.
+
+    Example:
+        >>> stretched(np.array([[[0.5, 0.6, 0.9]]]), eps=0.0)
+        array([[[0.  , 0.25, 1.  ]]])
+    """
+    least = maps.min(axis=(1, 2), keepdims=True)
+    return (maps - least) / (maps.max(axis=(1, 2), keepdims=True) - least + maps.dtype.type(eps))
+
+
 def normalize_jointly(maps: Maps) -> Maps:
     """Divide all maps by the largest value of them all (IRN, after its walk); maps of zeros stay zero.
 
