@@ -154,7 +154,7 @@ def walked_at_image_size(archive: MapArchive, size: tuple[int, int], walk: WalkC
 def walk_start(
     scores: Float32[np.ndarray, "k _ _"], size: tuple[int, int], stride: int, walk: WalkConfig
 ) -> Float32[np.ndarray, "k p q"]:
-    """What walks: scores on the grid of an image of ``size`` pixels, stretched and to a power where the walk says so."""
+    """What walks: scores on the grid of an image of ``size`` pixels, stretched and to a power if the walk says so."""
     scores = stretched(scores) if walk.stretch else scores
     if walk.resizing == "mean":
         grid = to_grid(scores, size, stride)
