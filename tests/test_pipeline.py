@@ -9,7 +9,7 @@ from PIL import Image
 
 import tagmask
 from tagmask import evaluation, run_report
-from tagmask.pipeline import run_all
+from tagmask.pipeline import make_maps, make_masks, run_all, train_affinity, train_method
 from tagmask.prediction import predict_images
 from tagmask.recipes import load_recipe
 from tagmask.run import Run, open_run
@@ -93,3 +93,20 @@ def test_quality_is_listed_worst_first(finished):
     assert len(values) == 96
     assert values == sorted(values)
     assert all(0 <= value <= 1 for value in values)
+
+
+# ── another method ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+SIPE_GAIN = 6  # points of the seed over that of the plain classifier, each by its own rule set beforehand
+
+
+@pytest.mark.slow
+def test_sipe_finds_more_of_the_objects_than_the_plain_classifier(finished, tmp_path):
+    run = open_run(load_recipe("toy-sipe", SETTINGS), None, tmp_path / "sipe")
+    for stage in (train_method, make_maps, train_affinity, make_masks):
+        stage(run)
+    found, plain = evaluation.evaluate(run), json.loads(finished.folder.scores.read_text())
+    means = {name: 100 * found[name]["mean_iou"] for name in ("seed_own", "walk", "mask")}
+    assert means["seed_own"] >= 100 * plain["seed_fixed"]["mean_iou"] + SIPE_GAIN, means
+    assert means["seed_own"] < means["walk"] < means["mask"], means
+    assert "background learnt by the method" in found["seed_own"]["protocol"]
