@@ -81,17 +81,23 @@ def structure_overlap(
     Returns:
         Overlaps in [0, 1]; 0 where structure and map are both empty.
     """
-    unit = unit_features(features).flatten(2)
     rows = torch.cat([maps, torch.ones_like(maps[:, :1])], dim=1).flatten(2)
-    sums = _linear_sums(unit, rows) if unit.amin() >= 0 else _rectified_sums(unit, rows, memory)
+    if features.amin() >= 0:
+        sums = _linear_sums(features.flatten(2), rows)
+    else:
+        sums = _rectified_sums(unit_features(features).flatten(2), rows, memory)
     intersection, structure = sums[:, :-1], sums[:, -1:]
     union = structure + rows[:, :-1].sum(dim=2, keepdim=True) - intersection
     return torch.where(union > 0, intersection / union, 0.0).view_as(maps)
 
 
-def _linear_sums(unit: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
-    """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: products of what is not negative need no relu."""
-    return rows @ unit.transpose(1, 2) @ unit
+def _linear_sums(features: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
+    """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: products of what is not negative need no relu.
+
+    Few rows are divided by the lengths of the features instead of the many features themselves.
+    """
+    lengths = features.square().sum(dim=1, keepdim=True).sqrt() + EPS
+    return (rows / lengths) @ features.transpose(1, 2) @ features / lengths
 
 
 def _rectified_sums(unit: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"], memory: int) -> Float[Tensor, "b m n"]:
