@@ -59,11 +59,28 @@ def test_halves_of_an_image_of_any_size(tmp_path, size, long_side):
     assert abs(left.sum() / left.size - 0.5) < 0.1
 
 
-def test_a_learnt_background_is_no_instance(tmp_path):
-    maps = np.stack([np.full((48, 48), 0.9), np.full((48, 48), 0.5)])
-    maker = InstanceMaker(RunFolder(tmp_path), InstancesConfig(), WalkConfig(), 4)
-    (found,) = maker.instances(archive([0, 3], maps, (48, 48)), (48, 48), np.zeros((2, 12, 12), np.float32), still)
-    assert (found.class_number, found.score, found.mask.all()) == (3, 1.0, True)
+def test_a_learnt_background_decides_instead_of_the_constant(tmp_path):
+    maps = np.zeros((2, 48, 48), np.float32)
+    maps[0], maps[1] = 0.5, 0.4
+    maps[1, 8:32, 8:32] = 0.6
+    maker = InstanceMaker(RunFolder(tmp_path), InstancesConfig(background=0.25), WalkConfig(resizing="bilinear"), 1)
+    (found,) = maker.instances(archive([0, 3], maps, (48, 48)), (48, 48), np.zeros((2, 48, 48), np.float32), still)
+    assert found.class_number == 3
+    np.testing.assert_array_equal(found.mask, maps[1] > maps[0])
+    everything = archive([3], maps[1:], (48, 48))  # without it the constant leaves nothing to the background
+    (whole,) = maker.instances(everything, (48, 48), np.zeros((2, 48, 48), np.float32), still)
+    assert whole.mask.all()
+
+
+def test_clusters_part_what_the_learnt_background_leaves(tmp_path):
+    maps = np.stack([np.full((8, 24), 0.3), np.full((8, 24), 0.4)]).astype(np.float32)
+    maps[0, :2] = 0.9
+    field = np.zeros((2, 8, 24), np.float32)
+    field[1, :, 9:12], field[1, :, 12:15] = -3, 3  # away from the middle
+    maker = InstanceMaker(RunFolder(tmp_path), InstancesConfig(), WalkConfig(resizing="bilinear"), 1)
+    found = maker.instances(archive([0, 2], maps, (8, 24)), (8, 24), field, still)
+    assert sorted(int(instance.mask.sum()) for instance in found) == [72, 72]
+    assert not any(instance.mask[:2].any() for instance in found)
 
 
 @pytest.mark.parametrize("num_maps", [0, 2])

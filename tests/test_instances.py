@@ -1,6 +1,7 @@
 """Instances of hand-made displacement fields, and of drawn scenes that IRN has learned from."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -56,15 +57,15 @@ def plain_centroids(field: np.ndarray, iterations: int) -> np.ndarray:
     return np.round(place).astype(int)
 
 
-def as_they_are(maps: np.ndarray) -> np.ndarray:
+def as_they_are(starts: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """No walk, and a grid as fine as the image."""
-    return maps
+    return lambda chosen: starts[chosen]
 
 
 def found(field: np.ndarray, maps: np.ndarray, config: InstancesConfig = CONFIG) -> list[Instance]:
     """Instances of maps that do not walk."""
     candidates, origins = candidate_maps(maps, cluster_numbers(field, config))
-    shares, winner = winners(candidates, as_they_are, maps.shape[1:], config.background)
+    shares, winner = winners(candidates, as_they_are(candidates), maps.shape[1:], config.background)
     return list(instances_of(shares, winner, (origins + 1).astype(np.int16), config))
 
 
@@ -157,7 +158,7 @@ def test_two_classes_in_one_cluster_share_it_by_their_scores():
 def test_empty_maps_give_no_instance_and_no_nan(num_maps):
     maps = np.zeros((num_maps, 33, 47), np.float32)
     assert found(np.zeros((2, 33, 47), np.float32), maps) == []
-    shares, winner = winners(maps, as_they_are, (33, 47), 0.25)
+    shares, winner = winners(maps, as_they_are(maps), (33, 47), 0.25)
     assert (shares == 0).all()
     assert (winner == NOBODY).all()
 
@@ -188,10 +189,10 @@ def test_scoring_some_at_a_time_changes_no_winner(seed, number, background):
 
     def score(chosen):
         seen.extend(chosen)
-        return (chosen.reshape(len(chosen), 20) @ mixing.T).reshape(-1, 7, 9)
+        return (starts[chosen].reshape(len(chosen), 20) @ mixing.T).reshape(-1, 7, 9)
 
     shares, winner = winners(starts, score, (7, 9), background)
-    everything = np.concatenate([np.zeros((1, 7, 9), np.float32), score(starts)])
+    everything = np.concatenate([np.zeros((1, 7, 9), np.float32), score(np.arange(number))])
     everything /= max(everything.max(), 1e-12)
     everything[0] = background
     np.testing.assert_array_equal(winner, everything.argmax(axis=0) - 1)
@@ -202,7 +203,7 @@ def test_hopeless_candidates_do_not_walk():
     starts = np.full((100, 3, 3), 0.2, np.float32)
     starts[70] = 1
     walked = []
-    _, winner = winners(starts, lambda chosen: walked.append(len(chosen)) or chosen, (3, 3), 0.25)
+    _, winner = winners(starts, lambda chosen: walked.append(len(chosen)) or starts[chosen], (3, 3), 0.25)
     assert (winner == 70).all()
     assert sum(walked) < 20
 

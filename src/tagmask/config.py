@@ -493,7 +493,12 @@ class InstancesConfig(Config):
     centre_below: float = Field(
         default=2.5, gt=0, description="Displacements shorter than this, in grid cells, mark the centres of objects."
     )
-    background: float = Field(default=0.25, ge=0, le=1, description="Constant background against the walked scores.")
+    background: float = Field(
+        default=0.25,
+        ge=0,
+        le=1,
+        description="Constant background against the walked scores; a learnt background replaces it.",
+    )
     smallest_share: float = Field(
         default=0.01, ge=0, lt=1, description="Instances below this share of the image score 0."
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int32, Int64
 from torch import Tensor
 
 from tagmask.config import InstancesConfig, WalkConfig
@@ -22,7 +22,8 @@ from tagmask.instances import (
     instances_of,
     winners,
 )
-from tagmask.mask_making import walk_start
+from tagmask.mask_making import has_background, walk_start
+from tagmask.pseudo_masks import argmax_classes
 from tagmask.run_folder import RunFolder
 from tagmask.storage import MapArchive, read_json, read_maps, write_json
 
@@ -46,8 +47,9 @@ class FindsCentres(Protocol):
 class InstanceMaker:
     """Maps and displacements to the instances of an image.
 
-    Only classes become instances: a background that a method has learnt takes no part. What wins a pixel must exceed
-    the constant ``config.background`` instead, as published.
+    What wins a pixel must exceed the constant ``config.background``, as published. Where the method has learnt a
+    background, that constant would say nothing: the walked maps, with the background among them, then decide the class
+    of each pixel as they do for pseudo masks, and clusters only part the objects of a class.
 
     Attributes:
         run: where maps are read and instances are written.
@@ -89,11 +91,21 @@ class InstanceMaker:
         is_class = archive.classes != BACKGROUND
         start = walk_start(to_image(archive.maps[is_class], size), scaled, self.stride, self.walk)
         candidates, origins = candidate_maps(start, cluster_numbers(displacements, self.config))
+        class_numbers = archive.classes[is_class][origins]
         cell = self.stride / long_side_factor(size, self.walk.base_long_side)
-        shares, winner = winners(
-            candidates, lambda chosen: from_grid(walk(chosen), cell, size), size, self.config.background
-        )
-        return list(instances_of(shares, winner, archive.classes[is_class][origins], self.config))
+        mask = self._mask(archive, scaled, walk, cell) if has_background(archive.classes) else None
+
+        def score(chosen: Int64[np.ndarray, " n"]) -> Float[np.ndarray, "n h w"]:
+            scores = from_grid(walk(candidates[chosen]), cell, size)
+            return scores if mask is None else scores * (mask == class_numbers[chosen, None, None])
+
+        shares, winner = winners(candidates, score, size, self.config.background if mask is None else 0.0)
+        return list(instances_of(shares, winner, class_numbers, self.config))
+
+    def _mask(self, archive: MapArchive, scaled: tuple[int, int], walk: Walk, cell: float) -> Int32[np.ndarray, "h w"]:
+        """The class of each pixel where maps and learnt background walk together."""
+        start = walk_start(to_image(archive.maps, archive.size), scaled, self.stride, self.walk)
+        return argmax_classes(from_grid(walk(start), cell, archive.size), archive.classes)
 
 
 def merged_instances(run: RunFolder, dataset: Dataset, records: Sequence[Record]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def candidate_maps(
 
 def winners(
     starts: Float[np.ndarray, "m p q"],
-    score: Callable[[Float[np.ndarray, "_ p q"]], Float[np.ndarray, "_ h w"]],
+    score: Callable[[Int64[np.ndarray, " _"]], Float[np.ndarray, "_ h w"]],
     size: tuple[int, int],
     background: float,
 ) -> tuple[Float[np.ndarray, "h w"], Int64[np.ndarray, "h w"]]:
@@ -156,7 +156,8 @@ def winners(
 
     Args:
         starts: the candidates on the grid.
-        score: walks candidates and enlarges them to the image; must not raise a candidate's largest value.
+        score: walks candidates, given by their numbers, and enlarges them to the image; must not raise a candidate's
+            largest value.
         size: rows and columns of the image.
         background: the constant that shares must exceed.
 
@@ -171,7 +172,7 @@ def winners(
         chosen = order[first : first + AT_ONCE]
         if peaks[chosen[0]] <= background * best.max(initial=0):
             break
-        scores = score(starts[chosen])
+        scores = score(chosen)
         better = scores.max(axis=0) > best
         winner[better] = chosen[scores.argmax(axis=0)[better]]
         best = np.maximum(best, scores.max(axis=0))
