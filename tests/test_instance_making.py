@@ -171,7 +171,8 @@ def test_the_stage_goes_on_where_it_was_killed(tmp_path, two_halves):
 
 def test_no_instances_unless_asked_for(tmp_path):
     made = prepared(tmp_path, "instances=null")
-    make_instances(made)
+    with pytest.raises(TagmaskError, match=r"asks for no instances; begin the run with --set instances=\{\}"):
+        make_instances(made)
     assert not made.folder.instances.exists()
 
 

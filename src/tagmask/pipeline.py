@@ -40,12 +40,14 @@ from tagmask.workers import in_order
 
 def run_all(run: Run) -> None:
     """All stages in order."""
-    _instances_affinity(run)  # what cannot be finished is not begun
+    if run.recipe.instances is not None:
+        _instances_affinity(run)  # what cannot be finished is not begun
     train_method(run)
     make_maps(run)
     train_affinity(run)
     make_masks(run)
-    make_instances(run)
+    if run.recipe.instances is not None:
+        make_instances(run)
     train_segmenter(run)
 
 
@@ -251,10 +253,16 @@ def make_instances(run: Run) -> None:
     """Instance masks from the displacements of IRN; writes ``instances/`` and ``instances.json``.
 
     Raises:
-        TagmaskError: the recipe asks for instances, but its affinity network finds no centres of objects.
+        TagmaskError: the recipe asks for no instances, or its affinity network finds no centres of objects.
     """
-    config, affinity = run.recipe.instances, _instances_affinity(run)
-    if config is None or affinity is None or run.folder.is_done("make-instances"):
+    config = run.recipe.instances
+    if config is None:
+        raise TagmaskError(
+            f"recipe {run.recipe.name!r} asks for no instances; begin the run with --set instances={{}}, and with an "
+            "affinity network of kind irn."
+        )
+    affinity = _instances_affinity(run)
+    if run.folder.is_done("make-instances"):
         return
     run.require("train-affinity")
     with run.stage("make-instances", images=len(run.training_records)):
@@ -264,11 +272,9 @@ def make_instances(run: Run) -> None:
             write_json(run.folder.instances, merged_instances(run.folder, run.dataset, run.training_records))
 
 
-def _instances_affinity(run: Run) -> IrnConfig | None:
-    """The affinity network behind the recipe's instances; None if it asks for none."""
+def _instances_affinity(run: Run) -> IrnConfig:
+    """The affinity network behind the recipe's instances."""
     affinity = run.recipe.affinity
-    if run.recipe.instances is None:
-        return None
     if not isinstance(affinity, IrnConfig):
         found = "no affinity network" if affinity is None else f"affinity.kind {affinity.kind}"
         raise TagmaskError(
