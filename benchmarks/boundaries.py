@@ -5,17 +5,14 @@ backward, with gathering: an int64 index for every cell of every path, taken fro
 of pairs made where the network is, of one map of labels, are compared with three float32 arrays made in a loader.
 """
 
-import argparse
 import itertools
-import json
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
-from measuring import in_new_process, in_turn, peak_megabytes, seconds
+from measuring import in_new_process, in_turn, peak_megabytes, print_figures, seconds
 from torch import Tensor
 
 from tagmask.affinity import KINDS, pair_codes, pair_exists, pair_offsets
@@ -223,15 +220,5 @@ def photograph(grid: tuple[int, int]) -> tuple[Float[Tensor, "1 p q"], Float32[n
     return boundary, maps.numpy()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    target = parser.parse_args().json
-    figures = run()
-    print(json.dumps(figures, indent=2))
-    if target is not None:
-        target.write_text(json.dumps(figures, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    print_figures(run, __doc__)

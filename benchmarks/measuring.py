@@ -1,6 +1,8 @@
 """Seconds and megabytes, measured the same way everywhere in this folder."""
 
+import argparse
 import ctypes
+import json
 import multiprocessing
 import statistics
 import time
@@ -50,3 +52,14 @@ def peak_megabytes(function: Callable[[], object]) -> float | None:
 def _resident_kilobytes(name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def print_figures(run: Callable[[], dict[str, Any]], description: str | None) -> None:
+    """The command line of a benchmark: print its figures, and write them to the file after ``--json``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    target = parser.parse_args().json
+    text = json.dumps(run(), indent=2)
+    print(text)
+    if target is not None:
+        target.write_text(text + "\n")

@@ -6,15 +6,12 @@ sums. Ours takes the sums from matrix products. Features are measured with value
 features have them, and with values that are not negative, as a backbone that ends in a ReLU makes them.
 """
 
-import argparse
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from measuring import in_new_process, in_turn, peak_megabytes
+from measuring import in_new_process, in_turn, peak_megabytes, print_figures
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -113,15 +110,5 @@ def broadcast_overlap(features: Features, maps: Maps) -> Maps:
     return (intersection / union).view_as(maps)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    target = parser.parse_args().json
-    figures = run()
-    print(json.dumps(figures, indent=2))
-    if target is not None:
-        target.write_text(json.dumps(figures, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    print_figures(run, __doc__)

@@ -288,7 +288,7 @@ class Sipe(Method):
         semantic = self.training or self.config.inference_seed_features == "semantic"
         features = activation.embedding if semantic else activation.hierarchical
         used = F.pad(open_to.any(dim=0), (1, 0), value=True).nonzero().flatten()
-        overlap = torch.zeros_like(general, requires_grad=False)
+        overlap = torch.zeros_like(general)
         overlap[:, used] = structure_overlap(features, general[:, used], self.config.structure_memory)
         return general, overlap
 
