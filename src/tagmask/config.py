@@ -74,6 +74,10 @@ class DataConfig(Config):
         default="error", description="Unreadable images: stop, or leave them out."
     )
     max_images: int | None = Field(default=None, gt=0, description="Use only the first so many images of each split.")
+    saliency: str | None = Field(
+        default=None,
+        description="For methods that learn from it: a folder of saliency maps named like the images, or `built-in`.",
+    )
 
 
 class FolderData(DataConfig):
@@ -93,7 +97,6 @@ class FolderData(DataConfig):
     masks: str | None = Field(
         default=None, description="Folder of ground-truth masks named like the images; scoring only."
     )
-    saliency: str | None = Field(default=None, description="Folder of saliency maps named like the images.")
     ignore_value: int = Field(default=255, ge=0, description="The number that means 'no label' in the mask files.")
     val_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share held out for validation if there is no split."
@@ -179,7 +182,16 @@ class Resnet38dBackbone(Config):
 AnyBackbone = Annotated[TimmBackbone | Resnet38dBackbone, Field(discriminator="kind")]
 
 
-class CamConfig(Config):
+class MethodConfig(Config):
+    """What all methods share."""
+
+    @property
+    def learns_from_saliency(self) -> bool:
+        """Whether training needs a saliency map of each image."""
+        return False
+
+
+class CamConfig(MethodConfig):
     """Class activation maps (Zhou et al., CVPR 2016) as AffinityNet trains them."""
 
     kind: Literal["cam"] = "cam"
@@ -187,7 +199,7 @@ class CamConfig(Config):
     map_root: bool = Field(default=False, description="Square root of the maps, as the published VGG-16 variant does.")
 
 
-class SipeConfig(Config):
+class SipeConfig(MethodConfig):
     """SIPE (Chen et al., CVPR 2022): prototypes of each image, found along its structure, redraw its maps."""
 
     kind: Literal["sipe"] = "sipe"
@@ -246,7 +258,130 @@ class SipeConfig(Config):
         return getattr(self, name) == type(self).model_fields[name].default
 
 
-AnyMethod = Annotated[CamConfig | SipeConfig, Field(discriminator="kind")]
+class EquivarianceConfig(Config):
+    """SEAM's second view, pixel correlation module and losses (Wang et al., CVPR 2020)."""
+
+    view_scale: float = Field(default=0.3, gt=0, lt=1, description="Size of the second view, times the first's.")
+    view_size: int | None = Field(
+        default=None, gt=0, description="Side of the second view in pixels instead, as PPC publishes (128)."
+    )
+    levels: tuple[int, int] | None = Field(
+        default=None, description="Backbone levels pixels are compared on; none: the two before the deepest."
+    )
+    widths: tuple[int, int] = Field(default=(64, 128), description="Channels those levels are reduced to.")
+    correlation_width: int = Field(default=192, gt=0, description="Channels of the features that are compared.")
+    consistency_weight: float = Field(default=1.0, ge=0, description="Weight of the equivariance loss of the maps.")
+    consistency_over: Literal["all", "present"] = Field(
+        default="all", description="Classes that loss is averaged over: all, as published, or the image's tags."
+    )
+    cross_weight: float = Field(default=1.0, ge=0, description="Weight of the equivariant cross loss.")
+    cross_fraction: float = Field(
+        default=0.2, gt=0, le=1, description="Share of the largest differences that the cross loss counts."
+    )
+    cross_reaches: Literal["correlation", "maps"] = Field(
+        default="correlation",
+        description="What learns from refined maps: the correlation module (published code), or classifier and "
+        "backbone too (paper).",
+    )
+    min_pool_weight: float = Field(default=1.0, ge=0, description="Weight of the adaptive min-pool loss.")
+    min_pool_fraction: float = Field(default=0.25, gt=0, le=1, description="Share of the lowest pixels in it.")
+    correlation_memory: int = Field(default=64, gt=0, description="MiB that a block of the correlation may take.")
+
+
+class SeamConfig(MethodConfig):
+    """SEAM (Wang et al., CVPR 2020): maps that follow the image's scale, refined by correlating pixels."""
+
+    kind: Literal["seam"] = "seam"
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="Channel dropout before the classifier.")
+    maps: Literal["refined", "plain"] = Field(
+        default="refined", description="Which maps inference yields: refined, or the classifier's."
+    )
+    equivariance: EquivarianceConfig = EquivarianceConfig()
+
+
+class EpsConfig(MethodConfig):
+    """EPS (Lee et al., CVPR 2021): maps of the classes and of the background together explain a saliency map."""
+
+    kind: Literal["eps"] = "eps"
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Channel dropout before the classifier.")
+    overlap: float = Field(
+        default=0.4, ge=0, lt=1, description="A tag's map counts as salient if more than this share of it is."
+    )
+    absent_share: float = Field(
+        default=0.5, ge=0, le=1, description="Share of the absent classes' probability that counts as salient (lambda)."
+    )
+    saliency_weight: float = Field(default=1.0, ge=0, description="Weight of the saliency loss.")
+    background: Literal["learnt", "ignored"] = Field(
+        default="learnt", description="Whether inference yields the background's map too; published code ignores it."
+    )
+    equivariance: EquivarianceConfig | None = Field(
+        default=None, description="Second view, correlation module and losses of SEAM on top, as PPC on EPS publishes."
+    )
+    refined_saliency: bool = Field(
+        default=False, description="Saliency loss on the refined maps too, as PPC on EPS publishes; needs equivariance."
+    )
+    background_last: bool = Field(
+        default=False,
+        description="Repeat an oversight of PPC on EPS: the refined maps' winner is sought among all but the first "
+        "class, background included.",
+    )
+
+    @property
+    def learns_from_saliency(self) -> bool:
+        """Always."""
+        return True
+
+    @model_validator(mode="after")
+    def _refined_maps_exist(self) -> "EpsConfig":
+        if self.equivariance is None and (self.refined_saliency or self.background_last):
+            raise ValueError("refined_saliency and background_last need `equivariance`, for example {}")
+        return self
+
+
+AnyBase = Annotated[CamConfig | SeamConfig | EpsConfig | SipeConfig, Field(discriminator="kind")]
+
+
+class PpcConfig(MethodConfig):
+    """PPC (Du et al., CVPR 2022): pixel-to-prototype contrast while any other method trains."""
+
+    kind: Literal["ppc"] = "ppc"
+    base: AnyBase = Field(description="The method that is trained, and all that is left at inference.")
+    faithful: bool = Field(
+        default=False,
+        description="As the published code: constant background, prototypes of absent classes too, padding counts.",
+    )
+    background: float = Field(
+        default=0.2, ge=0, le=1, description="The constant score of the background, where `faithful`."
+    )
+    width: int = Field(default=128, gt=0, description="Channels of the projected features.")
+    temperature: float = Field(default=0.1, gt=0, description="Divides similarities.")
+    prototype_fraction: float = Field(
+        default=0.125, gt=0, le=1, description="Pixels behind a prototype, as a share of one view's grid."
+    )
+    cross_prototype_weight: float = Field(default=0.1, ge=0, description="Weight of the cross-prototype loss.")
+    cross_cam_weight: float = Field(default=0.1, ge=0, description="Weight of the cross-CAM loss.")
+    intra_view_weight: float = Field(default=0.1, ge=0, description="Weight of the intra-view loss.")
+    skipped_prototypes: int = Field(default=3, ge=0, description="Most similar prototypes left out as negatives.")
+    kept_prototypes: int = Field(default=10, gt=0, description="Next most similar ones that are negatives.")
+    hard_fraction: float = Field(
+        default=0.6, ge=0.5, le=1, description="Least similar pixels of a class, of which the hardest are left out."
+    )
+    warmup_steps: int = Field(default=0, ge=0, description="Steps over which the contrast grows to its weights.")
+    view_scale: float = Field(
+        default=0.3, gt=0, lt=1, description="Size of the second view, times the first's, if the base has none."
+    )
+    view_size: int | None = Field(default=None, gt=0, description="Side of that view in pixels instead.")
+    base_losses: Literal["all_views", "first_view"] = Field(
+        default="all_views", description="Where a base without second view is taught: mean over both views, or one."
+    )
+
+    @property
+    def learns_from_saliency(self) -> bool:
+        """As the base does."""
+        return self.base.learns_from_saliency
+
+
+AnyMethod = Annotated[CamConfig | SeamConfig | EpsConfig | SipeConfig | PpcConfig, Field(discriminator="kind")]
 
 
 # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -238,6 +238,10 @@ class Method(Trainable):
     def calibrate(self, batches: Iterable[Batch]) -> None:
         """Measure, once after training and in evaluation mode, what the maps of inference need; most need nothing."""
 
+    def for_inference(self) -> "Method":
+        """What is left when training is over: the method itself, or the one inside that yields its maps."""
+        return self
+
     @abstractmethod
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
         """Named loss terms from the finished activations of all views."""

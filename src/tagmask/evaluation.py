@@ -43,7 +43,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     if run.folder.predicted_tags.exists():
         found["tags"] = _score_tags(run)
     training = scored_training_records(run)
-    if training and run.folder.is_done("make-maps"):
+    if training and any(run.folder.is_done(stage) for stage in ("make-maps", "make-seed-maps")):
         found |= _score_training(run, training)
     validation = [record for record in run.validation_records if record.has_mask]
     if validation and run.folder.is_done("predict"):

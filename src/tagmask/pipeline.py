@@ -15,10 +15,11 @@ from tagmask.calibration import calibrate_affinity, calibrate_method
 from tagmask.config import AnyAffinity, InstancesConfig, IrnConfig, TrainingConfig
 from tagmask.contracts import AffinityModel, Method, Neighbourhood, Record, Trainable
 from tagmask.errors import TagmaskError
-from tagmask.grids import feature_grid, to_image
+from tagmask.grids import to_image
 from tagmask.images import write_mask
-from tagmask.inference import class_maps, load_pyramids, padded_to, summed_activations
+from tagmask.inference import load_pyramids, padded_to, summed_activations
 from tagmask.instance_making import FindsCentres, InstanceMaker, Walk, merged_instances
+from tagmask.map_making import MapMaker
 from tagmask.mask_making import (
     AffinityLabelMaker,
     MaskMaker,
@@ -30,7 +31,6 @@ from tagmask.mask_making import (
 from tagmask.predictor import load
 from tagmask.processes import this_process
 from tagmask.progress import track
-from tagmask.pseudo_masks import normalize_max, normalize_min_max
 from tagmask.random_walk import random_walk
 from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
 from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, Samples, TagSamples
@@ -59,13 +59,14 @@ def _train(
     config: TrainingConfig,
     last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train, do what is to be done last (on the first process), write the weights, drop the checkpoints."""
+    """Train, do what is to be done last (on the first process), write what is left, drop the checkpoints."""
     name = {"train-method": "method", "train-affinity": "affinity", "train-segmenter": "segmenter"}[stage]
     engine.train(network, samples, config, seed=run.recipe.seed, folder=run.folder.path, stage=name)
     if this_process().is_main_process:
         last()
         facts = {"recipe": run.recipe.model_dump_json(), "classes": json.dumps(run.dataset.classes)}
-        checkpoints.save_weights(run.folder.weights(name), network, facts)
+        left = network.for_inference() if isinstance(network, Method) else network
+        checkpoints.save_weights(run.folder.weights(name), left, facts)
         checkpoints.drop(run.folder.path, name)
     this_process().wait_for_everyone()
 
@@ -107,26 +108,25 @@ def make_maps(run: Run) -> None:
         this_process().wait_for_everyone()
 
 
+def make_seed_maps(run: Run, records: Sequence[Record]) -> None:
+    """The maps of some training images only, such as those with masks: enough to score the seeds of a method."""
+    if run.folder.is_done("make-maps") or run.folder.is_done("make-seed-maps"):
+        return
+    method = trained_method(run)
+    with run.stage("make-seed-maps", images=len(records)):
+        _write_maps(run, method, records, tags_given=True)
+        this_process().wait_for_everyone()
+
+
 def _write_maps(run: Run, method: Method, records: Sequence[Record], tags_given: bool) -> None:
     config = run.recipe.maps
     missing = _missing(records, run.folder.maps)
-    done = len(records) - len(missing)
     pyramids = load_pyramids(
         run.dataset, missing, config.scales, config.base_long_side, method.backbone.normalization, config.workers
     )
-    for record, image, images in track(pyramids, "make-maps", len(records), done):
-        activations, logits = summed_activations(method, images, config.flip)
-        predicted = (logits.sigmoid() >= config.tag_threshold).nonzero().flatten().tolist()
-        tags = list(record.tags) if tags_given else predicted
-        known = torch.zeros_like(logits).index_fill_(0, torch.tensor(tags, dtype=torch.long), 1.0)[None]
-        activations = [method.finish(activation, known) for activation in activations]
-        size = (image.shape[0], image.shape[1])
-        grid = size if config.size == "image" else feature_grid(size, method.backbone.stride)
-        maps = class_maps(activations, torch.tensor(tags, dtype=torch.long), grid).cpu().numpy()
-        normalize = normalize_max if method.map_normalization == "max" else normalize_min_max
-        has_background = len(maps) > len(tags)
-        classes = np.array([0] * has_background + [tag + 1 for tag in tags], np.int16)
-        write_maps(run.folder.maps(record.id), MapArchive(classes, normalize(maps) if len(maps) else maps, size))
+    maker = MapMaker(run.folder, config, method)
+    for record, image, images in track(pyramids, "make-maps", len(records), len(records) - len(missing)):
+        maker(record, (image.shape[0], image.shape[1]), images, tags_given)
 
 
 def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:

@@ -3,6 +3,7 @@
 import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
+from torch import Tensor, distributed
 
 
 def on_cpu() -> bool:
@@ -16,3 +17,37 @@ def on_cpu() -> bool:
 def this_process() -> PartialState:
     """Number and device of this process, and the means to wait for the others."""
     return PartialState(cpu=on_cpu())
+
+
+def num_processes() -> int:
+    """How many processes share a training step; 1 unless they have been connected."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+@torch.no_grad()
+def gathered(share: Tensor) -> Tensor:
+    """The first axis of all processes' equally large shares, in the order of the batch they were dealt from.
+
+    Image i of a batch is dealt to process i mod (number of processes), as ``engine.train`` does. No gradient passes.
+    """
+    if num_processes() == 1:
+        return share.detach()
+    sent = share.detach().contiguous()
+    sent = sent.to(torch.uint8) if share.dtype == torch.bool else sent  # not every backend sends truth values
+    parts = [torch.empty_like(sent) for _ in range(num_processes())]
+    distributed.all_gather(parts, sent)
+    return torch.stack(parts, dim=1).flatten(0, 1).to(share.dtype)
+
+
+@torch.no_grad()
+def own_share(whole: Tensor) -> Tensor:
+    """This process's share of what ``gathered`` has put together."""
+    return whole[distributed.get_rank() :: num_processes()] if num_processes() > 1 else whole
+
+
+@torch.no_grad()
+def of_first_process(tensor: Tensor) -> Tensor:
+    """The first process's values on all processes, such as random numbers that all must agree on."""
+    if num_processes() > 1:
+        distributed.broadcast(tensor, src=0)
+    return tensor

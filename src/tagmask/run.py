@@ -94,7 +94,7 @@ def new_method(run: Run, load_initial: bool = True) -> Method:
 def trained_method(run: Run) -> Method:
     """The trained classifier, in evaluation mode on this process's device."""
     run.require("train-method")
-    method = new_method(run, load_initial=False)
+    method = new_method(run, load_initial=False).for_inference()
     checkpoints.load_weights(run.folder.weights("method"), method)
     return method.eval().to(this_process().device).to(memory_format=torch.channels_last)
 

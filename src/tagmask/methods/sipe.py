@@ -20,6 +20,7 @@ from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Metho
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
 from tagmask.parameter_groups import grouped_parameters
+from tagmask.processes import gathered
 
 EPS = 1e-5
 MEBIBYTE = 2**20
@@ -92,10 +93,7 @@ def structure_overlap(
 
 
 def _linear_sums(features: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
-    """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: products of what is not negative need no relu.
-
-    Few rows are divided by the lengths of the features instead of the many features themselves.
-    """
+    """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: no relu where nothing is negative; rows are divided, being few."""
     lengths = features.square().sum(dim=1, keepdim=True).sqrt() + EPS
     return (rows / lengths) @ features.transpose(1, 2) @ features / lengths
 
@@ -120,9 +118,8 @@ def matched_factor(
 ) -> Float[Tensor, ""]:
     """The factor on the background's overlap at which it wins the share of pixels that the general maps give it.
 
-    Not in the paper, whose constant belongs to maps that cover small parts of objects. A pixel is the background's if
-    the factor exceeds the ratio of the best class's overlap to the background's, so the factor is a quantile of that
-    ratio. No mask is needed.
+    Not in the paper, whose constant belongs to maps of small parts of objects. A pixel is the background's if the factor
+    exceeds the ratio of the best class's overlap to the background's, so it is a quantile of that ratio.
 
     Args:
         overlap: of ``structure_overlap``, background first.
@@ -298,7 +295,9 @@ class Sipe(Method):
         """The factor on the background's overlap: set, matched to the batch in training, or as ``calibrate`` found."""
         if self.config.background_factor != "matched":
             return self.config.background_factor
-        return matched_factor(overlap, general, inside) if self.training else self.background_factor
+        if self.training:
+            return matched_factor(gathered(overlap), gathered(general), gathered(inside))
+        return self.background_factor
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch]) -> None:

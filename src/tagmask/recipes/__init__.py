@@ -41,22 +41,28 @@ def summary(name: str) -> str:
     return recipe_text(name).splitlines()[0].lstrip("# ").rstrip()
 
 
+WRAPPED = "+ppc"  # after a recipe's name: the same with pixel-to-prototype contrast around its method
+
+
 def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key.subkey=value`` settings.
 
     Args:
-        name: a packaged recipe or a YAML file.
+        name: a packaged recipe or a YAML file; ``+ppc`` after it puts PPC with its default settings around the method.
         settings: changes; values are read as YAML.
 
     Raises:
         TagmaskError: unknown recipe, unknown key, or a value that does not fit.
     """
+    plain = name.removesuffix(WRAPPED)
     try:
-        content = yaml.safe_load(recipe_text(name))
+        content = yaml.safe_load(recipe_text(plain))
     except yaml.YAMLError as error:
         raise TagmaskError(f"recipe {name} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise TagmaskError(f"recipe {name} holds {type(content).__name__}; expected keys and values.")
+    if name != plain:
+        content |= {"name": f"{content.get('name')}{WRAPPED}", "method": {"kind": "ppc", "base": content.get("method")}}
     for setting in settings:
         _apply(content, setting)
     try:
