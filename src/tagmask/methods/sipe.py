@@ -93,7 +93,7 @@ def structure_overlap(
 
 
 def _linear_sums(features: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
-    """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: no relu where nothing is negative; rows are divided, being few."""
+    """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: no relu is needed; rows are divided, as they are few."""
     lengths = features.square().sum(dim=1, keepdim=True).sqrt() + EPS
     return (rows / lengths) @ features.transpose(1, 2) @ features / lengths
 
@@ -118,8 +118,8 @@ def matched_factor(
 ) -> Float[Tensor, ""]:
     """The factor on the background's overlap at which it wins the share of pixels that the general maps give it.
 
-    Not in the paper, whose constant belongs to maps of small parts of objects. A pixel is the background's if the factor
-    exceeds the ratio of the best class's overlap to the background's, so it is a quantile of that ratio.
+    Not in the paper, whose constant belongs to maps of small parts of objects. A pixel is the background's if the
+    factor exceeds the ratio of the best class's overlap to the background's, so it is a quantile of that ratio.
 
     Args:
         overlap: of ``structure_overlap``, background first.

@@ -1,0 +1,24 @@
+"""The second view of a batch that SEAM and PPC compare with the first."""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from tagmask.contracts import Images, channels_last
+
+
+def smaller_view(images: Images, scale: float, side: int | None = None) -> Float[Tensor, "b 3 _ _"]:
+    """Images resized (bilinear, corners aligned) by a factor, or to a square.
+
+    Args:
+        images: the first view.
+        scale: factor of both sides, which are rounded down, but not below one pixel.
+        side: rows and columns of the result, instead of the factor.
+
+    >>> import torch
+    >>> smaller_view(torch.zeros(1, 3, 448, 448), 0.3).shape[2:]
+    torch.Size([134, 134])
+    """
+    rows, columns = (max(1, int(scale * length)) for length in images.shape[2:])
+    size = (rows, columns) if side is None else (side, side)
+    return channels_last(F.interpolate(images, size, mode="bilinear", align_corners=True))
