@@ -2,7 +2,9 @@
 
 import json
 import platform
+import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -172,7 +174,8 @@ class RunFolder:
         finally:
             if is_main and self.path.exists():
                 seconds = round(earlier + time.perf_counter() - began, 2)
-                self.note(stage, done=finished, seconds=seconds, **environment(), **facts)
+                memory = peak_memory()
+                self.note(stage, done=finished, seconds=seconds, peak_memory=memory, **environment(), **facts)
 
 
 def environment() -> dict[str, str]:
@@ -185,6 +188,13 @@ def environment() -> dict[str, str]:
         "commit": _commit(),
         "when": time.strftime("%Y-%m-%dT%H:%M:%S"),
     }
+
+
+def peak_memory() -> int:
+    """MiB that this process, or the largest of its finished loader processes, has held at most so far."""
+    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes elsewhere
+    return max(resource.getrusage(user).ru_maxrss for user in users) // unit
 
 
 def _commit() -> str:
