@@ -308,7 +308,10 @@ class EpsConfig(MethodConfig):
         default=0.4, ge=0, lt=1, description="A tag's map counts as salient if more than this share of it is."
     )
     absent_share: float = Field(
-        default=0.5, ge=0, le=1, description="Share of the absent classes' probability that counts as salient (lambda)."
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the absent classes' probability that counts as salient (1 - lambda; 0.1 for COCO).",
     )
     saliency_weight: float = Field(default=1.0, ge=0, description="Weight of the saliency loss.")
     background: Literal["learnt", "ignored"] = Field(

@@ -5,12 +5,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tagmask.config import AnyMethod, CamConfig, SipeConfig
+from tagmask.config import AnyMethod, CamConfig, EpsConfig, SipeConfig
 from tagmask.contracts import Backbone, Method
 from tagmask.methods.cam import Cam
+from tagmask.methods.eps import Eps
 from tagmask.methods.sipe import Sipe
 
-METHODS: dict[type[BaseModel], Callable[[Any, Backbone, int], Method]] = {CamConfig: Cam, SipeConfig: Sipe}
+METHODS: dict[type[BaseModel], Callable[[Any, Backbone, int], Method]] = {
+    CamConfig: Cam,
+    EpsConfig: Eps,
+    SipeConfig: Sipe,
+}
 
 
 def build_method(config: AnyMethod, backbone: Backbone, num_classes: int) -> Method:

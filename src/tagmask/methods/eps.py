@@ -1,0 +1,189 @@
+"""EPS: explicit pseudo-pixel supervision (Lee et al., CVPR 2021).
+
+Tags say which objects an image shows, a saliency map says how far something reaches, but not what it is. EPS lets the
+classifier explain the saliency map: maps of the classes and of a background compete for every pixel, and the maps of
+the image's salient tags together have to be the saliency map. Tags keep the classes apart, the saliency map draws the
+outline, and objects that the saliency map leaves out, or shows without a tag, are told apart by how much of a tag's map
+is salient.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tagmask.config import EpsConfig
+from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
+from tagmask.errors import TagmaskError
+from tagmask.methods.cam import tag_loss
+from tagmask.parameter_groups import grouped_parameters
+
+EPS = 1e-4  # joins the area of a map at every pixel, not once
+
+
+# ── the saliency loss ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def probabilities(scores: Float[Tensor, "b k p q"]) -> Float[Tensor, "b k p q"]:
+    """Softmax over the classes and the background, in float32 also where the network is not; they sum to 1."""
+    return scores.float().softmax(dim=1)
+
+
+def resized_saliency(saliency: Float[Tensor, "b 1 h w"], size: tuple[int, int]) -> Float[Tensor, "b 1 p q"]:
+    """The saliency of cell i of a grid is that of row or column floor(i * length / cells)."""
+    return F.interpolate(saliency.float(), size, mode="nearest")
+
+
+@torch.no_grad()
+def salient_share(maps: Float[Tensor, "b k p q"], saliency: Float[Tensor, "b 1 p q"]) -> Float[Tensor, "b k"]:
+    """How much of each map is salient, both cut at 0.5: |map and salient| / (|map| + 1e-4 * number of pixels).
+
+    Exactly 0.5 counts as neither. A map that stays at or below it everywhere has the share 0. Nothing learns through a
+    share.
+
+    Args:
+        maps: probability of each channel.
+        saliency: in [0, 1], on the same grid.
+
+    >>> maps, saliency = torch.tensor([[[[0.9, 0.6, 0.5, 0.1]]]]), torch.tensor([[[[1.0, 0.0, 1.0, 1.0]]]])
+    >>> round(salient_share(maps, saliency).item(), 4)  # 1 / (2 + 4 * 1e-4)
+    0.4999
+    """
+    inside, salient = (maps > 0.5).flatten(2).to(maps.dtype), (saliency > 0.5).flatten(2).to(maps.dtype)
+    return (inside @ salient.transpose(1, 2))[:, :, 0] / (inside + EPS).sum(dim=2)
+
+
+def salient_tags(share: Float[Tensor, "b c"], tags: Tags, overlap: float) -> Bool[Tensor, "b c"]:
+    """The tags that make up the foreground: those of whose map more than ``overlap`` is salient."""
+    return (share > overlap) & (tags > 0)
+
+
+def estimated_saliency(
+    maps: Float[Tensor, "b k p q"], foreground: Bool[Tensor, "b c"], tags: Tags, absent_share: float
+) -> Float[Tensor, "b 1 p q"]:
+    """What the maps say about saliency: lambda F + (1 - lambda) (1 - B) (section 3.2).
+
+    F sums the maps of the foreground's tags, B those of the other tags and of the background. As all maps sum to 1,
+    this is F + (1 - lambda) A, where A sums the maps of the absent classes: one product with a weight for each channel.
+
+    Args:
+        maps: probabilities that sum to 1, background first.
+        foreground: of ``salient_tags``.
+        tags: of the images.
+        absent_share: 1 - lambda, the weight of the absent classes.
+    """
+    weights = foreground.to(maps.dtype) + absent_share * (1 - tags.to(maps.dtype))
+    return (weights[:, None] @ maps[:, 1:].flatten(2)).unflatten(2, maps.shape[2:])
+
+
+def saliency_loss(
+    scores: Float[Tensor, "b k p q"],
+    saliency: Float[Tensor, "b 1 h w"],
+    tags: Tags,
+    overlap: float = 0.4,
+    absent_share: float = 0.5,
+) -> Float[Tensor, ""]:
+    """Mean squared difference of estimated and given saliency on the grid of the scores (section 3.2).
+
+    Args:
+        scores: before the softmax, background first.
+        saliency: in [0, 1], 0 on padding, which counts as not salient.
+        tags: of the images.
+        overlap: a tag is foreground if more than this share of its map is salient.
+        absent_share: share of the absent classes' probability that counts as salient.
+
+    >>> scores = torch.tensor([9.0, 0.0, 0.0])[None, :, None, None]  # all background, which 1.2e-4 are not
+    >>> round(saliency_loss(scores, torch.ones(1, 1, 8, 8), torch.tensor([[1.0, 0.0]])).item(), 3)
+    1.0
+    """
+    maps, given = probabilities(scores), resized_saliency(saliency, (scores.shape[2], scores.shape[3]))
+    foreground = salient_tags(salient_share(maps[:, 1:], given), tags, overlap)
+    return F.mse_loss(estimated_saliency(maps, foreground, tags, absent_share), given)
+
+
+# ── the method ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class EpsActivation(Activation):
+    """What EPS knows of an image beyond its maps.
+
+    Attributes:
+        scores: of each class and the background at each pixel before the softmax, background first, ``b k p q``.
+        refined: the same after the pixel correlation module, in [0, 1], ``b k p q``; None without it.
+    """
+
+    scores: Float[Tensor, "b k p q"]
+    refined: Float[Tensor, "b k p q"] | None = None
+
+
+class Eps(Method):
+    """A classifier with a map of the background, whose maps share every pixel and explain the saliency map.
+
+    The tag loss teaches the classes and the backbone, the saliency loss those and the background's map.
+
+    Args:
+        config: settings of the method.
+        backbone: where the features come from.
+        num_classes: classes without background.
+    """
+
+    num_views = 1
+
+    def __init__(self, config: EpsConfig, backbone: Backbone, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.num_classes = num_classes
+        self.dropout = nn.Dropout2d(config.dropout)
+        self.fc8 = nn.Conv2d(backbone.channels, num_classes + 1, kernel_size=1, bias=False)
+        nn.init.xavier_uniform_(self.fc8.weight)
+
+    def views(self, images: Images) -> list[Float[Tensor, "b 3 _ _"]]:
+        """One view: the batch itself."""
+        return [images]
+
+    def forward(self, images: Images) -> EpsActivation:
+        """Logits ``b c`` (mean of the scores) and maps ``b c p q``, the softmax of the scores over k channels."""
+        features = self.backbone(images)
+        scores = self.fc8(self.dropout(features))
+        logits, maps = scores[:, 1:].mean(dim=(2, 3)), probabilities(scores)
+        background = maps[:, :1] if self.config.background == "learnt" else None
+        return EpsActivation(logits, maps[:, 1:], background, features, scores)
+
+    def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
+        """The classification loss and the saliency loss.
+
+        Raises:
+            TagmaskError: the batch has no saliency maps.
+        """
+        found = activations[0]
+        assert isinstance(found, EpsActivation)
+        return {
+            "tags": tag_loss(found.logits, batch.tags),
+            "saliency": self.config.saliency_weight * self._saliency_loss(found.scores, batch),
+        }
+
+    def _saliency_loss(self, scores: Float[Tensor, "b k p q"], batch: Batch) -> Float[Tensor, ""]:
+        given = saliency_of(batch)
+        return saliency_loss(scores, given, batch.tags, self.config.overlap, self.config.absent_share)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Backbone as existing weights, the classifier as new ones."""
+        return grouped_parameters(self.backbone, [self.fc8])
+
+
+def saliency_of(batch: Batch) -> Float[Tensor, "b 1 h w"]:
+    """The saliency maps of a batch.
+
+    Raises:
+        TagmaskError: it has none.
+    """
+    if batch.saliency is None:
+        raise TagmaskError(
+            "The method learns from saliency maps, but the data have none. Give a folder with one map per image "
+            "(--set data.saliency=FOLDER), or have them made from the images (--set data.saliency=built-in)."
+        )
+    return batch.saliency
