@@ -18,6 +18,9 @@ from adapters import (
     crf_soft as _crf_soft,
 )
 from adapters import (
+    eps as _eps,
+)
+from adapters import (
     ir_label as _ir_label,
 )
 from adapters import (
@@ -52,6 +55,7 @@ affinity_labels = _affinity_labels.affinity_labels
 cam_aggregate = _cam_aggregate.cam_aggregate
 crf_labels = _crf_labels.crf_labels
 crf_soft = _crf_soft.crf_soft
+eps = _eps.eps
 ir_label = _ir_label.ir_label
 irn_boundary = _irn_boundary.irn_boundary
 irn_pair_losses = _irn_pair_losses.irn_pair_losses
@@ -68,6 +72,7 @@ _TOLERANCES = {
     "cam_aggregate": _cam_aggregate.TOLERANCE,
     "crf_labels": _crf_labels.TOLERANCE,
     "crf_soft": _crf_soft.TOLERANCE,
+    "eps": _eps.TOLERANCE,
     "ir_label": _ir_label.TOLERANCE,
     "irn_boundary": _irn_boundary.TOLERANCE,
     "irn_pair_losses": _irn_pair_losses.TOLERANCE,
@@ -82,11 +87,8 @@ _TOLERANCES = {
 
 # File, or file.output, -> the method that will compute it. Nothing else may be missing.
 PENDING = {
-    "eps": "EPS",
     "ppc": "PPC",
     "seam": "SEAM",
-    "resnet38d.out_eps_cam": "EPS",
-    "resnet38d.out_eps_pred": "EPS",
     "resnet38d.out_ppc_cam_rv_down": "PPC",
     "resnet38d.out_ppc_f_proj": "PPC",
     "resnet38d.out_seam_cam_low": "SEAM",

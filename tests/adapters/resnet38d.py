@@ -1,16 +1,18 @@
-"""Wide ResNet-38 with the classifier of AffinityNet and its affinity head, filled with hashed weights."""
+"""Wide ResNet-38 with the classifiers of AffinityNet and EPS and the affinity head, filled with hashed weights."""
 
 import zlib
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tagmask.affinity import feature_affinities, pair_exists
 from tagmask.affinity_nets import AffinityNet
 from tagmask.backbones import build_backbone
-from tagmask.config import AffinityNetConfig, AugmentConfig, CamConfig, Resnet38dBackbone, TrainingConfig
+from tagmask.config import AffinityNetConfig, AugmentConfig, CamConfig, EpsConfig, Resnet38dBackbone, TrainingConfig
+from tagmask.contracts import Backbone
 from tagmask.methods.cam import Cam
+from tagmask.methods.eps import Eps
 
 TOLERANCE = {"out_weight_spot": (1e-9, 0.0), "*": (1e-4, 0.0)}
 
@@ -34,7 +36,17 @@ def resnet38d(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         outputs |= {name: grid[:: int(arrays[f"p_{name}_step"])], f"{name}_chmean": grid.mean((1, 2), dtype=np.float64)}
     outputs["aff_interior"] = np.where(exists(planes.shape[1:], arrays["in_offsets"]), planes, np.nan)
     outputs["weight_spot"] = spots(cam, arrays["in_weight_spot_keys"])
+    outputs |= eps_outputs(images, backbone, cam.num_classes, salt)
     return {f"out_{name}": array for name, array in outputs.items()}
+
+
+def eps_outputs(images: Tensor, backbone: Backbone, num_classes: int, salt: int) -> dict[str, np.ndarray]:
+    """Scores and their means, background last as in the reference."""
+    eps = fill(Eps(EpsConfig(), backbone, num_classes), salt, skip="backbone.").eval()
+    eps.fc8.weight.data = eps.fc8.weight.data.roll(1, dims=0)
+    with torch.no_grad():
+        scores = eps(images).scores[0].roll(-1, dims=0)
+    return {"eps_cam": scores.numpy(), "eps_pred": scores.mean(dim=(1, 2)).numpy()}
 
 
 def exists(size: tuple[int, int], offsets: np.ndarray) -> np.ndarray:
