@@ -32,7 +32,8 @@ from tagmask.mask_making import (
     walked_at_image_size,
     walked_scores,
 )
-from tagmask.pseudo_masks import add_background, posterior, quality, resize_bilinear
+from tagmask.pseudo_masks import add_background, add_threshold, posterior, quality, resize_bilinear
+from tagmask.random_walk import random_walk
 from tagmask.run_folder import RunFolder
 from tagmask.storage import MapArchive, read_posteriors, write_maps
 
@@ -220,6 +221,17 @@ def test_walked_maps_are_stretched_before_their_background_is_made():
     np.testing.assert_allclose(scores[:, 0], [[0, 0], [0, 1], [1, 0]], atol=1e-3)
     jointly, _ = walked_scores(flat, rule.model_copy(update={"walked_maps": "jointly"}))
     np.testing.assert_allclose(jointly[:, 0], [[0.5, 0], [0, 1], [0.5, 0]], atol=1e-6)
+
+
+def test_unchanged_walked_maps_get_the_constant_that_would_have_walked_along():
+    stored = archive([1, 2], [[[0.9, 0.0, 0.4]], [[0.1, 0.6, 0.2]]], size=(1, 3))
+    affinities = np.array([[[0.8, 0.3, 0.0]]], np.float32)  # of each cell to the one on its right
+    along = random_walk(add_threshold(stored.maps, 0.27), affinities, [(0, 1)], beta=2, steps=3, form="exact")
+    walked = MapArchive(stored.classes, along[1:], stored.size)
+    rule = BackgroundConfig(rule="threshold", value=0.27, when="after_walk", walked_maps="unchanged")
+    scores, classes = walked_scores(walked, rule)
+    assert classes.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(scores, along, atol=1e-6)
 
 
 def test_a_background_that_walked_along_is_kept():

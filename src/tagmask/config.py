@@ -489,8 +489,10 @@ class BackgroundConfig(Config):
         default="before_walk",
         description="Walk along with the maps, as AffinityNet publishes, or be made from the walked maps, as IRN does.",
     )
-    walked_maps: Literal["each", "jointly"] = Field(
-        default="each", description="Walked maps are divided by their own or by their common maximum (after_walk)."
+    walked_maps: Literal["each", "jointly", "unchanged"] = Field(
+        default="each",
+        description="Walked maps are divided by their own or by their common maximum, or stay what they are, as PPC on "
+        "SEAM publishes (after_walk).",
     )
 
 

@@ -1,5 +1,6 @@
 """What worker processes do to one image: CRF labels for the affinity net, pseudo masks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tagmask.conventions import BACKGROUND
 from tagmask.grids import feature_grid, from_grid, long_side_factor, to_grid, to_image
 from tagmask.images import mask_bits, write_mask
 from tagmask.pseudo_masks import (
+    Maps,
     Mask,
     argmax_classes,
     background_scores,
@@ -29,6 +31,12 @@ from tagmask.pseudo_masks import (
 )
 from tagmask.run_folder import RunFolder
 from tagmask.storage import MapArchive, read_maps, write_posteriors, writing
+
+NORMALIZED: dict[str, Callable[[Maps], Maps]] = {
+    "each": normalize_max,
+    "jointly": normalize_jointly,
+    "unchanged": lambda maps: maps,
+}
 
 
 def has_background(classes: Int16[np.ndarray, " n"]) -> bool:
@@ -169,12 +177,11 @@ def walked_scores(
     """Scores of walked maps at image size, and the mask value of each channel.
 
     A background that walked along is kept. Else the maps, which the walk has flattened, are first brought back to
-    [0, 1], and the background is made from them.
+    [0, 1] unless they are to stay as they are, and the background is made from them.
     """
     if has_background(archive.classes) or background.rule == "none":
         return archive.maps, archive.classes
-    normalize = normalize_max if background.walked_maps == "each" else normalize_jointly
-    walked = MapArchive(archive.classes, normalize(archive.maps), archive.size)
+    walked = MapArchive(archive.classes, NORMALIZED[background.walked_maps](archive.maps), archive.size)
     return scores_with_background(walked, archive.size, background)
 
 
