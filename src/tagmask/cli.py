@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
+    from tagmask.comparison import Comparison, PlannedRun
     from tagmask.run import Run
 
 app = typer.Typer(
@@ -26,6 +28,9 @@ console = Console()
 RecipeName = Annotated[str, typer.Argument(help="Name of a recipe (see `tagmask recipes`) or a .yaml file.")]
 Data = Annotated[Path | None, typer.Option(help="Data folder; the toy recipes need none.")]
 Out = Annotated[Path, typer.Option(help="Run folder: results go here, a second call continues it.")]
+Until = Annotated[
+    Goal, typer.Option(help="How far to go: maps of the images with masks, pseudo masks, or predictions.")
+]
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting, such as training.rate=0.01; repeatable.")]
 
 
@@ -56,13 +61,64 @@ def _open(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Ru
 
 
 @app.command()
-def run(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
+def run(
+    recipe: RecipeName,
+    out: Out,
+    data: Data = None,
+    until: Until = "prediction",
+    settings: Set = [],  # noqa: B006
+) -> None:
     """Run a recipe from tags to masks, a segmentation network and a report."""
     opened = _open(recipe, data, out, settings)
     from tagmask.pipeline import run_all  # noqa: PLC0415
 
-    run_all(opened)
+    run_all(opened, until)
     _evaluate(opened)
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RECIPE...", help="Recipes or .yaml files; the others are measured against the first."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of all runs and of the table; a second call continues.")],
+    data: Data = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe, with seeds 0, 1, ...")] = 1,
+    until: Until = "prediction",
+    settings: Set = [],  # noqa: B006
+) -> None:
+    """Run several recipes on the same data and write one table and one page."""
+    from tagmask import comparison  # noqa: PLC0415
+
+    planned = comparison.plan(names, data, out, seeds, until, settings)
+    for note in planned.dataset.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    _carry_out(planned)
+
+
+def _carry_out(planned: "Comparison") -> None:
+    from tagmask import comparison, comparison_figures, comparison_table  # noqa: PLC0415
+
+    def began(run: "PlannedRun") -> None:
+        console.print(f"{run.competitor.name}, seed {run.seed}: its output goes to {run.log}", markup=False)
+
+    def ended(run: "PlannedRun", reason: str | None) -> None:
+        if reason is not None:
+            console.print(f"{run.competitor.name}, seed {run.seed} failed: {reason}", markup=False, highlight=False)
+
+    failures = comparison.carry_out(planned, began, ended)
+    figures = comparison_figures.collect(planned, failures)
+    comparison_table.write_tables(planned.out, figures)
+    console.print(comparison_table.markdown(figures), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"tables: {planned.out / 'comparison.md'}")
+    if failures:
+        lines = [f"{folder}: {reason}" for folder, reason in failures.items()]
+        raise TagmaskError(
+            "\n".join(
+                [f"{len(failures)} of {len(planned.runs)} runs failed:", *lines, "Repeat the command to continue."]
+            )
+        )
 
 
 @app.command()
@@ -71,7 +127,7 @@ def demo(
     settings: Set = [],  # noqa: B006
 ) -> None:
     """Run everything on drawn scenes: no data, no download, about a minute and a half."""
-    run("toy", out, None, settings)
+    run("toy", out, settings=settings)
 
 
 # ── single stages ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,12 @@
-"""The two numbers that mean the same everywhere: in memory, on every mask, in every module."""
+"""What means the same everywhere: two numbers on every mask, and the three ends of a run."""
+
+from typing import Literal
 
 BACKGROUND = 0
 """Class and channel of what is none of the classes; class i of the list is mask value i + 1."""
 
 IGNORE = -1
 """Pixels without a label in memory, whatever number the files use."""
+
+Goal = Literal["seed", "mask", "prediction"]
+"""How far a run goes: maps of the images that score seeds, pseudo masks, or the segmenter's predictions."""

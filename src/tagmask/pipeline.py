@@ -14,6 +14,8 @@ from tagmask import checkpoints, engine
 from tagmask.calibration import calibrate_affinity, calibrate_method
 from tagmask.config import AnyAffinity, InstancesConfig, IrnConfig, TrainingConfig
 from tagmask.contracts import AffinityModel, Method, Neighbourhood, Record, Trainable
+from tagmask.conventions import Goal
+from tagmask.datasets import score_records
 from tagmask.errors import TagmaskError
 from tagmask.grids import to_image
 from tagmask.images import write_mask
@@ -38,14 +40,19 @@ from tagmask.storage import MapArchive, is_complete, read_maps, write_bytes, wri
 from tagmask.workers import in_order
 
 
-def run_all(run: Run) -> None:
-    """All stages in order."""
+def run_all(run: Run, until: Goal = "prediction") -> None:
+    """All stages in order, or those up to the maps of the images that score seeds, or up to the pseudo masks."""
     if run.recipe.instances is not None:
         _instances_affinity(run)  # what cannot be finished is not begun
     train_method(run)
+    if until == "seed":
+        make_seed_maps(run, score_records(run.dataset, run.recipe.data, run.folder.data()))
+        return
     make_maps(run)
     train_affinity(run)
     make_masks(run)
+    if until == "mask":
+        return
     if run.recipe.instances is not None:
         make_instances(run)
     train_segmenter(run)

@@ -1,0 +1,262 @@
+"""Several recipes on the same data and budget: which runs belong to a comparison, and how they come about.
+
+Each run is an ordinary run folder, ``OUT/RECIPE/seed-0`` and so on, made by ``tagmask run`` in a process of its own:
+its peak memory is its own, and a run that fails takes no other with it.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tagmask.config import Recipe
+from tagmask.contracts import Dataset
+from tagmask.conventions import Goal
+from tagmask.datasets import open_dataset, score_records
+from tagmask.errors import TagmaskError
+from tagmask.recipes import load_recipe
+from tagmask.run_folder import RunFolder
+from tagmask.storage import read_json
+
+# What a run must have finished, and must have scored, before it counts as finished.
+_LAST_STAGES: dict[Goal, tuple[str, ...]] = {
+    "seed": ("make-maps", "make-seed-maps"),
+    "mask": ("make-masks",),
+    "prediction": ("predict",),
+}
+_TRAINING_SCORES: dict[Goal, set[str]] = {
+    "seed": {"seed_best"},
+    "mask": {"seed_best", "mask"},
+    "prediction": {"seed_best", "mask"},
+}
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """One recipe of a comparison.
+
+    Attributes:
+        argument: as it was named on the command line.
+        recipe: with the settings of the comparison and seed 0.
+        wanted: scores that a finished run must have.
+    """
+
+    argument: str
+    recipe: Recipe
+    wanted: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The recipe's own name, which is also that of its folder."""
+        return self.recipe.name
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a comparison: a recipe with a seed, in a folder."""
+
+    competitor: Competitor
+    seed: int
+    folder: RunFolder
+
+    @property
+    def log(self) -> Path:
+        """What the run's process prints."""
+        return self.folder.path.with_name(f"{self.folder.path.name}.log")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Recipes, seeds and settings that share data and budget.
+
+    Attributes:
+        competitors: the recipes, the first of which the others are measured against.
+        seeds: of every recipe.
+        data: the data folder; None for data that are drawn.
+        out: folder of all runs and of the results.
+        goal: how far the runs go.
+        settings: changes to every recipe.
+        dataset: the data as the first recipe sees them.
+    """
+
+    competitors: tuple[Competitor, ...]
+    seeds: tuple[int, ...]
+    data: Path | None
+    out: Path
+    goal: Goal
+    settings: tuple[str, ...]
+    dataset: Dataset
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        """All runs, recipe by recipe."""
+        return [self.planned(competitor, seed) for competitor in self.competitors for seed in self.seeds]
+
+    def planned(self, competitor: Competitor, seed: int) -> PlannedRun:
+        """One of the runs."""
+        return PlannedRun(competitor, seed, RunFolder(self.out / competitor.name / f"seed-{seed}"))
+
+    def is_finished(self, run: PlannedRun) -> bool:
+        """Whether a run has gone as far as it should, and has been scored."""
+        if not any(run.folder.is_done(stage) for stage in _LAST_STAGES[self.goal]) or not run.folder.scores.exists():
+            return False
+        scores = read_json(run.folder.scores)
+        return isinstance(scores, dict) and run.competitor.wanted <= scores.keys()
+
+    def command(self, run: PlannedRun) -> list[str]:
+        """The words of the command that makes or continues a run."""
+        words = ["tagmask", "run", run.competitor.argument, "--out", str(run.folder.path)]
+        return [*words, *self._options(f"seed={run.seed}")]
+
+    @property
+    def whole_command(self) -> list[str]:
+        """The words of the command that makes or continues all runs."""
+        words = ["tagmask", "compare", *(competitor.argument for competitor in self.competitors)]
+        return [*words, "--out", str(self.out), "--seeds", str(len(self.seeds)), *self._options()]
+
+    def _options(self, *more: str) -> list[str]:
+        where = [] if self.data is None else ["--data", str(self.data)]
+        return [*where, "--until", self.goal, *(word for s in (*self.settings, *more) for word in ("--set", s))]
+
+
+# ── before the first training ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def plan(
+    arguments: Sequence[str], data: Path | None, out: Path, num_seeds: int, goal: Goal, settings: Sequence[str]
+) -> Comparison:
+    """Check all recipes, the data and the folders of all runs, and claim the folders.
+
+    Args:
+        arguments: recipes, as for ``load_recipe``; the first is the one that the others are measured against.
+        data: data folder.
+        out: folder of all runs.
+        num_seeds: seeds 0, 1, ... of each recipe.
+        goal: how far the runs go.
+        settings: changes to every recipe.
+
+    Raises:
+        TagmaskError: anything that would keep a run from ending, or its scores from being compared.
+    """
+    if any(setting.partition("=")[0].strip() == "seed" for setting in settings):
+        raise TagmaskError("a comparison sets the seeds itself; say how many with --seeds and leave out --set seed=...")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TagmaskError("`tagmask compare` starts a process for each run; call it without accelerate or torchrun.")
+    recipes = [load_recipe(argument, [*settings, "seed=0"]) for argument in arguments]
+    _check_names([recipe.name for recipe in recipes])
+    opened = _opened(recipes, data)
+    competitors = tuple(
+        Competitor(argument, recipe, _wanted(recipe, dataset, data, goal))
+        for argument, recipe, dataset in zip(arguments, recipes, opened, strict=True)
+    )
+    comparison = Comparison(competitors, tuple(range(num_seeds)), data, out, goal, tuple(settings), opened[0])
+    for run in comparison.runs:
+        run.folder.claim(run.competitor.recipe.model_copy(update={"seed": run.seed}), data)
+    return comparison
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TagmaskError(
+            f"more than one recipe is named {', '.join(map(repr, twice))}; give each its own `name`, for example in a "
+            "copy of the .yaml file, because its runs lie in a folder of that name."
+        )
+    wrong = [name for name in names if name in (".", "..") or "/" in name or "\\" in name]
+    if wrong:
+        raise TagmaskError(f"{wrong[0]!r} cannot be the name of a folder; give the recipe a `name` without slashes.")
+
+
+def _opened(recipes: Sequence[Recipe], data: Path | None) -> list[Dataset]:
+    """The data of each recipe; those that several recipes share are read and checked once."""
+    opened: list[tuple[object, Dataset]] = []
+    for recipe in recipes:
+        known = [dataset for config, dataset in opened if config == recipe.data]
+        opened.append((recipe.data, known[0] if known else open_dataset(recipe.data, data)))
+    return [dataset for _, dataset in opened]
+
+
+def _wanted(recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> frozenset[str]:
+    """The scores that a run has when it has ended.
+
+    Raises:
+        TagmaskError: it would have none.
+    """
+    if not dataset.split(recipe.data.train_split):
+        raise TagmaskError(
+            f"recipe {recipe.name!r}: no image in the split {recipe.data.train_split!r}; set data.train_split."
+        )
+    if recipe.method.learns_from_saliency and recipe.data.saliency is None:
+        raise TagmaskError(
+            f"recipe {recipe.name!r} learns from saliency maps; set data.saliency to a folder of them, named like the "
+            "images, or to built-in."
+        )
+    wanted = set(_TRAINING_SCORES[goal]) if score_records(dataset, recipe.data, data) else set()
+    validation = () if recipe.data.val_split is None else dataset.split(recipe.data.val_split)
+    if goal == "prediction" and any(record.has_mask for record in validation):
+        wanted.add("prediction")
+    if not wanted:
+        raise TagmaskError(
+            f"recipe {recipe.name!r}: no image has a ground-truth mask, so there is nothing to compare by; name them "
+            "with data.masks, or compare on other data."
+        )
+    return frozenset(wanted)
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def carry_out(
+    comparison: Comparison, began: Callable[[PlannedRun], None], ended: Callable[[PlannedRun, str | None], None]
+) -> dict[Path, str]:
+    """Make or continue every run that is not finished, one after the other.
+
+    Args:
+        comparison: which runs.
+        began: told before each run that has to be made.
+        ended: told after it, with the reason if it failed.
+
+    Returns:
+        Why runs failed, by folder; empty if all went well.
+    """
+    failures: dict[Path, str] = {}
+    for run in comparison.runs:
+        if comparison.is_finished(run):
+            continue
+        began(run)
+        reason = _execute(comparison.command(run), run.log)
+        if reason is None and not comparison.is_finished(run):
+            reason = f"it ended without its scores ({', '.join(sorted(run.competitor.wanted))})"
+        if reason is not None:
+            failures[run.folder.path] = reason
+        ended(run, reason)
+    return failures
+
+
+def _execute(command: list[str], log: Path) -> str | None:
+    """Run a command of tagmask with this interpreter; returns why it failed, or None."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        file.write(f"$ {shlex.join(command)}\n".encode())
+        file.flush()
+        done = subprocess.run(
+            [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False
+        )
+    return None if done.returncode == 0 else _reason(log.read_text(encoding="utf-8", errors="replace"), done.returncode)
+
+
+def _reason(text: str, code: int) -> str:
+    r"""The error message at the end of what a process printed, or else its last line.
+
+    Example:
+        >>> _reason("training\\nerror: no space left\\nfree some", 2), _reason("", -9)
+        ('no space left\\nfree some', 'it ended with exit code -9')
+    """
+    _, found, message = text.rpartition("\nerror: ")
+    if found:
+        return message.strip()
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("$ ")]
+    return lines[-1].strip() if lines else f"it ended with exit code {code}"

@@ -1,0 +1,211 @@
+"""A comparison as Markdown and as CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tagmask.comparison_figures import SCORES, ComparisonFigures, RecipeFigures, RunFigures, Spread, write_figures
+from tagmask.storage import write_bytes
+
+NAMES = {
+    "seed_own": "seed, own background",
+    "seed_best": "seed, best threshold",
+    "seed_fixed": "seed, fixed threshold",
+    "walk": "walk",
+    "mask": "pseudo mask",
+    "prediction": "prediction",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes:
+        title: with its unit.
+        value: of a recipe; None if it has none.
+        digits: behind the point.
+        factor: from the stored unit to the shown one.
+        best: picks the best of several means.
+    """
+
+    title: str
+    value: Callable[[RecipeFigures], Spread | None]
+    digits: int
+    factor: float
+    best: Callable[[list[float]], float]
+
+    def text(self, recipe: RecipeFigures) -> str:
+        """Mean and deviation as they are shown."""
+        return shown(self.value(recipe), self.digits, self.factor)
+
+
+def columns(figures: ComparisonFigures) -> list[Column]:
+    """The columns in which at least one recipe has a value."""
+    scores = [Column(f"{NAMES[s]} (%)", lambda recipe, s=s: recipe.scores.get(s), 1, 100, max) for s in SCORES]
+    costs = [
+        _time(figures),
+        Column("peak memory (GiB)", lambda recipe: recipe.memory, 2, 1 / 1024, min),
+        Column("peak device memory (GiB)", lambda recipe: recipe.device_memory, 2, 1 / 1024, min),
+    ]
+    return [column for column in [*scores, *costs] if any(column.value(recipe) for recipe in figures.recipes)]
+
+
+def _time(figures: ComparisonFigures) -> Column:
+    longest = max((recipe.seconds.mean for recipe in figures.recipes if recipe.seconds), default=0.0)
+    title, digits, factor = ("time (min)", 1, 1 / 60) if longest >= 600 else ("time (s)", 0, 1.0)
+    return Column(title, lambda recipe: recipe.seconds, digits, factor, min)
+
+
+def best_recipes(figures: ComparisonFigures, column: Column) -> set[str]:
+    """Names of the recipes that are best in a column, as far as its digits tell; none of a single one."""
+    found = {recipe.name: column.value(recipe) for recipe in figures.recipes}
+    means = {name: round(value.mean * column.factor, column.digits) for name, value in found.items() if value}
+    if len(means) < 2:
+        return set()
+    best = column.best(list(means.values()))
+    return {name for name, mean in means.items() if mean == best}
+
+
+def shown(value: Spread | None, digits: int, factor: float, signed: bool = False) -> str:
+    """Mean ± deviation, or the mean alone of a single value.
+
+    Example:
+        >>> shown(Spread(count=2, mean=0.456, deviation=0.0123), 1, 100), shown(None, 1, 1)
+        ('45.6 ± 1.2', '')
+    """
+    if value is None:
+        return ""
+    mean = f"{value.mean * factor:{'+' if signed else ''}.{digits}f}"
+    return mean if value.deviation is None else f"{mean} ± {value.deviation * factor:.{digits}f}"
+
+
+def row_name(recipe: RecipeFigures) -> str:
+    """The recipe's name, and how many of its runs there are if not all."""
+    finished = sum(run.finished for run in recipe.runs)
+    return recipe.name if finished == len(recipe.runs) else f"{recipe.name} ({finished} of {len(recipe.runs)} runs)"
+
+
+def gained_scores(figures: ComparisonFigures) -> list[str]:
+    """Names of the scores in which a recipe can be compared with the first."""
+    return [name for name in SCORES if any(name in recipe.gains for recipe in figures.recipes)]
+
+
+def write_tables(out: Path, figures: ComparisonFigures) -> None:
+    """Write ``comparison.json``, ``comparison.csv`` and ``comparison.md``."""
+    write_figures(out / "comparison.json", figures)
+    write_bytes(out / "comparison.csv", csv_table(figures).encode())
+    write_bytes(out / "comparison.md", page(figures).encode())
+
+
+def page(figures: ComparisonFigures) -> str:
+    """The Markdown file: what was compared, then the tables."""
+    title = ", ".join(recipe.name for recipe in figures.recipes)
+    facts = [f"- Data: {figures.data}", *(f"- {name}: {value}" for name, value in figures.environment.items())]
+    head = [f"# {title}", f"```sh\n{figures.command}\n```", "\n".join(facts)]
+    return "\n\n".join([*head, markdown(figures)])
+
+
+# ── Markdown ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def markdown(figures: ComparisonFigures) -> str:
+    """Tables, what they mean, and what is not the same for all recipes."""
+    parts = [main_table(figures), reading(figures), gains_table(figures), protocol_list(figures), warning_list(figures)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def main_table(figures: ComparisonFigures) -> str:
+    """A line for each recipe; the best of each column in bold."""
+    shown_columns = columns(figures)
+    best = [best_recipes(figures, column) for column in shown_columns]
+    rows = []
+    for recipe in figures.recipes:
+        texts = [column.text(recipe) for column in shown_columns]
+        marked = [f"**{text}**" if recipe.name in names else text for text, names in zip(texts, best, strict=True)]
+        rows.append([row_name(recipe), *marked])
+    return _table(["recipe", *(column.title for column in shown_columns)], rows)
+
+
+def reading(figures: ComparisonFigures) -> str:
+    """What the figures are, in one sentence."""
+    seeds = ", ".join(map(str, figures.seeds))
+    if len(figures.seeds) == 1:
+        return f"Mean IoU of one run (seed {seeds}); one run has no deviation. Best of each column in bold."
+    return (
+        f"Mean IoU: mean ± sample standard deviation over the runs with seeds {seeds}. Best of each column in bold, "
+        "however small its lead."
+    )
+
+
+def gains_table(figures: ComparisonFigures) -> str:
+    """Differences to the first recipe, seed by seed; empty for a single recipe."""
+    names = gained_scores(figures)
+    rows = [
+        [row_name(recipe), *(shown(recipe.gains.get(name), 1, 100, signed=True) for name in names)]
+        for recipe in figures.recipes[1:]
+    ]
+    if not names:
+        return ""
+    title = f"Points more than `{figures.recipes[0].name}` with the same seed:"
+    return f"{title}\n\n{_table(['recipe', *(NAMES[name] for name in names)], rows)}"
+
+
+def protocol_list(figures: ComparisonFigures) -> str:
+    """The sentences without which the scores mean nothing."""
+    return "\n".join(f"- {NAMES[name]}: {sentence}" for name, sentence in protocols(figures).items())
+
+
+def protocols(figures: ComparisonFigures) -> dict[str, str]:
+    """What each score is; thresholds that every run chose for itself are left out."""
+    found: dict[str, str] = {}
+    for name in SCORES:
+        runs = [run for recipe in figures.recipes for run in recipe.runs if name in run.protocols]
+        sentences = dict.fromkeys(
+            re.sub(r"threshold [\d.e-]+, chosen", "threshold chosen run by run", run.protocols[name]) for run in runs
+        )
+        if sentences:
+            found[name] = " / ".join(sentences)
+    return found
+
+
+def warning_list(figures: ComparisonFigures) -> str:
+    """What is not the same for all recipes, and which runs failed."""
+    return "\n".join(f"- **Note:** {text}" for text in [*figures.warnings, *failures(figures)])
+
+
+def failures(figures: ComparisonFigures) -> list[str]:
+    """A sentence for each run that is missing from the means."""
+    return [
+        f"{run.folder} is missing" + (f": {run.error.splitlines()[0]}" if run.error else ".")
+        for recipe in figures.recipes
+        for run in recipe.runs
+        if not run.finished
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    line = ["---", *(["--:"] * (len(head) - 1))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, line, *rows])
+
+
+# ── CSV ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def csv_table(figures: ComparisonFigures) -> str:
+    """A line for each run: scores as shares, seconds, MiB; empty where there is no value."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["recipe", "method", "seed", "finished", *SCORES, "seconds", "memory_mib", "device_memory_mib"])
+    for recipe in figures.recipes:
+        for run in recipe.runs:
+            table.writerow([recipe.name, recipe.method, run.seed, int(run.finished), *_cells(run)])
+    return text.getvalue()
+
+
+def _cells(run: RunFigures) -> list[float | str]:
+    values = [*(run.scores.get(name) for name in SCORES), round(sum(run.seconds.values()), 2)]
+    return ["" if value is None else value for value in [*values, run.memory, run.device_memory]]
