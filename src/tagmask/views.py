@@ -19,6 +19,15 @@ def smaller_view(images: Images, scale: float, side: int | None = None) -> Float
     >>> smaller_view(torch.zeros(1, 3, 448, 448), 0.3).shape[2:]
     torch.Size([134, 134])
     """
-    rows, columns = (max(1, int(scale * length)) for length in images.shape[2:])
-    size = (rows, columns) if side is None else (side, side)
+    size = smaller_size((images.shape[2], images.shape[3]), scale, side)
     return channels_last(F.interpolate(images, size, mode="bilinear", align_corners=True))
+
+
+def smaller_size(size: tuple[int, int], scale: float, side: int | None = None) -> tuple[int, int]:
+    """Rows and columns of ``smaller_view`` of images of ``size``.
+
+    >>> smaller_size((448, 375), 0.3)
+    (134, 112)
+    """
+    rows, columns = (max(1, int(scale * length)) for length in size)
+    return (rows, columns) if side is None else (side, side)

@@ -5,16 +5,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tagmask.config import AnyMethod, CamConfig, EpsConfig, PpcConfig, SipeConfig
+from tagmask.config import AnyMethod, CamConfig, EpsConfig, PpcConfig, SeamConfig, SipeConfig
 from tagmask.contracts import Backbone, Method
 from tagmask.methods.cam import Cam
 from tagmask.methods.eps import Eps
 from tagmask.methods.ppc import Ppc
+from tagmask.methods.seam import Seam
 from tagmask.methods.sipe import Sipe
 
 METHODS: dict[type[BaseModel], Callable[[Any, Backbone, int], Method]] = {
     CamConfig: Cam,
     EpsConfig: Eps,
+    SeamConfig: Seam,
     SipeConfig: Sipe,
 }
 

@@ -1,0 +1,193 @@
+"""SEAM's pixel correlation module: maps redrawn by the likeness of pixels (Wang et al., CVPR 2020, section 3.4).
+
+Every pixel's scores become the mean of all pixels' scores, weighted by how alike the two pixels look. The matrix of all
+pixels against all pixels is made in blocks, never whole when it would take more memory than allowed.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from tagmask.config import EquivarianceConfig
+from tagmask.contracts import Backbone, Images
+from tagmask.errors import TagmaskError
+
+EPS = 1e-5
+MEBIBYTE = 2**20
+BLOCKS = 12  # of the likenesses' rows: more of them leave out more of what symmetry repeats, until they get too small
+
+
+# ── the correlation ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def correlation_input(scores: Float[Tensor, "b k p q"]) -> Float[Tensor, "b k p q"]:
+    """Maps that the correlation spreads: at each pixel the background and the best class.
+
+    Each class is divided by its maximum, the background is 1 - max over classes, and a class keeps its values only
+    where no other is larger; equal ones both stay. All classes compete, those an image does not carry included.
+
+    Args:
+        scores: of the classifier at each pixel, any sign, background first; the background's are not looked at.
+
+    Returns:
+        Maps in [0, 1], background first.
+
+    Example:
+        >>> correlation_input(torch.tensor([[[[9.0, 9.0]], [[4.0, 1.0]], [[-1.0, 2.0]]]])).round(decimals=2).tolist()
+        [[[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]]]
+    """
+    positive = F.relu(scores[:, 1:])
+    maps = F.relu(positive - EPS) / (positive.amax(dim=(2, 3), keepdim=True) + EPS)
+    best = maps.amax(dim=1, keepdim=True)
+    return torch.cat([1 - best, maps * (maps >= best)], dim=1)
+
+
+def correlate(
+    maps: Float[Tensor, "b k p q"], features: Float[Tensor, "b d p q"], memory: int = 64
+) -> Float[Tensor, "b k p q"]:
+    """Maps averaged over pixels by likeness: y_j = sum_i S_ij m_i / (sum_i S_ij + 1e-5), S_ij = relu(g_i · g_j).
+
+    g is a feature divided by its length plus 1e-5 (equation 8 of the paper, without its residual). Gradients reach
+    features and maps; each block of S is made anew for them. Computed in float32.
+
+    Args:
+        maps: what is averaged.
+        features: what likeness is measured on, any length.
+        memory: MiB that a block of S may take.
+
+    Returns:
+        Averaged maps, between 0 and the maximum for maps that are not negative; 0 at a pixel whose feature is 0.
+    """
+    with torch.autocast(maps.device.type, enabled=False):
+        features, rows = features.float(), maps.float().flatten(2)
+        unit = features / (features.norm(dim=1, keepdim=True) + EPS)
+        sums = _LikenessSums.apply(unit.flatten(2), F.pad(rows, (0, 0, 0, 1), value=1.0), memory)
+        assert isinstance(sums, Tensor)
+        return (sums[:, :-1] / (sums[:, -1:] + EPS)).view_as(maps)
+
+
+class _LikenessSums(torch.autograd.Function):
+    """Rows times S, where S_ij = relu(g_i · g_j) exists one block at a time, in the backward pass as well.
+
+    S is symmetric, and so is the gradient that reaches its products: of both, blocks on and right of the diagonal do.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, unit: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"], memory: int
+    ) -> Float[Tensor, "b m n"]:
+        ctx.save_for_backward(unit, rows)
+        ctx.memory = memory
+        sums = torch.zeros_like(rows)
+        for start, likeness in _likenesses(unit, memory):
+            _add_symmetric_product(sums, rows, likeness, start)
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] — torch declares any number of cotangents
+        ctx: Any, cotangent: Float[Tensor, "b m n"]
+    ) -> tuple[Float[Tensor, "b d n"] | None, Float[Tensor, "b m n"] | None, None]:
+        unit, rows = ctx.saved_tensors
+        wanted = zip((unit, rows), ctx.needs_input_grad[:2], strict=True)
+        of_unit, of_rows = (torch.zeros_like(x) if needed else None for x, needed in wanted)
+        # The gradient at S_ij is row_i · cotangent_j; at g_i · g_j, which S holds twice, this plus its mirror image.
+        left, right = torch.cat([rows, cotangent], dim=1), torch.cat([cotangent, rows], dim=1)
+        for start, likeness in _likenesses(unit, ctx.memory):
+            if of_rows is not None:
+                _add_symmetric_product(of_rows, cotangent, likeness, start)
+            if of_unit is not None:
+                size = likeness.shape[1]
+                slope = torch.bmm(left[:, :, start : start + size].transpose(1, 2), right[:, :, start:])
+                _add_symmetric_product(of_unit, unit, slope.mul_(likeness > 0), start)
+        return of_unit, of_rows, None
+
+
+def _likenesses(unit: Float[Tensor, "b d n"], memory: int) -> Iterator[tuple[int, Float[Tensor, "b r s"]]]:
+    """First row and values of each block of rows of S, from the diagonal on."""
+    batch, _, pixels = unit.shape
+    fitting = memory * MEBIBYTE // (batch * pixels * unit.element_size())
+    size = max(1, min(fitting, -(-pixels // BLOCKS)))
+    for start in range(0, pixels, size):
+        rows = unit[:, :, start : start + size].transpose(1, 2)
+        yield start, torch.bmm(rows, unit[:, :, start:]).relu_()
+
+
+def _add_symmetric_product(
+    total: Float[Tensor, "b m n"], rows: Float[Tensor, "b m n"], block: Float[Tensor, "b r s"], start: int
+) -> None:
+    """Add to ``total`` what a block of rows of a symmetric matrix, and its mirror image, contribute to rows @ it."""
+    size = block.shape[1]
+    total[:, :, start : start + size] += rows[:, :, start:] @ block.transpose(1, 2)
+    total[:, :, start + size :] += rows[:, :, start : start + size] @ block[:, :, size:]
+
+
+# ── the module ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PixelCorrelation(nn.Module):
+    """Refines maps by the likeness of pixels in colour and in two levels of the backbone.
+
+    Three 1x1 convolutions without bias learn what likeness is; the levels are detached. Their names are those of the
+    published weights.
+
+    Args:
+        config: levels, widths, memory, and whether gradients pass to the scores.
+        backbone: where the levels come from.
+
+    Raises:
+        TagmaskError: levels the backbone does not have.
+    """
+
+    def __init__(self, config: EquivarianceConfig, backbone: Backbone) -> None:
+        super().__init__()
+        self.config = config
+        self.levels = _compared_levels(config.levels, len(backbone.levels))
+        low, high = (backbone.levels[level].channels for level in self.levels)
+        self.f8_3 = nn.Conv2d(low, config.widths[0], kernel_size=1, bias=False)
+        self.f8_4 = nn.Conv2d(high, config.widths[1], kernel_size=1, bias=False)
+        self.f9 = nn.Conv2d(3 + sum(config.widths), config.correlation_width, kernel_size=1, bias=False)
+        nn.init.kaiming_normal_(self.f8_3.weight)
+        nn.init.kaiming_normal_(self.f8_4.weight)
+        nn.init.xavier_uniform_(self.f9.weight, gain=4)
+
+    def forward(
+        self, scores: Float[Tensor, "b k p q"], images: Images, levels: list[Float[Tensor, "b _ _ _"]]
+    ) -> Float[Tensor, "b k p q"]:
+        """Refined maps in [0, 1], background first.
+
+        Args:
+            scores: of the classifier on the deepest grid, background first. They learn from the refined maps only where
+                ``cross_reaches`` is ``maps``.
+            images: what the backbone saw.
+            levels: all that it returned.
+        """
+        maps = correlation_input(scores if self.config.cross_reaches == "maps" else scores.detach())
+        return correlate(maps, self._features(images, levels, maps.shape[2:]), self.config.correlation_memory)
+
+    def _features(
+        self, images: Images, levels: list[Float[Tensor, "b _ _ _"]], size: torch.Size
+    ) -> Float[Tensor, "b d p q"]:
+        low, high = (levels[level].detach() for level in self.levels)
+        parts = [images, F.relu(self.f8_3(low)), F.relu(self.f8_4(high))]
+        return self.f9(torch.cat([_resized(part, size) for part in parts], dim=1))
+
+
+def _resized(grid: Float[Tensor, "b d _ _"], size: torch.Size) -> Float[Tensor, "b d p q"]:
+    return grid if grid.shape[2:] == size else F.interpolate(grid, size, mode="bilinear", align_corners=True)
+
+
+def _compared_levels(chosen: tuple[int, int] | None, count: int) -> tuple[int, int]:
+    """Both levels counted from the finest: as chosen, or the two before the deepest."""
+    first, second = (-3, -2) if chosen is None else chosen
+    if not all(-count <= level < count for level in (first, second)):
+        asked = "not set, which means [-3, -2]" if chosen is None else str(list(chosen))
+        raise TagmaskError(
+            f"equivariance.levels is {asked}, but the backbone has {count} levels; choose two from 0 to {count - 1}."
+        )
+    return first % count, second % count
