@@ -325,8 +325,8 @@ class EpsConfig(MethodConfig):
     )
     background_last: bool = Field(
         default=False,
-        description="Repeat an oversight of PPC on EPS: the refined maps' winner is sought among all but the first "
-        "class, background included.",
+        description="Repeat an oversight of PPC on EPS: the cross loss seeks a pixel's best class among all but the "
+        "first, background included.",
     )
 
     @property

@@ -7,6 +7,7 @@ outline, and objects that the saliency map leaves out, or shows without a tag, a
 is salient.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +15,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tagmask.config import EpsConfig
+from tagmask.config import EpsConfig, EquivarianceConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
+from tagmask.equivariance import equivariance_losses
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
 from tagmask.parameter_groups import grouped_parameters
+from tagmask.pixel_correlation import PixelCorrelation
+from tagmask.views import smaller_view
 
 EPS = 1e-4  # joins the area of a map at every pixel, not once
 
@@ -51,8 +55,8 @@ def salient_share(maps: Float[Tensor, "b k p q"], saliency: Float[Tensor, "b 1 p
     >>> round(salient_share(maps, saliency).item(), 4)  # 1 / (2 + 4 * 1e-4)
     0.4999
     """
-    inside, salient = (maps > 0.5).flatten(2).to(maps.dtype), (saliency > 0.5).flatten(2).to(maps.dtype)
-    return (inside @ salient.transpose(1, 2))[:, :, 0] / (inside + EPS).sum(dim=2)
+    inside = (maps > 0.5).to(maps.dtype)
+    return (inside * (saliency > 0.5)).sum(dim=(2, 3)) / (inside + EPS).sum(dim=(2, 3))
 
 
 def salient_tags(share: Float[Tensor, "b c"], tags: Tags, overlap: float) -> Bool[Tensor, "b c"]:
@@ -66,7 +70,7 @@ def estimated_saliency(
     """What the maps say about saliency: lambda F + (1 - lambda) (1 - B) (section 3.2).
 
     F sums the maps of the foreground's tags, B those of the other tags and of the background. As all maps sum to 1,
-    this is F + (1 - lambda) A, where A sums the maps of the absent classes: one product with a weight for each channel.
+    this is F + (1 - lambda) A, where A sums the maps of the absent classes: one sum with a weight for each channel.
 
     Args:
         maps: probabilities that sum to 1, background first.
@@ -75,7 +79,7 @@ def estimated_saliency(
         absent_share: 1 - lambda, the weight of the absent classes.
     """
     weights = foreground.to(maps.dtype) + absent_share * (1 - tags.to(maps.dtype))
-    return (weights[:, None] @ maps[:, 1:].flatten(2)).unflatten(2, maps.shape[2:])
+    return (weights[:, :, None, None] * maps[:, 1:]).sum(dim=1, keepdim=True)
 
 
 def saliency_loss(
@@ -85,7 +89,7 @@ def saliency_loss(
     overlap: float = 0.4,
     absent_share: float = 0.5,
 ) -> Float[Tensor, ""]:
-    """Mean squared difference of estimated and given saliency on the grid of the scores (section 3.2).
+    """Mean squared difference of estimated and given saliency on the grid of the scores (section 3.3).
 
     Args:
         scores: before the softmax, background first.
@@ -122,57 +126,84 @@ class EpsActivation(Activation):
 class Eps(Method):
     """A classifier with a map of the background, whose maps share every pixel and explain the saliency map.
 
-    The tag loss teaches the classes and the backbone, the saliency loss those and the background's map.
+    The tag loss teaches the classes and the backbone, the saliency loss those and the background's map. With
+    ``equivariance`` a smaller view joins, and a pixel correlation module, as PPC on EPS is published (Du et al., CVPR
+    2022); inference does without both.
 
     Args:
         config: settings of the method.
         backbone: where the features come from.
         num_classes: classes without background.
-    """
 
-    num_views = 1
+    Raises:
+        TagmaskError: levels the backbone does not have.
+    """
 
     def __init__(self, config: EpsConfig, backbone: Backbone, num_classes: int) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone
         self.num_classes = num_classes
+        self.num_views = 1 if config.equivariance is None else 2
         self.dropout = nn.Dropout2d(config.dropout)
         self.fc8 = nn.Conv2d(backbone.channels, num_classes + 1, kernel_size=1, bias=False)
         nn.init.xavier_uniform_(self.fc8.weight)
+        settings = config.equivariance
+        self.correlation = None if settings is None else PixelCorrelation(settings, backbone)
 
     def views(self, images: Images) -> list[Float[Tensor, "b 3 _ _"]]:
-        """One view: the batch itself."""
-        return [images]
+        """The batch itself, and with ``equivariance`` a smaller copy of it."""
+        settings = self.config.equivariance
+        return [images] if settings is None else [images, smaller_view(images, settings.view_scale, settings.view_size)]
 
     def forward(self, images: Images) -> EpsActivation:
         """Logits ``b c`` (mean of the scores) and maps ``b c p q``, the softmax of the scores over k channels."""
-        features = self.backbone(images)
-        scores = self.fc8(self.dropout(features))
+        levels = self.backbone.forward_levels(images)
+        scores = self.fc8(self.dropout(levels[-1]))
         logits, maps = scores[:, 1:].mean(dim=(2, 3)), probabilities(scores)
         background = maps[:, :1] if self.config.background == "learnt" else None
-        return EpsActivation(logits, maps[:, 1:], background, features, scores)
+        # Only losses look at the refined maps.
+        refined = self.correlation(scores, images, levels) if self.correlation is not None and self.training else None
+        return EpsActivation(logits, maps[:, 1:], background, levels[-1], scores, refined)
 
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
-        """The classification loss and the saliency loss.
+        """Tag loss and saliency loss, each the mean over the views; and what ``equivariance`` adds.
 
         Raises:
             TagmaskError: the batch has no saliency maps.
         """
-        found = activations[0]
-        assert isinstance(found, EpsActivation)
-        return {
-            "tags": tag_loss(found.logits, batch.tags),
-            "saliency": self.config.saliency_weight * self._saliency_loss(found.scores, batch),
+        found = [activation for activation in activations if isinstance(activation, EpsActivation)]
+        assert len(found) == self.num_views
+        tag_losses = [tag_loss(view.logits, batch.tags) for view in found]
+        losses = {
+            "tags": torch.stack(tag_losses).mean(),
+            "saliency": self._saliency_loss([view.scores for view in found], batch),
         }
+        settings = self.config.equivariance
+        return losses if settings is None else losses | self._equivariance_losses(found, batch, settings)
 
-    def _saliency_loss(self, scores: Float[Tensor, "b k p q"], batch: Batch) -> Float[Tensor, ""]:
-        given = saliency_of(batch)
-        return saliency_loss(scores, given, batch.tags, self.config.overlap, self.config.absent_share)
+    def _saliency_loss(self, scores: Sequence[Float[Tensor, "b k _ _"]], batch: Batch) -> Float[Tensor, ""]:
+        given, config = saliency_of(batch), self.config
+        each = [saliency_loss(view, given, batch.tags, config.overlap, config.absent_share) for view in scores]
+        return config.saliency_weight * torch.stack(each).mean()
+
+    def _equivariance_losses(self, views: list[EpsActivation], batch: Batch, settings: EquivarianceConfig) -> Losses:
+        """SEAM's losses, each view on its own feature grid, and the saliency loss of the refined maps if asked for.
+
+        The refined maps lie in [0, 1], and pass through a softmax all the same: that is what is published.
+        """
+        scores, refined = [view.scores for view in views], [view.refined for view in views if view.refined is not None]
+        assert len(refined) == len(views), "refined maps are made in training mode alone"
+        sizes = [(view.shape[2], view.shape[3]) for view in scores]
+        exempt = 1 if self.config.background_last else 0  # the reference passes over its first channel: a class
+        losses = equivariance_losses(scores, refined, batch.tags, settings, sizes, exempt)
+        if self.config.refined_saliency:
+            losses["refined_saliency"] = self._saliency_loss(refined, batch)
+        return losses
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Backbone as existing weights, the classifier as new ones."""
-        return grouped_parameters(self.backbone, [self.fc8])
+        """Backbone as existing weights, classifier and correlation module as new ones."""
+        return grouped_parameters(self.backbone, [m for m in (self.fc8, self.correlation) if m is not None])
 
 
 def saliency_of(batch: Batch) -> Float[Tensor, "b 1 h w"]:
