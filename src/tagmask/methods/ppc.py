@@ -31,6 +31,7 @@ class Pixels:
         prototypes: of the whole batch, unit length or 0.
         present: which prototypes count.
         likeness: cosine of each pixel of the whole batch and the prototype of its label.
+        draws: a random number in [0, 1) for each pixel of the whole batch, the same in all processes.
         cells: pixels of an image.
     """
 
@@ -39,7 +40,54 @@ class Pixels:
     prototypes: Float[Tensor, "k d"]
     present: Bool[Tensor, " k"]
     likeness: Float[Tensor, " m"]
+    draws: Float[Tensor, " m"]
     cells: int
+
+
+# ── the three losses ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def contrast_losses(config: PpcConfig, first: Pixels, second: Pixels) -> Losses:
+    """The weighted losses, each the mean over both views (equations 6, 8 and 9)."""
+    pairs = ((first, second), (second, first))
+    cross_prototype = [cross_loss(config, this, labels=this, prototypes=other) for this, other in pairs]
+    cross_cam = [cross_loss(config, this, labels=other, prototypes=this) for this, other in pairs]
+    intra_view = [intra_loss(config, this) for this, _ in pairs]
+    return {
+        "cross_prototype": config.cross_prototype_weight * torch.stack(cross_prototype).mean(),
+        "cross_cam": config.cross_cam_weight * torch.stack(cross_cam).mean(),
+        "intra_view": config.intra_view_weight * torch.stack(intra_view).mean(),
+    }
+
+
+def cross_loss(config: PpcConfig, pixels: Pixels, *, labels: Pixels, prototypes: Pixels) -> Float[Tensor, ""]:
+    """Pixels of one view against labels and prototypes that other views may have made: the mean over pixels."""
+    known = contrast.with_prototype(labels.labels, prototypes.present)
+    similarity = contrast.similarities(pixels.features, prototypes.prototypes, config.temperature)
+    losses = contrast.cross_losses(similarity, own_rows(known, pixels.cells), prototypes.present)
+    return total(losses, contrast.even_weights(known), pixels.cells)
+
+
+def intra_loss(config: PpcConfig, pixels: Pixels) -> Float[Tensor, ""]:
+    """Half of each label's pixels at random and half of them hard, against semi-hard prototypes."""
+    known, channels = contrast.with_prototype(pixels.labels, pixels.present), len(pixels.present)
+    hard = contrast.hard_pixels(pixels.likeness, known, channels, config.hard_fraction)
+    times = hard.float() + contrast.random_pixels(pixels.draws, known, channels)
+    losses = intra_losses(config, pixels, own_rows(known, pixels.cells))
+    return total(losses, contrast.label_weights(times, known, channels), pixels.cells)
+
+
+def intra_losses(config: PpcConfig, pixels: Pixels, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The intra-view loss of each pixel of this process's share."""
+    present, mined = pixels.present, (config.skipped_prototypes, config.kept_prototypes)
+    similarity = contrast.similarities(pixels.features, pixels.prototypes, config.temperature)
+    if config.faithful:
+        return contrast.intra_losses(similarity, labels, present[None], contrast.published_ranks(present, *mined))
+    rivals = contrast.other_prototypes(labels, present)
+    return contrast.intra_losses(similarity, labels, rivals, contrast.scaled_ranks(present, *mined))
+
+
+# ── the method ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Ppc(Method):
@@ -108,7 +156,8 @@ class Ppc(Method):
         growth, device = self._growth(), batch.images.device.type
         projections = [self.projected(found.embedding) for found in activations]
         with torch.autocast(device, enabled=False):
-            terms = self._contrast(*self._pixels(activations, projections, batch))
+            first, second = self._pixels(activations, projections, batch)
+            terms = contrast_losses(self.config, first, second)
         return self._base_losses(activations, batch) | {name: growth * value for name, value in terms.items()}
 
     def _growth(self) -> Float[Tensor, ""]:
@@ -165,48 +214,11 @@ class Ppc(Method):
         likeness = contrast.similarities(F.normalize(whole, dim=1), prototypes)
         own = likeness.gather(1, labels.clamp_min(0)[:, None])[:, 0]
         present = torch.ones_like(weights[0]).bool() if self.config.faithful else prototypes.any(dim=1)
-        return Pixels(F.normalize(rows(features), dim=1), labels, prototypes, present, own, cells)
+        draws = of_first_process(torch.rand_like(own))
+        return Pixels(F.normalize(rows(features), dim=1), labels, prototypes, present, own, draws, cells)
 
-    # ── the three losses ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _contrast(self, first: Pixels, second: Pixels) -> Losses:
-        """Each loss is the mean over both views (equations 6, 8 and 9)."""
-        pairs = ((first, second), (second, first))
-        cross_prototype = [self._cross(this, labels=this, prototypes=other) for this, other in pairs]
-        cross_cam = [self._cross(this, labels=other, prototypes=this) for this, other in pairs]
-        intra_view = [self._intra(this) for this, _ in pairs]
-        return {
-            "cross_prototype": self.config.cross_prototype_weight * torch.stack(cross_prototype).mean(),
-            "cross_cam": self.config.cross_cam_weight * torch.stack(cross_cam).mean(),
-            "intra_view": self.config.intra_view_weight * torch.stack(intra_view).mean(),
-        }
-
-    def _cross(self, pixels: Pixels, *, labels: Pixels, prototypes: Pixels) -> Float[Tensor, ""]:
-        """Pixels of one view with the labels of one view and the prototypes of one view."""
-        known = contrast.with_prototype(labels.labels, prototypes.present)
-        similarity = contrast.similarities(pixels.features, prototypes.prototypes, self.config.temperature)
-        losses = contrast.cross_losses(similarity, own_rows(known, pixels.cells), prototypes.present)
-        return total(losses, contrast.even_weights(known), pixels.cells)
-
-    def _intra(self, pixels: Pixels) -> Float[Tensor, ""]:
-        """Half of each label's pixels at random and half of them hard, against semi-hard prototypes."""
-        known, channels = contrast.with_prototype(pixels.labels, pixels.present), len(pixels.present)
-        draws = of_first_process(torch.rand(len(known), device=known.device))
-        hard = contrast.hard_pixels(pixels.likeness, known, channels, self.config.hard_fraction)
-        times = hard.float() + contrast.random_pixels(draws, known, channels)
-        similarity = contrast.similarities(pixels.features, pixels.prototypes, self.config.temperature)
-        own = own_rows(known, pixels.cells)
-        losses = contrast.intra_losses(similarity, own, *self._negatives(own, pixels.present))
-        return total(losses, contrast.label_weights(times, known, channels), pixels.cells)
-
-    def _negatives(
-        self, labels: Int[Tensor, " n"], present: Bool[Tensor, " k"]
-    ) -> tuple[Bool[Tensor, "_ k"], Bool[Tensor, " k"]]:
-        """The prototypes each pixel is compared with, and which of them are negatives, by their place."""
-        skipped, kept = self.config.skipped_prototypes, self.config.kept_prototypes
-        if self.config.faithful:
-            return present[None], contrast.published_ranks(present, skipped, kept)
-        return contrast.other_prototypes(labels, present), contrast.scaled_ranks(present, skipped, kept)
+# ── grids and rows ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def resized(grids: Float[Tensor, "b n _ _"], size: tuple[int, int]) -> Float[Tensor, "b n _ _"]:
