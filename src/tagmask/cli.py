@@ -12,7 +12,7 @@ from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
-    from tagmask.comparison import Comparison, PlannedRun
+    from tagmask.comparison import Comparison
     from tagmask.run import Run
 
 app = typer.Typer(
@@ -98,27 +98,23 @@ def compare(
 
 
 def _carry_out(planned: "Comparison") -> None:
-    from tagmask import comparison, comparison_figures, comparison_table  # noqa: PLC0415
+    from tagmask import comparison, comparison_figures, comparison_report, comparison_table  # noqa: PLC0415
 
-    def began(run: "PlannedRun") -> None:
-        console.print(f"{run.competitor.name}, seed {run.seed}: its output goes to {run.log}", markup=False)
-
-    def ended(run: "PlannedRun", reason: str | None) -> None:
+    failures: dict[Path, str] = {}
+    for each in planned.unfinished:
+        console.print(f"{each.competitor.name}, seed {each.seed}: see {each.log}", markup=False, highlight=False)
+        reason = comparison.execute(planned, each)
         if reason is not None:
-            console.print(f"{run.competitor.name}, seed {run.seed} failed: {reason}", markup=False, highlight=False)
-
-    failures = comparison.carry_out(planned, began, ended)
+            failures[each.folder.path] = reason
+        comparison_table.write_tables(planned.out, comparison_figures.collect(planned, failures))
     figures = comparison_figures.collect(planned, failures)
     comparison_table.write_tables(planned.out, figures)
     console.print(comparison_table.markdown(figures), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"tables: {planned.out / 'comparison.md'}")
+    console.print(f"page: {comparison_report.write(planned, figures)}")
     if failures:
         lines = [f"{folder}: {reason}" for folder, reason in failures.items()]
-        raise TagmaskError(
-            "\n".join(
-                [f"{len(failures)} of {len(planned.runs)} runs failed:", *lines, "Repeat the command to continue."]
-            )
-        )
+        head = f"{len(failures)} of {len(planned.runs)} runs failed; the same command continues them:"
+        raise TagmaskError("\n".join([head, *lines]))
 
 
 @app.command()

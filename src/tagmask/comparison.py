@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +94,11 @@ class Comparison:
     def runs(self) -> list[PlannedRun]:
         """All runs, recipe by recipe."""
         return [self.planned(competitor, seed) for competitor in self.competitors for seed in self.seeds]
+
+    @property
+    def unfinished(self) -> list[PlannedRun]:
+        """The runs that are to be made or continued."""
+        return [run for run in self.runs if not self.is_finished(run)]
 
     def planned(self, competitor: Competitor, seed: int) -> PlannedRun:
         """One of the runs."""
@@ -209,34 +214,15 @@ def _wanted(recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> 
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def carry_out(
-    comparison: Comparison, began: Callable[[PlannedRun], None], ended: Callable[[PlannedRun, str | None], None]
-) -> dict[Path, str]:
-    """Make or continue every run that is not finished, one after the other.
-
-    Args:
-        comparison: which runs.
-        began: told before each run that has to be made.
-        ended: told after it, with the reason if it failed.
-
-    Returns:
-        Why runs failed, by folder; empty if all went well.
-    """
-    failures: dict[Path, str] = {}
-    for run in comparison.runs:
-        if comparison.is_finished(run):
-            continue
-        began(run)
-        reason = _execute(comparison.command(run), run.log)
-        if reason is None and not comparison.is_finished(run):
-            reason = f"it ended without its scores ({', '.join(sorted(run.competitor.wanted))})"
-        if reason is not None:
-            failures[run.folder.path] = reason
-        ended(run, reason)
-    return failures
+def execute(comparison: Comparison, run: PlannedRun) -> str | None:
+    """Make or continue a run in a process of its own; returns why it failed, or None."""
+    reason = _call(comparison.command(run), run.log)
+    if reason is None and not comparison.is_finished(run):
+        return f"it ended without its scores ({', '.join(sorted(run.competitor.wanted))})"
+    return reason
 
 
-def _execute(command: list[str], log: Path) -> str | None:
+def _call(command: list[str], log: Path) -> str | None:
     """Run a command of tagmask with this interpreter; returns why it failed, or None."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:

@@ -61,13 +61,11 @@ def _time(figures: ComparisonFigures) -> Column:
 
 
 def best_recipes(figures: ComparisonFigures, column: Column) -> set[str]:
-    """Names of the recipes that are best in a column, as far as its digits tell; none of a single one."""
+    """Names of the recipes that are best in a column, as far as its digits tell; none where all are equal."""
     found = {recipe.name: column.value(recipe) for recipe in figures.recipes}
     means = {name: round(value.mean * column.factor, column.digits) for name, value in found.items() if value}
-    if len(means) < 2:
-        return set()
-    best = column.best(list(means.values()))
-    return {name for name, mean in means.items() if mean == best}
+    best = {name for name, mean in means.items() if mean == column.best(list(means.values()))}
+    return best if len(best) < len(means) else set()
 
 
 def shown(value: Spread | None, digits: int, factor: float, signed: bool = False) -> str:

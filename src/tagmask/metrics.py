@@ -98,8 +98,10 @@ class Scores:
 
     def as_dict(self, classes: tuple[str, ...]) -> dict[str, object]:
         """Plain data for ``scores.json``; ``classes`` are the names without background."""
+        threshold = self.protocol.threshold
         return {
             "protocol": describe(self.protocol),
+            **({} if threshold is None else {"threshold": threshold}),
             "mean_iou": self.mean_iou,
             "pixel_accuracy": self.pixel_accuracy,
             "frequency_weighted_iou": self.frequency_weighted_iou,

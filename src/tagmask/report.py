@@ -26,10 +26,20 @@ def write_report(run_folder: Path, content: ReportContent) -> Path:
     Raises:
         TagmaskError: the disk is full or the folder may not be written.
     """
-    template = Template(files("tagmask").joinpath("report.html").read_text(encoding="utf-8"))
-    page = template.substitute(title=join(content.title), body=body(content))
-    write_bytes(run_folder / "report.html", page.encode())
+    write_page(run_folder / "report.html", content.title, body(content))
     return run_folder / "report.html"
+
+
+def write_page(path: Path, title: str, shown: Markup) -> None:
+    """Write a page in the style of the reports, whole or not at all.
+
+    Args:
+        path: of the page.
+        title: of its window.
+        shown: everything inside its ``main``.
+    """
+    template = Template(files("tagmask").joinpath("report.html").read_text(encoding="utf-8"))
+    write_bytes(path, template.substitute(title=join(title), body=shown).encode())
 
 
 # ── sections ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -79,7 +89,7 @@ def body(content: ReportContent) -> Markup:
         _REPEAT: repeat(content),
     }
     shown = [_section(title, inside, content.reasons) for title, inside in sections.items()]
-    return join(_header(content), _notes(content.notes), *shown, _footer(content))
+    return join(_header(content), note_list(content.notes), *shown, _footer(content))
 
 
 def _section(title: str, inside: Markup, reasons: Mapping[str, str]) -> Markup:
@@ -92,19 +102,25 @@ def _section(title: str, inside: Markup, reasons: Mapping[str, str]) -> Markup:
 
 def _header(content: ReportContent) -> Markup:
     subtitle = f"Recipe {content.recipe_name} on {content.data_name}"
-    names = [("background", 0), *((name, i + 1) for i, name in enumerate(content.classes))]
-    chips = [element("li", swatch(value), name) for name, value in names]
-    unlabelled = element("li", element("i", class_="swatch hatch"), "unlabelled")
     return element(
         "header",
         element("h1", content.title),
         element("p", subtitle, class_="sub"),
         element("p", content.summary, class_="soft") if content.summary else Markup(),
-        element("ul", *chips, unlabelled, class_="chips", aria_label="Colours of the classes"),
+        class_chips(content.classes),
     )
 
 
-def _notes(notes: Sequence[str]) -> Markup:
+def class_chips(classes: Sequence[str]) -> Markup:
+    """The colours of the classes, of the background and of unlabelled pixels."""
+    names = [("background", 0), *((name, i + 1) for i, name in enumerate(classes))]
+    chips = [element("li", swatch(value), name) for name, value in names]
+    unlabelled = element("li", element("i", class_="swatch hatch"), "unlabelled")
+    return element("ul", *chips, unlabelled, class_="chips", aria_label="Colours of the classes")
+
+
+def note_list(notes: Sequence[str]) -> Markup:
+    """What a reader should look at; empty where there is nothing."""
     if not notes:
         return Markup()
     items = [element("li", note) for note in notes]

@@ -63,13 +63,19 @@ def example_list(examples: Sequence[Example], classes: Sequence[str]) -> Markup:
 
 def _example(example: Example, classes: Sequence[str]) -> Markup:
     kind = "predicted tags:" if example.tags_predicted else "tags:"
-    tags = [element("span", swatch(_value(name, classes)), name, class_="tag") for name in example.tags]
-    known = [element("span", kind, class_="soft"), *tags] if tags else [element("span", "no tags", class_="soft")]
-    if example.quality is not None:
-        known.append(element("span", f"quality {example.quality:.2f}", class_="soft"))
-    header, pictures = element("header", element("h3", example.id), *known), _pictures(example)
+    quality = () if example.quality is None else (element("span", f"quality {example.quality:.2f}", class_="soft"),)
+    header, pictures = example_header(example.id, example.tags, classes, kind, *quality), _pictures(example)
     size = "wide" if len(pictures) > 4 else "narrow"
     return element("article", header, element("div", *pictures, class_="pictures"), class_=f"example card {size}")
+
+
+def example_header(
+    image_id: str, tags: Sequence[str], classes: Sequence[str], kind: str = "tags:", *more: Markup
+) -> Markup:
+    """Name of an image, its tags beside their colours, and what else is known."""
+    chips = [element("span", swatch(_value(name, classes)), name, class_="tag") for name in tags]
+    known = [element("span", kind, class_="soft"), *chips] if chips else [element("span", "no tags", class_="soft")]
+    return element("header", element("h3", image_id), *known, *more)
 
 
 def _pictures(example: Example) -> list[Markup]:
@@ -79,22 +85,23 @@ def _pictures(example: Example) -> list[Markup]:
     maps += [("walk", name, values) for name, values in example.walks.items()]
     masks = {"pseudo mask": example.mask, "prediction": example.prediction, "ground truth": example.truth}
     return [
-        _figure(small, "photograph", example.id),
+        picture(small, "photograph", example.id),
         *(
-            _figure(overlays.overlay_map(small, overlays.scale_map(values, size)), f"{kind}: {name}", example.id)
+            picture(overlays.overlay_map(small, overlays.scale_map(values, size)), f"{kind}: {name}", example.id)
             for kind, name, values in maps
         ),
         *(
-            _figure(overlays.overlay_mask(small, overlays.shrink_mask(mask, size)), name, example.id)
+            picture(overlays.overlay_mask(small, overlays.shrink_mask(mask, size)), name, example.id)
             for name, mask in masks.items()
             if mask is not None
         ),
     ]
 
 
-def _figure(picture: overlays.Picture, caption: str, image_id: str) -> Markup:
-    rows, columns = picture.shape[:2]
-    image = element("img", src=overlays.data_uri(picture), alt=f"{caption} of {image_id}", width=columns, height=rows)
+def picture(pixels: overlays.Picture, caption: str, image_id: str) -> Markup:
+    """A picture with what it shows below it."""
+    rows, columns = pixels.shape[:2]
+    image = element("img", src=overlays.data_uri(pixels), alt=f"{caption} of {image_id}", width=columns, height=rows)
     return element("figure", image, element("figcaption", caption))
 
 
@@ -168,15 +175,17 @@ def _time(stage: str, seconds: float, share: float) -> Markup:
 
 def repeat(content: ReportContent) -> Markup:
     """Command, resolved recipe, versions and hardware."""
-    parts = []
-    if content.command:
-        parts.append(element("pre", content.command, class_="card"))
-    if content.recipe_yaml:
-        recipe = element(
-            "details", element("summary", "Resolved recipe"), element("pre", content.recipe_yaml), class_="card"
-        )
-        parts.append(recipe)
-    facts = [join(element("dt", name), element("dd", value)) for name, value in content.environment.items()]
+    if not content.recipe_yaml:
+        return command_and_environment(content.command, content.environment)
+    summary = element("summary", "Resolved recipe")
+    recipe = element("details", summary, element("pre", content.recipe_yaml), class_="card")
+    return command_and_environment(content.command, content.environment, recipe)
+
+
+def command_and_environment(command: str, environment: Mapping[str, str], *between: Markup) -> Markup:
+    """The command line that repeats something, more where there is more, then versions and hardware."""
+    parts = [element("pre", command, class_="card") if command else Markup(), *between]
+    facts = [join(element("dt", name), element("dd", value)) for name, value in environment.items()]
     return join(*parts, element("dl", *facts) if facts else Markup())
 
 
