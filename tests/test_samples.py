@@ -157,7 +157,7 @@ class Salient(Dataset):
 
 
 def test_saliency_follows_the_image():
-    samples = TagSamples(Salient(), Salient.records, replace_augment(flip=1.0), NORMALIZATION)
+    samples = TagSamples(Salient(), Salient.records, replace_augment(flip=1.0), NORMALIZATION, Salient().read_saliency)
     sample = samples.sample(0, 0, 0)
     assert sample.saliency.shape == (1, 20, 20)
     assert (sample.saliency[0, :, :10] == 1).all()

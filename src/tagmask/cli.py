@@ -140,6 +140,7 @@ def _stage(name: str, text: str, function: str) -> Callable[..., None]:
     return app.command(name)(command)
 
 
+_stage("make-saliency", "Saliency maps of the training images, if the method learns from them.", "make_saliency")
 _stage("train-method", "Train the classifier on tags.", "train_method")
 _stage("make-maps", "Write activation maps of the training images.", "make_maps")
 _stage("train-affinity", "Train the affinity network on confident map labels.", "train_affinity")

@@ -1,6 +1,8 @@
 """What worker processes do to one image: CRF labels for the affinity net, pseudo masks."""
 
-from collections.abc import Callable
+import csv
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from tagmask.pseudo_masks import (
     stretched,
 )
 from tagmask.run_folder import RunFolder
-from tagmask.storage import MapArchive, read_maps, write_posteriors, writing
+from tagmask.storage import MapArchive, read_maps, write_bytes, write_posteriors, writing
 
 NORMALIZED: dict[str, Callable[[Maps], Maps]] = {
     "each": normalize_max,
@@ -76,11 +78,15 @@ class AffinityLabelMaker:
     dataset: Dataset
     config: AnyLabels
 
+    def path(self, image_id: str) -> Path:
+        """Where the labels of an image go."""
+        return self.run.affinity_labels(image_id, self.config.kind)
+
     def __call__(self, record: Record) -> None:
         """Write the labels of one image."""
         image = self.dataset.read_image(record)
         archive = read_maps(self.run.maps(record.id))
-        target = self.run.affinity_labels(record.id, self.config.kind)
+        target = self.path(record.id)
         if self.config.kind == "powers":
             low, high, classes = label_posteriors(image, archive, self.config)
             write_posteriors(target, {"low": low, "high": high}, classes[1:])
@@ -151,6 +157,16 @@ def read_quality(confidence: Path) -> float:
     """The quality number in the header of a confidence map."""
     with Image.open(confidence, formats=["PNG"]) as image:
         return float(image.info["quality"])
+
+
+def write_quality(run: RunFolder, records: Sequence[Record]) -> None:
+    """One line per mask, the least trustworthy first: the order in which to review them."""
+    rows = [(read_quality(run.confidence(record.id)), record.id) for record in records]
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["image", "quality"])
+    table.writerows([image_id, f"{value:.6f}"] for value, image_id in sorted(rows))
+    write_bytes(run.quality, text.getvalue().encode())
 
 
 def walked_at_image_size(archive: MapArchive, size: tuple[int, int], walk: WalkConfig, stride: int) -> MapArchive:

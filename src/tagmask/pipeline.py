@@ -1,7 +1,5 @@
 """The stages of a run. Each reads folders and writes folders, skips what is finished, and notes itself last."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from tagmask import checkpoints, engine
+from tagmask import checkpoints, engine, saliency_making
 from tagmask.calibration import calibrate_affinity, calibrate_method
 from tagmask.config import AnyAffinity, InstancesConfig, IrnConfig, TrainingConfig
 from tagmask.contracts import AffinityModel, Method, Neighbourhood, Record, Trainable
@@ -26,9 +24,9 @@ from tagmask.mask_making import (
     AffinityLabelMaker,
     MaskMaker,
     label_ignore_value,
-    read_quality,
     scores_with_background,
     walk_start,
+    write_quality,
 )
 from tagmask.predictor import load
 from tagmask.processes import this_process
@@ -36,7 +34,7 @@ from tagmask.progress import track
 from tagmask.random_walk import random_walk
 from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
 from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, Samples, TagSamples
-from tagmask.storage import MapArchive, is_complete, read_maps, write_bytes, write_json, write_maps
+from tagmask.storage import MapArchive, is_complete, read_maps, write_json, write_maps
 from tagmask.workers import in_order
 
 
@@ -87,17 +85,46 @@ def _missing(records: Iterable[Record], *paths: Callable[[str], Path]) -> list[R
     return left[state.process_index :: state.num_processes]
 
 
+def _make_of_each(
+    run: Run, maker: Callable[[Record], None], records: Sequence[Record], title: str, *paths: Callable[[str], Path]
+) -> None:
+    """Run ``maker`` in worker processes on the records that lack one of their files."""
+    missing = _missing(records, *paths)
+    made = in_order(maker, missing, run.recipe.masks.workers)
+    for _ in track(made, title, len(records), len(records) - len(missing)):
+        pass
+    this_process().wait_for_everyone()
+
+
 # ── stages ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def make_saliency(run: Run) -> None:
+    """Saliency maps of the training images, for methods that learn from them; writes ``saliency/``.
+
+    Raises:
+        TagmaskError: the recipe asks for none, or for those of a folder.
+    """
+    saliency_making.require_something_to_make(run.recipe)
+    if run.folder.is_done("make-saliency"):
+        return
+    with run.stage("make-saliency", images=len(run.training_records)):
+        backbone = saliency_making.initial_backbone(run.recipe.backbone)
+        maker = saliency_making.SaliencyMaker(run.folder, run.dataset, backbone)
+        _make_of_each(run, maker, run.training_records, "saliency", run.folder.saliency)
 
 
 def train_method(run: Run) -> None:
     """Train the classifier on tags; writes ``method.safetensors``."""
     if run.folder.is_done("train-method"):
         return
+    if saliency_making.is_wanted(run.recipe):
+        make_saliency(run)
     with run.stage("train-method", images=len(run.training_records), left_out=list(run.dataset.skipped)):
         method = new_method(run)
         config = run.recipe.training
-        samples = TagSamples(run.dataset, run.training_records, config.augment, method.backbone.normalization)
+        saliency = saliency_making.reader(run.recipe, run.folder, run.dataset)
+        samples = TagSamples(run.dataset, run.training_records, config.augment, method.backbone.normalization, saliency)
         _train(run, "train-method", method, samples, config, lambda: calibrate_method(run, method, samples))
 
 
@@ -158,11 +185,8 @@ def train_affinity(run: Run) -> None:
     run.require("make-maps")
     with run.stage("train-affinity", images=len(run.training_records)):
         tagged = [record for record in run.training_records if record.tags]
-        missing = _missing(tagged, lambda image_id: run.folder.affinity_labels(image_id, config.labels.kind))
-        made = in_order(AffinityLabelMaker(run.folder, run.dataset, config.labels), missing, run.recipe.masks.workers)
-        for _ in track(made, "affinity labels (CRF)", len(tagged), len(tagged) - len(missing)):
-            pass
-        this_process().wait_for_everyone()
+        maker = AffinityLabelMaker(run.folder, run.dataset, config.labels)
+        _make_of_each(run, maker, tagged, "affinity labels (CRF)", maker.path)
         net = new_affinity_net(run, config)
         samples = _affinity_samples(run, config, net, tagged)
         _train(
@@ -190,7 +214,7 @@ def make_masks(run: Run) -> None:
             _walk(run, trained_affinity_net(run, config), config)
         _write_masks(run, 1 if config is None else config.stride)
         if this_process().is_main_process:
-            _write_quality(run)
+            write_quality(run.folder, run.training_records)
         this_process().wait_for_everyone()
 
 
@@ -238,22 +262,7 @@ def _walk_start(run: Run, record: Record, size: tuple[int, int]) -> tuple[Float3
 def _write_masks(run: Run, stride: int) -> None:
     walk = None if run.recipe.affinity is None else run.recipe.walk
     maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
-    missing = _missing(run.training_records, run.folder.confidence, run.folder.mask)
-    made = in_order(maker, missing, run.recipe.masks.workers)
-    total = len(run.training_records)
-    for _ in track(made, "pseudo masks (CRF)", total, total - len(missing)):
-        pass
-    this_process().wait_for_everyone()
-
-
-def _write_quality(run: Run) -> None:
-    """One line per mask, the least trustworthy first: the order in which to review them."""
-    rows = [(read_quality(run.folder.confidence(r.id)), r.id) for r in run.training_records]
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(["image", "quality"])
-    table.writerows([image_id, f"{value:.6f}"] for value, image_id in sorted(rows))
-    write_bytes(run.folder.quality, text.getvalue().encode())
+    _make_of_each(run, maker, run.training_records, "pseudo masks (CRF)", run.folder.confidence, run.folder.mask)
 
 
 def make_instances(run: Run) -> None:

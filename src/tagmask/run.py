@@ -20,6 +20,7 @@ from tagmask.methods import build_method
 from tagmask.predictor import build_segmenter
 from tagmask.processes import this_process
 from tagmask.run_folder import RunFolder
+from tagmask.saliency_making import check_saliency
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ def open_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
     """Open the data, check everything that can be checked, and claim the output folder.
 
     Raises:
-        TagmaskError: bad data, or a folder of another recipe.
+        TagmaskError: bad data, a method without the saliency maps it learns from, or a folder of another recipe.
     """
+    check_saliency(recipe)
     dataset = open_dataset(recipe.data, data)
     folder = RunFolder(out)
     if this_process().is_main_process:

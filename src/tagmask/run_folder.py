@@ -26,8 +26,9 @@ class RunFolder:
 
     ``recipe.json`` the resolved recipe · ``manifest.json`` what each stage did · ``log.jsonl`` losses ·
     ``method|affinity|segmenter.safetensors`` weights · ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
-    ``masks/`` ``confidence/`` ``predictions/`` one PNG per image · ``quality.csv`` · ``tags.json`` predicted tags ·
-    ``instances/`` one JSON per image · ``instances.json`` all of them as COCO · ``scores.json`` · ``report.html``.
+    ``saliency/`` ``masks/`` ``confidence/`` ``predictions/`` one PNG per image · ``quality.csv`` ·
+    ``tags.json`` predicted tags · ``instances/`` one JSON per image · ``instances.json`` all of them as COCO ·
+    ``scores.json`` · ``report.html``.
     """
 
     path: Path
@@ -35,6 +36,10 @@ class RunFolder:
     def maps(self, image_id: str) -> Path:
         """Activation maps of an image."""
         return self.path / "maps" / f"{image_id}.npz"
+
+    def saliency(self, image_id: str) -> Path:
+        """Saliency map of an image, 0..255, if it was not brought along."""
+        return self.path / "saliency" / f"{image_id}.png"
 
     def affinity_labels(self, image_id: str, kind: str) -> Path:
         """Confident labels of a kind: two CRF posteriors (``powers``), or labels per pixel."""

@@ -1,8 +1,8 @@
 """What the three trainings look at: random views of images with tags, with confident labels, with pseudo masks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,18 +81,23 @@ class _Views(Samples):
         )
 
 
+@dataclass(frozen=True)
 class TagSamples(_Views):
-    """Images with their tags, for classifiers; with saliency if the data set has any."""
+    """Images with their tags, for classifiers.
+
+    Attributes:
+        saliency: reads the saliency map of an image, ``h w`` in [0, 1] at any resolution; None: none are needed.
+    """
+
+    saliency: Callable[[Record], Float[np.ndarray, "h w"]] | None = None
 
     def sample(self, seed: int, epoch: int, index: int) -> Sample:
-        """The random view of an image in an epoch."""
+        """The random view of an image in an epoch, and the same view of its saliency map."""
         record, image, plan = self._draw(seed, epoch, index)
         sample = self._sample(record, image, plan)
-        saliency = self.dataset.read_saliency(record)
-        if saliency is None:
+        if self.saliency is None:
             return sample
-        view = view_planes(saliency[None].astype(np.float32), plan)
-        return Sample(sample.id, sample.image, sample.tags, sample.valid, None, view)
+        return replace(sample, saliency=view_planes(self.saliency(record)[None].astype(np.float32), plan))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ class Problem(Enum):
     UNUSED_CLASS = ("class without a training image", "tag images with it or leave it out of the class list")
     BAD_ROW = ("row that does not fit its table", "quote cells that contain the column separator; fill every cell")
     NO_TRAINING = ("no image of the training split", "correct the splits or set data.train_split")
+    NO_SALIENCY = (
+        "training image without a saliency map",
+        "put the maps below the folder data.saliency, named like the images, or set data.saliency=built-in",
+    )
     NO_TAGS = ("training image without annotations", "add the annotation files or set data.tag_table")
 
 

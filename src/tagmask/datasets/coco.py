@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from tagmask.config import CocoData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
 from tagmask.conventions import IGNORE
 from tagmask.datasets.checks import Problems, check_classes, class_numbers, existing_folder, renumbering, settle
 from tagmask.datasets.regions import region_pixels
+from tagmask.datasets.saliency_files import SaliencyFiles
 from tagmask.errors import TagmaskError
 from tagmask.images import read_image
 from tagmask.storage import read_json
@@ -92,8 +94,10 @@ class Coco(Dataset):
         self._image_ids: dict[str, int] = {}
         self._paths: dict[str, Path] = {}
         records = [record for split, content in instances.items() for record in self._records(split, content)]
+        self._saliency = SaliencyFiles(config, root, flat=True)
         problems = Problems()
         self.records, self.skipped = settle(records, self._paths, self.classes, config, problems, verify)
+        self._saliency.note_missing(self.records, problems)
         problems.raise_any(root)
         self.notes = (f"{len(self.skipped)} bad images are left out.",) if self.skipped else ()
 
@@ -141,6 +145,10 @@ class Coco(Dataset):
         except (ValueError, KeyError, TypeError) as error:
             raise TagmaskError(f"{path} has a damaged region in image {number}: {error}; fetch it again") from error
         return renumbering(self._numbers, self._known)[mask]
+
+    def read_saliency(self, record: Record) -> Float32[np.ndarray, "h w"] | None:
+        """Object-ness in [0, 1], if the saliency folder holds a file for the image."""
+        return self._saliency.read(record)
 
 
 def paint(objects: list[dict[str, Any]], height: int, width: int) -> MaskArray:

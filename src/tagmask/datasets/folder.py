@@ -22,6 +22,7 @@ from tagmask.datasets.checks import (
     read_lines,
     settle,
 )
+from tagmask.datasets.saliency_files import SaliencyFiles
 from tagmask.datasets.tables import Row, Table, read_table
 from tagmask.errors import TagmaskError
 from tagmask.images import read_image, read_mask
@@ -117,10 +118,11 @@ class Folder(Dataset):
     def __init__(self, config: FolderData, root: Path, verify: bool = True) -> None:
         self._config = config
         self._root = existing_folder(root, "the data folder")
+        self._saliency = SaliencyFiles(config, root)
         problems = Problems()
         files = ImageFiles(
             existing_folder(_image_root(config, root), "the image folder (data.images)"),
-            without=[root / folder for folder in (config.masks, config.saliency) if folder],
+            without=[folder for folder in (config.masks and root / config.masks, self._saliency.folder) if folder],
         )
         table = read_table(root / config.tags, config, problems) if config.tags else _subfolders(files)
         rows = _by_id(table.rows, files, problems)
@@ -132,6 +134,7 @@ class Folder(Dataset):
         _note_unknown_tags(rows.values(), numbers, problems)
         records = [self._record(key, row, numbers) for key, (_, row) in rows.items()]
         self.records, self.skipped = settle(records, self._paths, self.classes, config, problems, verify)
+        self._saliency.note_missing(self.records, problems)
         problems.raise_any(root)
         self.notes = tuple(_notes(self.records, self.skipped, len(files.names) - len(rows), config))
 
@@ -164,11 +167,7 @@ class Folder(Dataset):
 
     def read_saliency(self, record: Record) -> Float32[np.ndarray, "h w"] | None:
         """Object-ness in [0, 1], if the saliency folder holds a file for the image."""
-        if self._config.saliency is None:
-            return None
-        base = self._root / self._config.saliency / record.id
-        path = next((p for p in (base.with_name(base.name + s) for s in (".png", ".jpg")) if p.is_file()), None)
-        return None if path is None else read_image(path).mean(axis=2, dtype=np.float32) / np.float32(255)
+        return self._saliency.read(record)
 
 
 def _image_root(config: FolderData, root: Path) -> Path:

@@ -8,7 +8,9 @@ from numpy.random import Generator
 from tagmask.config import ToyData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
 from tagmask.datasets.checks import class_numbers, first_of_each_split
+from tagmask.datasets.saliency_files import BUILT_IN
 from tagmask.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
+from tagmask.errors import TagmaskError
 
 NEGATIVE_EVERY = 16
 
@@ -30,10 +32,15 @@ class Toy(Dataset):
         notes: always empty.
 
     Raises:
-        TagmaskError: ``config.classes`` names a class that is not drawn.
+        TagmaskError: ``config.classes`` names a class that is not drawn, or ``config.saliency`` names a folder.
     """
 
     def __init__(self, config: ToyData, root: Path | None = None, verify: bool = True) -> None:  # noqa: ARG002 — every data set is opened alike
+        if config.saliency not in (None, BUILT_IN):
+            raise TagmaskError(
+                f"data.saliency={config.saliency} names a folder, but the scenes are drawn and have no files; set "
+                f"data.saliency={BUILT_IN}"
+            )
         self._config = config
         self.name = "toy scenes"
         self.ignore_value = config.ignore_value

@@ -3,6 +3,9 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+from jaxtyping import Float32
+
 from tagmask.config import FolderData, VocData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
 from tagmask.datasets.checks import (
@@ -15,6 +18,7 @@ from tagmask.datasets.checks import (
     renumbering,
     settle,
 )
+from tagmask.datasets.saliency_files import SaliencyFiles
 from tagmask.datasets.tables import read_table
 from tagmask.errors import TagmaskError
 from tagmask.images import read_image, read_mask
@@ -54,10 +58,12 @@ class Voc(Dataset):
         self.classes = tuple(self._numbers)
         official = self._folder / "ImageSets" / "Segmentation" / "train.txt"
         self.score_ids = frozenset(_ids(official)) if official.is_file() else None
+        self._saliency = SaliencyFiles(config, self._folder)
         problems = Problems()
         records = self._records(problems)
         paths = {record.id: self.image_path(record) for record in records}
         self.records, self.skipped = settle(records, paths, self.classes, config, problems, verify)
+        self._saliency.note_missing(self.records, problems)
         problems.raise_any(self._folder)
         self.notes = (f"{len(self.skipped)} bad images are left out.",) if self.skipped else ()
 
@@ -110,6 +116,10 @@ class Voc(Dataset):
         path = self._mask_path(record.id)
         mask = check_numbers(read_mask(path, self.ignore_value), len(VOC_CLASSES), path)
         return renumbering(self._numbers, VOC_CLASSES)[mask]
+
+    def read_saliency(self, record: Record) -> Float32[np.ndarray, "h w"] | None:
+        """Object-ness in [0, 1], if the saliency folder holds a file for the image."""
+        return self._saliency.read(record)
 
 
 def _voc_folder(root: Path) -> Path:
