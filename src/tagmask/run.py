@@ -50,8 +50,13 @@ class Run:
     @contextmanager
     def stage(self, name: str, **facts: object) -> Iterator[None]:
         """Time a stage and note it when it ends; no process goes on before all can read the note."""
+        on_cuda = str(this_process().device).startswith("cuda")
+        if on_cuda:
+            torch.cuda.reset_peak_memory_stats()
         with self.folder.stage(name, this_process().is_main_process, **facts):
             yield
+        if on_cuda and this_process().is_main_process:
+            self.folder.note(name, peak_device_memory=torch.cuda.max_memory_allocated() // 2**20)
         this_process().wait_for_everyone()
 
     def require(self, stage: str) -> None:

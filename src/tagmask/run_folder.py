@@ -169,17 +169,20 @@ class RunFolder:
 
     @contextmanager
     def stage(self, stage: str, is_main: bool, **facts: object) -> Iterator[None]:
-        """Time a stage; its manifest entry is written last, by the first process. Seconds of resumed calls add up."""
+        """Time a stage; its manifest entry is written last, by the first process.
+
+        Seconds of resumed calls add up, and the largest of their memories is kept.
+        """
         began = time.perf_counter()
-        earlier = self.manifest().get(stage, {}).get("seconds", 0.0) if is_main else 0.0
+        earlier = self.manifest().get(stage, {}) if is_main else {}
         finished = False
         try:
             yield
             finished = True
         finally:
             if is_main and self.path.exists():
-                seconds = round(earlier + time.perf_counter() - began, 2)
-                memory = peak_memory()
+                seconds = round(earlier.get("seconds", 0.0) + time.perf_counter() - began, 2)
+                memory = max(earlier.get("peak_memory", 0), peak_memory())
                 self.note(stage, done=finished, seconds=seconds, peak_memory=memory, **environment(), **facts)
 
 
