@@ -5,6 +5,7 @@ on pixels, and only counted where a mean is taken over them.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -96,18 +97,22 @@ def consistency(
     return ((first - second).abs().mean(dim=(2, 3)).sum(dim=1) / num_maps).mean()
 
 
-def cross(target: Float[Tensor, "b n h w"], refined: Float[Tensor, "b n h w"], num_largest: int) -> Float[Tensor, ""]:
-    """One direction of the equivariant cross loss L_ECR: mean of the largest absolute differences of an image.
+def cross(
+    target: Float[Tensor, "b n h w"], refined: Float[Tensor, "b n h w"], num_channels: int, fraction: float
+) -> Float[Tensor, ""]:
+    """One direction of the equivariant cross loss L_ECR: mean of the largest absolute differences of an image (eq. 10).
 
     Args:
         target: winning maps of one view.
         refined: refined maps of the other.
-        num_largest: how many differences count; if it exceeds the number of them, the missing ones count as 0.
+        num_channels: of all maps, of which only those were given that are not 0 in both.
+        fraction: share of all maps' differences that counts.
     """
     difference = (target - refined).abs().flatten(1)
-    if num_largest < difference.shape[1]:
-        difference = difference.topk(num_largest, dim=1, sorted=False).values
-    return (difference.sum(dim=1) / num_largest).mean()
+    count = max(1, int(num_channels * target[0, 0].numel() * fraction))
+    if count < difference.shape[1]:  # otherwise all that are not 0 count
+        difference = difference.topk(count, dim=1, sorted=False).values
+    return (difference.sum(dim=1) / count).mean()
 
 
 def min_pool(maps: Float[Tensor, "b n h w"], fraction: float) -> Float[Tensor, ""]:
@@ -134,33 +139,78 @@ def equivariance_losses(
 ) -> Losses:
     """The three losses of two views, weighted: ``consistency``, ``cross`` and ``min_pool``.
 
-    Maps of each view are brought to its size and stretched there; those of the first view are then resized to the
-    second's. The cross loss compares winners of one view with refined maps of the other, in both directions, and
-    teaches the winners only where ``cross_reaches`` is ``maps``.
+    The cross loss compares winners of one view with refined maps of the other, in both directions. The winners learn
+    from it only where ``cross_reaches`` is ``maps``.
 
     Args:
         scores: the classifier's, of any sign, for each view; background first.
-        refined: refined maps of each view.
+        refined: refined maps of each view, background first.
         tags: of the images.
         config: weights and fractions.
         sizes: rows and columns of each view: of its pixels, as SEAM publishes, or of its feature grid.
         exempt: the channel that does not compete for pixels in the cross loss.
     """
-    channels, present = _present_channels(tags)
-    maps = [stretched_maps(x, sizes[1]) * present[:, 1:] for x in _enlarged(scores, channels[:, 1:], sizes)]
-    full = _enlarged(refined, channels, sizes)
-    drawn = [stretched_maps(x, sizes[1]) * present for x in full]
-    best = [winners(_with_background(x), channels == exempt) for x in maps]
-    if config.cross_reaches == "correlation":
-        best = [x.detach() for x in best]
+    first, second = compared_maps(scores, refined, tags, sizes, exempt, config.cross_reaches == "maps")
     num_maps = tags.shape[1] if config.consistency_over == "all" else (tags > 0).sum(dim=1).clamp_min(1)
-    num_largest = max(1, int(scores[0].shape[1] * sizes[1][0] * sizes[1][1] * config.cross_fraction))
-    lowest = [min_pool(x[:, 1:] * present[:, 1:], config.min_pool_fraction) for x in full]
+    counted = scores[0].shape[1], config.cross_fraction
+    there, back = cross(second.winners, first.refined, *counted), cross(first.winners, second.refined, *counted)
+    lowest = [min_pool(view.pixels, config.min_pool_fraction) for view in (first, second)]
     return {
-        "consistency": config.consistency_weight * consistency(maps[0], maps[1], num_maps),
-        "cross": config.cross_weight * (cross(best[1], drawn[0], num_largest) + cross(best[0], drawn[1], num_largest)),
+        "consistency": config.consistency_weight * consistency(first.maps, second.maps, num_maps),
+        "cross": config.cross_weight * (there + back),
         "min_pool": config.min_pool_weight * (lowest[0] + lowest[1]) / 2,
     }
+
+
+# ── what is compared ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class ComparedMaps:
+    """Maps of one view's tags on the pixels of the smaller view, 0 where an image has fewer tags than another.
+
+    Attributes:
+        maps: the classifier's, stretched, ``b n h w``.
+        winners: the same after a background of 1 - largest map, where no other is larger, ``b m h w``; m = n + 1.
+        refined: refined maps, stretched, the background's first, ``b m h w``.
+        pixels: refined maps at the view's own size, not stretched, without background.
+    """
+
+    maps: Float[Tensor, "b n h w"]
+    winners: Float[Tensor, "b m h w"]
+    refined: Float[Tensor, "b m h w"]
+    pixels: Float[Tensor, "b n _ _"]
+
+
+def compared_maps(
+    scores: Sequence[Float[Tensor, "b k _ _"]],
+    refined: Sequence[Float[Tensor, "b k _ _"]],
+    tags: Tags,
+    sizes: Sequence[Size],
+    exempt: int = 0,
+    winners_learn: bool = False,
+) -> list[ComparedMaps]:
+    """What the losses look at in each view.
+
+    Maps are brought to the view's size, stretched there, and then resized to the size of the last view.
+
+    Args:
+        scores: as for ``equivariance_losses``, like the other arguments.
+        refined: of each view.
+        tags: of the images.
+        sizes: of each view.
+        exempt: the channel that does not compete.
+        winners_learn: whether a gradient passes through the winners.
+    """
+    channels, present = _present_channels(tags)
+    views = []
+    for view_scores, view_refined, size in zip(scores, refined, sizes, strict=True):
+        large, pixels = _enlarged(view_scores, channels[:, 1:], size), _enlarged(view_refined, channels, size)
+        maps = stretched_maps(large, sizes[-1]) * present[:, 1:]
+        best = winners(_with_background(maps if winners_learn else maps.detach()), channels == exempt)
+        drawn = stretched_maps(pixels, sizes[-1]) * present
+        views.append(ComparedMaps(maps, best, drawn, pixels[:, 1:] * present[:, 1:]))
+    return views
 
 
 def _present_channels(tags: Tags) -> tuple[Int[Tensor, "b n"], Float[Tensor, "b n 1 1"]]:
@@ -176,13 +226,10 @@ def _present_channels(tags: Tags) -> tuple[Int[Tensor, "b n"], Float[Tensor, "b 
     return F.pad(classes + 1, (1, 0)), present[:, :, None, None]
 
 
-def _enlarged(
-    maps: Sequence[Float[Tensor, "b k _ _"]], channels: Int[Tensor, "b n"], sizes: Sequence[Size]
-) -> list[Float[Tensor, "b n _ _"]]:
-    """The chosen channels of each view's maps, in float32 and at the view's size."""
-    places = channels[:, :, None, None]
-    chosen = [x.float().gather(1, places.expand(-1, -1, *x.shape[2:])) for x in maps]
-    return [resized(x, size) for x, size in zip(chosen, sizes, strict=True)]
+def _enlarged(maps: Float[Tensor, "b k _ _"], channels: Int[Tensor, "b n"], size: Size) -> Float[Tensor, "b n h w"]:
+    """The chosen channels of each image, in float32, resized."""
+    places = channels[:, :, None, None].expand(-1, -1, *maps.shape[2:])
+    return resized(maps.float().gather(1, places), size)
 
 
 def _with_background(maps: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n+1 h w"]:

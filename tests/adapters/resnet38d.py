@@ -1,4 +1,4 @@
-"""Wide ResNet-38 with the classifiers of AffinityNet and EPS and the affinity head, filled with hashed weights."""
+"""Wide ResNet-38 with the heads of AffinityNet, EPS and SEAM, filled with hashed weights."""
 
 import zlib
 
@@ -9,14 +9,25 @@ from torch import Tensor, nn
 from tagmask.affinity import feature_affinities, pair_exists
 from tagmask.affinity_nets import AffinityNet
 from tagmask.backbones import build_backbone
-from tagmask.config import AffinityNetConfig, AugmentConfig, CamConfig, EpsConfig, Resnet38dBackbone, TrainingConfig
+from tagmask.config import (
+    AffinityNetConfig,
+    AugmentConfig,
+    CamConfig,
+    EpsConfig,
+    Resnet38dBackbone,
+    SeamConfig,
+    TrainingConfig,
+)
 from tagmask.contracts import Backbone
+from tagmask.equivariance import resized
 from tagmask.methods.cam import Cam
 from tagmask.methods.eps import Eps
+from tagmask.methods.seam import Seam
 
 TOLERANCE = {"out_weight_spot": (1e-9, 0.0), "*": (1e-4, 0.0)}
 
 CLASSES = 20  # of the reference's classifier: the files do not say
+ENLARGED = [0, 7]  # channels whose maps are also given at the size of the image
 CHUNK = 1 << 20
 
 
@@ -37,6 +48,7 @@ def resnet38d(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     outputs["aff_interior"] = np.where(exists(planes.shape[1:], arrays["in_offsets"]), planes, np.nan)
     outputs["weight_spot"] = spots(cam, arrays["in_weight_spot_keys"])
     outputs |= eps_outputs(images, backbone, cam.num_classes, salt)
+    outputs |= seam_outputs(images, backbone, cam.num_classes, salt)
     return {f"out_{name}": array for name, array in outputs.items()}
 
 
@@ -47,6 +59,18 @@ def eps_outputs(images: Tensor, backbone: Backbone, num_classes: int, salt: int)
     with torch.no_grad():
         scores = eps(images).scores[0].roll(-1, dims=0)
     return {"eps_cam": scores.numpy(), "eps_pred": scores.mean(dim=(1, 2)).numpy()}
+
+
+def seam_outputs(images: Tensor, backbone: Backbone, num_classes: int, salt: int) -> dict[str, np.ndarray]:
+    """Scores and refined maps, on the grid and enlarged."""
+    seam = fill(Seam(SeamConfig(), backbone, num_classes), salt, skip="backbone.").eval()
+    with torch.no_grad():
+        found = seam(images)
+    outputs = {}
+    for name, grid in {"cam": found.scores, "cam_rv": found.refined}.items():
+        enlarged = resized(grid[:, ENLARGED], (images.shape[2], images.shape[3]))
+        outputs |= {f"seam_{name}_low": grid[0].numpy(), f"seam_{name}_up": enlarged[0].numpy()}
+    return outputs
 
 
 def exists(size: tuple[int, int], offsets: np.ndarray) -> np.ndarray:
@@ -66,7 +90,8 @@ def fill(network: nn.Module, salt: int, skip: str = " ") -> nn.Module:
     """Hashed weights in every tensor whose name does not start with ``skip``."""
     for name, tensor in network.state_dict().items():
         if not name.startswith(skip):
-            values = hashed_weights(name.removeprefix("backbone."), tuple(tensor.shape), salt)
+            bare = name.removeprefix("backbone.").removeprefix("correlation.")
+            values = hashed_weights(bare, tuple(tensor.shape), salt)
             tensor.copy_(torch.from_numpy(values))
     return network
 
