@@ -1,24 +1,39 @@
-"""What every method promises; a new line in METHODS is tested by itself."""
+"""What every method promises, alone and inside PPC; a new line in METHODS is tested by itself."""
 
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, multiprocessing, nn
 
 from conftest import tiny_backbone
-from tagmask.config import AnyMethod, CamConfig
+from tagmask.config import AnyBase, AnyMethod, CamConfig, MethodConfig, PpcConfig, SipeConfig
 from tagmask.contracts import Batch, Method
 from tagmask.methods import METHODS, build_method
 from tagmask.methods.cam import Cam, tag_loss
+from tagmask.methods.ppc import Ppc
 
 CLASSES = 4
 
 
-@pytest.fixture(params=METHODS, ids=lambda config: config.__name__)
-def method(request) -> Method:
+def without_dropout(config: type[MethodConfig]) -> MethodConfig:
+    return config(**({"dropout": 0.0} if "dropout" in config.model_fields else {}))
+
+
+PLAIN = {config.model_fields["kind"].default: without_dropout(config) for config in METHODS}
+CONFIGS = PLAIN | {f"{name}-ppc": PpcConfig(base=config) for name, config in PLAIN.items()}
+
+
+def built(config: MethodConfig) -> Method:
     torch.manual_seed(1)
-    return build_method(request.param(), tiny_backbone(), CLASSES)
+    return build_method(config, tiny_backbone(), CLASSES)
+
+
+@pytest.fixture(params=CONFIGS)
+def method(request) -> Method:
+    return built(CONFIGS[request.param])
 
 
 def batch(size: int = 33, number: int = 3) -> Batch:
@@ -28,6 +43,7 @@ def batch(size: int = 33, number: int = 3) -> Batch:
         images=torch.randn(number, 3, size, size + 8, generator=random),
         tags=torch.rand(number, CLASSES, generator=random).round(),
         valid=torch.ones(number, size, size + 8, dtype=torch.bool),
+        saliency=torch.rand(number, 1, size, size + 8, generator=random),
     )
 
 
@@ -35,13 +51,14 @@ def batch(size: int = 33, number: int = 3) -> Batch:
 
 
 def test_the_registry_and_the_settings_agree():
-    assert set(METHODS) == set(get_args(get_args(AnyMethod)[0]))
+    assert set(METHODS) == set(get_args(get_args(AnyBase)[0]))
+    assert {*METHODS, PpcConfig} == set(get_args(get_args(AnyMethod)[0]))
     assert len(set(METHODS.values())) == len(METHODS)
     assert all(issubclass(method, Method) for method in METHODS.values())
 
 
 def test_methods_are_abstract_or_final():
-    for method in METHODS.values():
+    for method in (*METHODS.values(), Ppc):
         assert not getattr(method, "__abstractmethods__", ())
         assert method.__subclasses__() == []
         assert method.losses is Method.losses
@@ -129,7 +146,7 @@ def test_losses_are_named_finite_scalars(method):
 @pytest.mark.parametrize("tags", [0.0, 1.0])
 def test_losses_are_finite_for_images_with_no_tag_or_all(method, tags):
     step = batch()
-    extreme = Batch(step.ids, step.images, torch.full_like(step.tags, tags), step.valid)
+    extreme = replace(step, tags=torch.full_like(step.tags, tags))
     assert all(value.isfinite() for value in method.losses(extreme).values())
 
 
@@ -162,9 +179,11 @@ ORDER = torch.tensor([2, 0, 3, 1])
 
 @torch.no_grad()
 def rename(method: Method) -> None:
+    """Put the classes of every classifier in another order; a background comes first and stays."""
     for layer in method.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear) and len(layer.weight) == CLASSES:
-            layer.weight.copy_(layer.weight[ORDER].clone())
+        if isinstance(layer, nn.Conv2d | nn.Linear) and len(layer.weight) in (CLASSES, CLASSES + 1):
+            foreground = layer.weight[-CLASSES:]
+            foreground.copy_(foreground[ORDER].clone())
 
 
 def test_every_way_of_renaming_the_classes_renames_logits_and_maps(method):
@@ -190,6 +209,102 @@ def test_renaming_the_classes_renames_finished_maps(method, training):
 
 def test_map_normalization_is_one_that_the_pipeline_knows(method):
     assert method.map_normalization in ("max", "min_max")
+
+
+# ── inside PPC ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(params=PLAIN)
+def pair(request) -> tuple[Method, Method]:
+    """A method, and the same weights inside PPC."""
+    plain, inside = built(PLAIN[request.param]), built(PpcConfig(base=PLAIN[request.param]))
+    for name, tensor in plain.state_dict().items():
+        inside.state_dict()[f"base.{name}"].copy_(tensor)
+    return plain.eval(), inside.eval()
+
+
+def test_contrast_changes_nothing_at_inference(pair):
+    plain, inside = pair
+    step = batch()
+    with torch.no_grad():
+        expected, found = (method.finish(method(step.images), step.tags) for method in pair)
+    for field in fields(expected):
+        ours, theirs = getattr(found, field.name), getattr(expected, field.name)
+        assert (ours is None and theirs is None) or torch.equal(ours, theirs)
+    assert inside.map_normalization == plain.map_normalization
+
+
+def test_projector_and_prototypes_are_not_left_for_inference(pair):
+    plain, inside = pair
+    left = inside.for_inference()
+    assert {name: tensor.shape for name, tensor in left.state_dict().items()} == {
+        name: tensor.shape for name, tensor in plain.for_inference().state_dict().items()
+    }
+    assert sum(p.numel() for p in left.parameters()) == sum(p.numel() for p in plain.parameters())
+    assert sum(p.numel() for p in inside.parameters()) > sum(p.numel() for p in plain.parameters())
+
+
+def test_the_base_is_held_once(pair):
+    _, inside = pair
+    assert not any(name.startswith("backbone.") for name in inside.state_dict())
+    assert inside.backbone is inside.for_inference().backbone
+
+
+# ── several processes ────────────────────────────────────────────────────────────────────────────────────────────────
+
+SHARED = PLAIN | {"sipe-matched": SipeConfig(background_factor="matched")}
+SHARED |= {
+    f"{name}-{kind}": PpcConfig(base=config, view_scale=0.6, faithful=kind == "published")
+    for name, config in SHARED.items()
+    for kind in ("ppc", "published")
+}
+
+
+def shared_batch() -> Batch:
+    """Four images with padding, each class in one of them at least."""
+    step = batch(64, 4)
+    step.valid[1, :, 50:], step.valid[2, 40:] = False, False
+    return replace(step, tags=torch.tensor([[1.0, 0, 0, 1], [0, 1, 0, 0], [1.0, 1, 0, 0], [0, 0, 1, 0]]))
+
+
+def share(step: Batch, rank: int, processes: int) -> Batch:
+    """Every ``processes``-th image, as training deals them."""
+    tensors = {name: getattr(step, name)[rank::processes] for name in ("images", "tags", "valid", "saliency")}
+    return replace(step, ids=step.ids[rank::processes], **tensors)
+
+
+def numbers(config: MethodConfig, step: Batch) -> dict[str, torch.Tensor]:
+    """Losses of a step and the gradients of their sum."""
+    method = built(config).train()
+    torch.manual_seed(7)
+    losses = method.losses(step)
+    torch.stack(list(losses.values())).sum().backward()
+    gradients = {name: parameter.grad for name, parameter in method.named_parameters() if parameter.grad is not None}
+    return {f"loss {name}": value.detach() for name, value in losses.items()} | gradients
+
+
+def train_a_share(rank: int, folder: str) -> None:
+    """What each process of the test below does."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    found = {name: numbers(config, share(shared_batch(), rank, 2)) for name, config in SHARED.items()}
+    for values in found.values():
+        for value in values.values():
+            distributed.all_reduce(value.div_(2))
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_learn_like_one(tmp_path):
+    multiprocessing.spawn(train_a_share, args=(str(tmp_path),), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    for name, config in SHARED.items():
+        expected = numbers(config, shared_batch())
+        assert first[name].keys() == expected.keys()
+        for key, value in expected.items():
+            text = f"{name}: {key}"
+            torch.testing.assert_close(first[name][key], value, atol=1e-5, rtol=1e-5, msg=lambda m, t=text: f"{t}\n{m}")
+            assert torch.equal(first[name][key], second[name][key])
 
 
 # ── class activation maps ────────────────────────────────────────────────────────────────────────────────────────────

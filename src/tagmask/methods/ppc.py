@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from tagmask import pixel_contrast as contrast
 from tagmask.config import PpcConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
+from tagmask.equivariance import resized
 from tagmask.parameter_groups import grouped_parameters
 from tagmask.processes import gathered, num_processes, of_first_process, own_share
 from tagmask.views import smaller_view
@@ -219,11 +220,6 @@ class Ppc(Method):
 
 
 # ── grids and rows ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def resized(grids: Float[Tensor, "b n _ _"], size: tuple[int, int]) -> Float[Tensor, "b n _ _"]:
-    """Grids of another size, bilinear with corners aligned."""
-    return F.interpolate(grids, size, mode="bilinear", align_corners=True)
 
 
 def on_grid(valid: Bool[Tensor, "b h w"], size: tuple[int, int]) -> Bool[Tensor, "b _ _"]:
