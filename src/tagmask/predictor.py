@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tagmask import checkpoints
 from tagmask.backbones import build_backbone
-from tagmask.config import Recipe, SegmenterConfig
+from tagmask.config import CamConfig, Recipe, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.crf import refine
 from tagmask.deeplab import DeepLab
@@ -103,12 +103,16 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
 
 
 def _facts(file: Path) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe and the class names that a weights file was written with."""
+    """The recipe and the class names that a weights file was written with.
+
+    The method is left out: it has done its work, and one from outside the package need not be known here.
+    """
     facts = checkpoints.read_facts(file)
     if "recipe" not in facts or "classes" not in facts:
         raise TagmaskError(f"{file} was not written by tagmask train-segmenter; give a run folder.")
     try:
-        return Recipe.model_validate_json(facts["recipe"]), tuple(json.loads(facts["classes"]))
+        recipe = {**json.loads(facts["recipe"]), "method": CamConfig()}
+        return Recipe.model_validate(recipe), tuple(json.loads(facts["classes"]))
     except ValidationError as error:
         raise TagmaskError(
             f"{file} was written by another version of tagmask, whose settings this one does not know; "
