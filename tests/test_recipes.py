@@ -7,7 +7,21 @@ import torch
 
 from tagmask.affinity_nets import AffinityNet, build_affinity_net
 from tagmask.backbones import build_backbone
-from tagmask.config import CRF_PRESETS, AffinityNetConfig, IrnConfig, LearntLabels, Recipe, SipeConfig
+from tagmask.config import (
+    CRF_PRESETS,
+    AffinityNetConfig,
+    BackgroundConfig,
+    CrfConfig,
+    EpsConfig,
+    EquivarianceConfig,
+    IrnConfig,
+    LearntLabels,
+    PowerLabels,
+    PpcConfig,
+    Recipe,
+    SeamConfig,
+    SipeConfig,
+)
 from tagmask.engine import optimizer_groups
 from tagmask.errors import TagmaskError
 from tagmask.methods import build_method
@@ -15,6 +29,20 @@ from tagmask.predictor import build_segmenter
 from tagmask.recipes import load_recipe, recipe_names, recipe_text, summary
 
 CLASSES = 3
+
+
+WIDE = [name for name in recipe_names() if load_recipe(name).backbone.kind == "resnet38d"]  # too large to compute with
+SMALL = sorted(set(recipe_names()) - set(WIDE))
+
+
+def innermost(recipe: Recipe) -> str:
+    """The kind of the method that makes the maps."""
+    return recipe.method.base.kind if isinstance(recipe.method, PpcConfig) else recipe.method.kind
+
+
+def learns_background(recipe: Recipe) -> bool:
+    method = recipe.method.base if isinstance(recipe.method, PpcConfig) else recipe.method
+    return isinstance(method, SipeConfig) or (isinstance(method, EpsConfig) and method.background == "learnt")
 
 
 def without_weights(name: str) -> Recipe:
@@ -28,7 +56,17 @@ def without_weights(name: str) -> Recipe:
 def test_a_recipe_says_what_it_is_and_how_it_is_run(name):
     comments = [line for line in recipe_text(name).splitlines() if line.startswith("#")]
     assert len(summary(name)) > 20
-    assert any(f"tagmask run {name}" in line for line in comments)
+    assert any(f"tagmask run {name} " in line for line in comments)
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith(("voc-", "coco-"))])
+def test_a_published_recipe_says_what_is_expected_needed_and_different(name):
+    text = "\n".join(line for line in recipe_text(name).splitlines() if line.startswith("#"))
+    for head in ("Expect:", "Cost:", "Data:", "Run:", "Notes:"):
+        assert f"\n# {head}" in text
+    expected = text.split("# Expect:")[1].split("# Cost:")[0]
+    assert "not measured by us yet" in expected
+    assert "The paper's:" in expected or "The authors':" in expected  # whose numbers they are
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -38,15 +76,15 @@ def test_a_recipe_survives_json(name):
     assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
 
 
-@pytest.mark.parametrize("name", sorted(set(recipe_names()) - {"voc-psa"}))
+@pytest.mark.parametrize("name", SMALL)
 def test_the_networks_of_a_recipe_fit_together(name):
     recipe = without_weights(name)
-    images = torch.zeros(1, 3, 65, 97)
+    images = torch.rand(1, 3, 65, 97)
     with torch.no_grad():
         method = build_method(recipe.method, build_backbone(recipe.backbone), CLASSES)
         activation = method.finish(method(images), torch.ones(1, CLASSES))
         assert activation.maps.shape[:2] == (1, CLASSES)
-        assert (activation.background is None) == (recipe.method.kind == "cam")
+        assert (activation.background is not None) == learns_background(recipe)
         with torch.device("meta"):  # shapes alone: some of these networks are large
             segmenter = build_segmenter(recipe, CLASSES, load_initial=True)
         assert segmenter(images.to("meta")).shape[:2] == (1, CLASSES + 1)
@@ -62,7 +100,22 @@ def test_labels_from_a_learnt_background_have_a_method_that_learns_one(name):
     recipe = load_recipe(name)
     labels = [recipe.masks.confident, None if recipe.affinity is None else recipe.affinity.labels]
     learnt = any(isinstance(each, LearntLabels) for each in labels)
-    assert not learnt or isinstance(recipe.method, SipeConfig)
+    assert not learnt or learns_background(recipe)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_saliency_is_named_where_it_is_learned_from_and_only_there(name):
+    recipe = load_recipe(name)
+    assert recipe.method.learns_from_saliency == (innermost(recipe) == "eps")
+    assert (recipe.data.saliency is not None) == recipe.method.learns_from_saliency
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_name_tells_the_method(name):
+    recipe = load_recipe(name)
+    assert ("ppc" in name.split("-")) == isinstance(recipe.method, PpcConfig)
+    for kind in ("seam", "eps", "sipe"):
+        assert (kind in name.split("-")) == (innermost(recipe) == kind)
 
 
 @pytest.mark.slow
@@ -77,6 +130,22 @@ def test_the_published_recipe_has_the_published_networks():
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 105_615_360
     assert segmenter.head is not None
     assert (recipe.training.momentum, recipe.walk.steps, recipe.walk.beta) == (5e-4, 256, 8)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_the_networks_of_a_recipe_with_a_wide_backbone_fit_together(name):
+    recipe = without_weights(name)
+    images = torch.empty(2, 3, 65, 97, device="meta")
+    with torch.device("meta"), torch.no_grad():  # shapes alone
+        method = build_method(recipe.method, build_backbone(recipe.backbone), CLASSES)
+        for view in method.views(images):
+            assert method(view).logits.shape == (2, CLASSES)
+        segmenter = build_segmenter(recipe, CLASSES, load_initial=True)
+        assert segmenter(images).shape[:2] == (2, CLASSES + 1)
+        if recipe.affinity is not None:
+            net = build_affinity_net(recipe.affinity, build_backbone(recipe.affinity.backbone or recipe.backbone))
+            assert net.stride == recipe.affinity.stride
+    assert [(level.channels, level.stride) for level in method.backbone.levels][-3:] == [(512, 8), (1024, 8), (4096, 8)]
 
 
 def learning(modules, recipe):
@@ -138,6 +207,134 @@ def test_sipe_on_coco_takes_confident_labels_for_masks():
     recipe = load_recipe("coco-sipe")
     assert recipe.affinity is None
     assert recipe.masks.confident == LearntLabels(weak=0.5, crf=CRF_PRESETS["irn"])
+
+
+# ── SEAM, EPS and PPC as published ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", [name for name in WIDE if name != "voc-psa"])
+def test_wide_resnet_38_learns_as_seam_eps_and_ppc_publish(name):
+    recipe = without_weights(name)
+    with torch.device("meta"):
+        method = build_method(recipe.method, build_backbone(recipe.backbone), 20)
+    rates = learning(method, recipe.training)
+    old = {parameter: value for parameter, value in rates.items() if ".backbone." in f".{parameter}"}
+    assert set(old.values()) == {(0.01, 5e-4)}
+    assert not any(f".{stage}" in parameter for parameter in old for stage in ("conv1a.", "b2.", "b2_", "bn"))
+    new = {parameter.removeprefix("base.") for parameter in rates.keys() - old.keys()}
+    correlated = {f"correlation.{layer}.weight" for layer in ("f8_3", "f8_4", "f9")}
+    seam_like = "seam" in name or name == "voc-eps-ppc"
+    assert new == {"fc8.weight"} | (correlated if seam_like else set()) | (
+        {"fc_proj.weight"} if "ppc" in name else set()
+    )
+    assert {rates[parameter] for parameter in rates.keys() - old.keys()} == {(0.1, 5e-4)}
+    assert (recipe.training.momentum, recipe.training.power, recipe.training.bias_factor) == (5e-4, 0.9, 2)
+    assert recipe.training.augment.jitter == (0.3, 0.3, 0.3, 0.1)
+    assert sorted(recipe.maps.scales) == [0.5, 1, 1.5, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "batch", "long_side", "crop"),
+    [
+        ("voc-seam", 8 * (10_582 // 8), 8, (448, 768), 448),
+        ("voc-seam-ppc", 8 * (10_582 // 8), 8, (448, 768), 448),
+        ("voc-eps", 20_000, 8, (256, 512), 448),
+        ("voc-eps-ppc", 15 * (10_582 // 8), 8, (448, 768), 448),
+        ("coco-eps", 15 * (82_081 // 16), 16, (256, 448), 321),
+    ],
+)
+def test_steps_and_crops_are_the_published_ones(name, steps, batch, long_side, crop):
+    training = load_recipe(name).training
+    assert (training.steps, training.batch_size) == (steps, batch)
+    assert (training.augment.long_side, training.augment.crop) == (long_side, crop)
+
+
+def test_seam_is_as_published():
+    recipe = without_weights("voc-seam")
+    assert recipe.method == SeamConfig(equivariance=EquivarianceConfig(view_scale=0.3))
+    with torch.device("meta"):
+        method = build_method(recipe.method, build_backbone(recipe.backbone), 20)
+    assert sum(p.numel() for p in method.parameters()) == 105_358_208
+    assert isinstance(recipe.affinity, AffinityNetConfig)
+    assert recipe.affinity.labels == PowerLabels(low=4, high=24)
+    assert (recipe.walk.beta, recipe.walk.steps, recipe.walk.border) == (8, 64, "interior")
+    assert recipe.masks.background == BackgroundConfig(rule="power", value=6)
+    assert recipe.masks.crf is None
+
+
+def test_ppc_on_seam_is_as_published():
+    recipe, seam = load_recipe("voc-seam-ppc"), load_recipe("voc-seam")
+    base = SeamConfig(equivariance=EquivarianceConfig(view_size=128))
+    assert recipe.method == PpcConfig(base=base, faithful=True)
+    assert isinstance(recipe.method, PpcConfig)
+    assert recipe.method.prototype_fraction * 16 * 16 == 32
+    assert recipe.training == seam.training
+    assert recipe.affinity is not None
+    assert recipe.affinity.labels == PowerLabels(low=4, high=24, crf=CrfConfig(unary="hard"))
+    assert recipe.masks.background == BackgroundConfig(
+        rule="threshold", value=0.27, when="after_walk", walked_maps="unchanged"
+    )
+
+
+def test_eps_is_as_published():
+    voc, coco = load_recipe("voc-eps"), load_recipe("coco-eps")
+    assert voc.method == EpsConfig(background="ignored")
+    assert coco.method == EpsConfig(background="ignored", absent_share=0.1)
+    for recipe in (voc, coco):
+        assert recipe.affinity is None
+        assert recipe.masks.background == BackgroundConfig(rule="threshold", value=0.2)
+        assert recipe.masks.crf is None
+
+
+def test_ppc_on_eps_is_as_published():
+    recipe = load_recipe("voc-eps-ppc")
+    method = recipe.method
+    assert isinstance(method, PpcConfig)
+    assert isinstance(method.base, EpsConfig)
+    assert method.faithful
+    assert (method.background, method.prototype_fraction * 16 * 16) == (0.1, 16)
+    assert method.base.equivariance == EquivarianceConfig(view_size=128)
+    assert method.base.refined_saliency
+    assert method.base.background_last
+    assert recipe.masks.background == BackgroundConfig(rule="power", value=8)
+    assert recipe.masks.crf == CrfConfig(iterations=5)
+    assert recipe.affinity is None
+
+
+# ── any recipe with PPC ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.endswith("ppc")])
+def test_any_recipe_takes_ppc_on_top(name):
+    plain, wrapped = load_recipe(name), load_recipe(f"{name}+ppc")
+    assert wrapped.method == PpcConfig.model_validate({"base": plain.method})
+    assert wrapped == plain.model_copy(update={"name": f"{name}+ppc", "method": wrapped.method})
+
+
+def test_settings_reach_the_contrast_and_what_is_in_it():
+    recipe = load_recipe("toy+ppc", ["method.temperature=0.5", "method.base.dropout=0.1"])
+    assert isinstance(recipe.method, PpcConfig)
+    assert recipe.method.temperature == 0.5
+    assert recipe.method.base.dropout == 0.1
+
+
+def test_ppc_goes_around_a_file_too(tmp_path):
+    (tmp_path / "mine.yaml").write_text(recipe_text("toy").replace("name: toy", "name: mine"))
+    recipe = load_recipe(f"{tmp_path / 'mine.yaml'}+ppc")
+    assert (recipe.name, recipe.method.kind) == ("mine+ppc", "ppc")
+
+
+def test_ppc_does_not_go_around_ppc():
+    with pytest.raises(TagmaskError, match=r"method\.ppc\.base: "):
+        load_recipe("toy-ppc+ppc")
+
+
+def test_an_unknown_recipe_with_ppc_is_explained():
+    with pytest.raises(TagmaskError, match="Did you mean 'toy'"):
+        load_recipe("toyy+ppc")
+
+
+# ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_settings_reach_any_depth_and_leave_the_rest():
