@@ -178,12 +178,9 @@ def test_learning_scores_draws_the_outline_of_a_salient_tag():
     scores = torch.zeros(1, CLASSES + 1, *GRID)
     scores[0, 1, 1, 1], scores[0, 2, 4, 5] = 4, 4  # class 1 begins inside, class 2 outside
     scores.requires_grad_()
-    optimizer = torch.optim.Adam([scores], 0.2)
-    for _ in range(100):
+    for _ in range(60):
         loss = saliency_loss(scores, saliency, torch.tensor([[1.0, 1, 0, 0]]), 0.4, 0.0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        scores.data -= 200 * torch.autograd.grad(loss, scores)[0]
     inside = resized_saliency(saliency, GRID)[0, 0] > 0.5
     maps = probabilities(scores.detach())[0]
     assert (maps[1][inside] > 0.9).all()
