@@ -1,4 +1,4 @@
-"""Wide ResNet-38 with the heads of AffinityNet, EPS and SEAM, filled with hashed weights."""
+"""Wide ResNet-38 with the heads of AffinityNet, EPS, SEAM and PPC, filled with hashed weights."""
 
 import zlib
 
@@ -14,15 +14,17 @@ from tagmask.config import (
     AugmentConfig,
     CamConfig,
     EpsConfig,
+    PpcConfig,
     Resnet38dBackbone,
     SeamConfig,
     TrainingConfig,
 )
 from tagmask.contracts import Backbone
 from tagmask.equivariance import resized
+from tagmask.methods import build_method
 from tagmask.methods.cam import Cam
 from tagmask.methods.eps import Eps
-from tagmask.methods.seam import Seam
+from tagmask.methods.ppc import Ppc
 
 TOLERANCE = {"out_weight_spot": (1e-9, 0.0), "*": (1e-4, 0.0)}
 
@@ -62,11 +64,14 @@ def eps_outputs(images: Tensor, backbone: Backbone, num_classes: int, salt: int)
 
 
 def seam_outputs(images: Tensor, backbone: Backbone, num_classes: int, salt: int) -> dict[str, np.ndarray]:
-    """Scores and refined maps, on the grid and enlarged."""
-    seam = fill(Seam(SeamConfig(), backbone, num_classes), salt, skip="backbone.").eval()
+    """Scores and refined maps, on the grid and enlarged, and what PPC adds to them."""
+    config = PpcConfig(base=SeamConfig())
+    ppc = Ppc(config, build_method(config.base, backbone, num_classes))
+    ppc = fill(ppc, salt, skip="base.backbone.").eval()
     with torch.no_grad():
-        found = seam(images)
-    outputs = {}
+        found = ppc(images)
+        projected = ppc.projected(found.embedding)
+    outputs = {"ppc_f_proj": projected[0].numpy(), "ppc_cam_rv_down": found.refined[0].numpy()}
     for name, grid in {"cam": found.scores, "cam_rv": found.refined}.items():
         enlarged = resized(grid[:, ENLARGED], (images.shape[2], images.shape[3]))
         outputs |= {f"seam_{name}_low": grid[0].numpy(), f"seam_{name}_up": enlarged[0].numpy()}
@@ -90,7 +95,7 @@ def fill(network: nn.Module, salt: int, skip: str = " ") -> nn.Module:
     """Hashed weights in every tensor whose name does not start with ``skip``."""
     for name, tensor in network.state_dict().items():
         if not name.startswith(skip):
-            bare = name.removeprefix("backbone.").removeprefix("correlation.")
+            bare = name.removeprefix("base.").removeprefix("backbone.").removeprefix("correlation.")
             values = hashed_weights(bare, tuple(tensor.shape), salt)
             tensor.copy_(torch.from_numpy(values))
     return network
