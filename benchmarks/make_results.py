@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tagmask.comparison_figures import ComparisonFigures, read_figures
+from tagmask.comparison_table import markdown
+
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 REQUIRED = ("Command", "Data", "Seeds", "Hardware")
@@ -38,13 +41,15 @@ class Record:
         name: of its folder.
         title: headline of its README.
         facts: the front lines of its README, by name.
-        seeds: what ``scores.json`` held after each seed.
+        seeds: what ``scores.json`` held after each seed; empty for a comparison.
+        comparison: of several recipes; None for a record of one.
     """
 
     name: str
     title: str
     facts: dict[str, str]
     seeds: list[dict[str, Any]]
+    comparison: ComparisonFigures | None = None
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -61,13 +66,16 @@ def read_records(folder: Path) -> list[Record]:
 
 def read_record(folder: Path) -> Record:
     """One record."""
-    for needed in ("README.md", "scores.json"):
+    compared = (folder / "comparison.json").is_file()
+    for needed in ("README.md", "comparison.json" if compared else "scores.json"):
         if not (folder / needed).is_file():
             raise ValueError(f"the record {folder.name} has no {needed}; add it, see records/README.md")
     title, facts = front_lines((folder / "README.md").read_text(encoding="utf-8"))
     missing = [name for name in REQUIRED if name not in facts]
     if missing:
         raise ValueError(f"the README of {folder.name} lacks the front line(s) {', '.join(missing)}; add them")
+    if compared:
+        return Record(folder.name, title, facts, [], read_figures(folder / "comparison.json"))
     content = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     return Record(folder.name, title, facts, content if isinstance(content, list) else [content])
 
@@ -97,13 +105,19 @@ def section(records: list[Record]) -> str:
 
 
 def describe(record: Record) -> str:
-    """Headline, facts, command and the table of one record."""
+    """Headline, facts, command and the tables of one record."""
     facts = [f"- {name}: {record.facts[name]}" for name in SHOWN if name in record.facts]
-    rows = [row for name in NAMES if (row := score_row(name, record.seeds))]
-    table = ["| score | % | protocol |", "|---|--:|---|", *rows]
     command = record.facts["Command"].strip("`")
     link = f"- Record: [benchmarks/records/{record.name}](benchmarks/records/{record.name}/README.md)"
-    return "\n".join([f"### {record.title}", "", *facts, link, "", "```sh", command, "```", "", *table])
+    return "\n".join([f"### {record.title}", "", *facts, link, "", "```sh", command, "```", "", table(record)])
+
+
+def table(record: Record) -> str:
+    """The scores of one recipe, a line each, or those of several, side by side."""
+    if record.comparison is not None:
+        return markdown(record.comparison).rstrip()
+    rows = [row for name in NAMES if (row := score_row(name, record.seeds))]
+    return "\n".join(["| score | % | protocol |", "|---|--:|---|", *rows])
 
 
 def score_row(name: str, seeds: list[dict[str, Any]]) -> str | None:

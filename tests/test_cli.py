@@ -81,7 +81,7 @@ def test_help_names_every_command(run):
     code, text = run("--help")
     assert code == 0
     stages = "train-method make-maps train-affinity make-masks make-instances train-segmenter"
-    assert all(command in text for command in f"run demo {stages} evaluate predict recipes".split())
+    assert all(command in text for command in f"run compare demo {stages} evaluate predict recipes".split())
 
 
 def test_unknown_recipe(run, tmp_path):

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 import tagmask
 from conftest import TinyBackbone
 from tagmask.cli import app
+from tagmask.comparison_figures import ComparisonFigures, RunFigures, recipe_figures, write_figures
 from tagmask.config import Recipe
 from tagmask.contracts import Batch
 from tagmask.methods import METHODS
@@ -141,8 +142,9 @@ def check_command(line: str) -> None:
         return
     context = group.commands[arguments[0]].make_context(arguments[0], arguments[1:])
     recipe = context.params.get("recipe") or context.params.get("name")
-    if recipe is not None and not recipe.endswith(".yaml"):
-        load_recipe(recipe, context.params.get("settings") or [])
+    for named in context.params.get("names") or [recipe]:  # `compare` takes several
+        if named is not None and not named.endswith(".yaml"):
+            load_recipe(named, context.params.get("settings") or [])
 
 
 @pytest.mark.parametrize("page", OWN, ids=ids)
@@ -428,6 +430,35 @@ def test_a_record_becomes_a_table(results: ModuleType, tmp_path: Path) -> None:
     assert "| classifier, mean average precision | 50.0 ± 0.0 | classifier on cats. |" in text
     assert "| seed, best threshold | 45.0 ± 7.1 | seed on cats; threshold 0.2. / seed on cats; threshold 0.3. |" in text
     assert "segmentation network" not in text
+
+
+def test_a_comparison_becomes_a_table_of_recipes(results: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "2026-01-02_comparison_cpu"
+    write_record(folder, [])
+    (folder / "scores.json").unlink()
+    with pytest.raises(ValueError, match=r"no scores.json"):
+        results.read_records(tmp_path)
+    runs = [
+        RunFigures(
+            seed=s, folder=f"toy/seed-{s}", finished=True, scores={"mask": 0.4 + s / 10}, seconds={"predict": 9.0}
+        )
+        for s in (0, 1)
+    ]
+    figures = ComparisonFigures(
+        command="tagmask compare toy",
+        data="cats",
+        goal="mask",
+        seeds=[0, 1],
+        recipes=[recipe_figures("toy", "toy", "cam", runs, runs)],
+        settings={},
+        warnings=[],
+        environment={},
+    )
+    write_figures(folder / "comparison.json", figures)
+    text = results.section(results.read_records(tmp_path))
+    assert "### Cats" in text
+    assert "| recipe | pseudo mask (%) | time (s) |" in text
+    assert "| toy | 45.0 ± 7.1 | 9 ± 0 |" in text
 
 
 def test_one_seed_has_no_deviation_and_new_records_come_first(results: ModuleType, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tagmask.datasets import open_dataset, score_records
 from tagmask.errors import TagmaskError
 from tagmask.recipes import load_recipe
 from tagmask.run_folder import RunFolder
+from tagmask.saliency_making import check_saliency
 from tagmask.storage import read_json
 
 # What a run must have finished, and must have scored, before it counts as finished.
@@ -152,6 +153,8 @@ def plan(
         raise TagmaskError("`tagmask compare` starts a process for each run; call it without accelerate or torchrun.")
     recipes = [load_recipe(argument, [*settings, "seed=0"]) for argument in arguments]
     _check_names([recipe.name for recipe in recipes])
+    for recipe in recipes:
+        check_saliency(recipe)
     opened = _opened(recipes, data)
     competitors = tuple(
         Competitor(argument, recipe, _wanted(recipe, dataset, data, goal))
@@ -190,15 +193,6 @@ def _wanted(recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> 
     Raises:
         TagmaskError: it would have none.
     """
-    if not dataset.split(recipe.data.train_split):
-        raise TagmaskError(
-            f"recipe {recipe.name!r}: no image in the split {recipe.data.train_split!r}; set data.train_split."
-        )
-    if recipe.method.learns_from_saliency and recipe.data.saliency is None:
-        raise TagmaskError(
-            f"recipe {recipe.name!r} learns from saliency maps; set data.saliency to a folder of them, named like the "
-            "images, or to built-in."
-        )
     wanted = set(_TRAINING_SCORES[goal]) if score_records(dataset, recipe.data, data) else set()
     validation = () if recipe.data.val_split is None else dataset.split(recipe.data.val_split)
     if goal == "prediction" and any(record.has_mask for record in validation):
@@ -238,8 +232,8 @@ def _reason(text: str, code: int) -> str:
     r"""The error message at the end of what a process printed, or else its last line.
 
     Example:
-        >>> _reason("training\\nerror: no space left\\nfree some", 2), _reason("", -9)
-        ('no space left\\nfree some', 'it ended with exit code -9')
+        >>> _reason("training\nerror: no space left\nfree some", 2), _reason("", -9)
+        ('no space left\nfree some', 'it ended with exit code -9')
     """
     _, found, message = text.rpartition("\nerror: ")
     if found:
