@@ -106,7 +106,7 @@ def shared_top(scores: Float[Tensor, "n k"], count: int) -> Float[Tensor, "n k"]
 
 
 def prototypes(features: Float[Tensor, "n d"], weights: Float[Tensor, "n k"]) -> Float[Tensor, "k d"]:
-    """Direction of the weighted mean feature of each channel (equation 3); 0 for a channel without weight.
+    """Direction of the weighted mean feature of each channel; 0 for a channel without weight.
 
     A mean is the sum over the total weight; at unit length only the total's sign is left of it.
 
@@ -229,7 +229,7 @@ def similarities(
 def cross_losses(
     similarity: Float[Tensor, "n k"], labels: Int[Tensor, " n"], present: Bool[Tensor, " k"]
 ) -> Float[Tensor, " n"]:
-    """-log of the softmax over the present prototypes at each pixel's label (equation 5); 0 where there is none."""
+    """-log of the softmax over the present prototypes at each pixel's label; 0 where there is none."""
     lowest = torch.finfo(similarity.dtype).min  # infinity would be NaN where no prototype is present
     return F.cross_entropy(similarity.masked_fill(~present, lowest), labels, ignore_index=IGNORE, reduction="none")
 

@@ -49,7 +49,7 @@ class Pixels:
 
 
 def contrast_losses(config: PpcConfig, first: Pixels, second: Pixels) -> Losses:
-    """The weighted losses, each the mean over both views (equations 6, 8 and 9)."""
+    """The weighted losses, each the mean over both views."""
     pairs = ((first, second), (second, first))
     cross_prototype = [cross_loss(config, this, labels=this, prototypes=other) for this, other in pairs]
     cross_cam = [cross_loss(config, this, labels=other, prototypes=this) for this, other in pairs]
