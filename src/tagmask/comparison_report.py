@@ -281,7 +281,7 @@ def _card(image: ComparedImage, names: Sequence[str], classes: Sequence[str]) ->
     rows = [(kind, masks) for kind, masks in image.masks.items() if masks]
     shown = [name for name in names if any(name in masks for _, masks in rows)]
     cells = [cell for i, (kind, masks) in enumerate(rows) for cell in _cells(image, kind, masks, shown, i == 0)]
-    columns = f"grid-template-columns:repeat({len(shown) + 2},minmax(110px,1fr))"
+    columns = f"grid-template-columns:repeat({len(shown) + 2},minmax(100px,1fr))"
     pictures = element("div", *cells, class_="pictures", style=columns)
     header = example_header(image.id, image.tags, classes)
     return element("article", header, element("div", pictures, class_="scroll"), class_="example card wide")

@@ -77,7 +77,7 @@ def shown(value: Spread | None, digits: int, factor: float, signed: bool = False
     """
     if value is None:
         return ""
-    mean = f"{value.mean * factor:{'+' if signed else ''}.{digits}f}"
+    mean = f"{round(value.mean * factor, digits) + 0.0:{'+' if signed else ''}.{digits}f}"  # + 0.0: no negative zero
     return mean if value.deviation is None else f"{mean} ± {value.deviation * factor:.{digits}f}"
 
 

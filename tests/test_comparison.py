@@ -1,0 +1,230 @@
+import json
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from conftest import TINY
+from tagmask import cli, comparison
+from tagmask.comparison import plan
+from tagmask.errors import TagmaskError
+from tagmask.run_folder import RunFolder
+
+SHORT = (*TINY, "training.steps=1", "affinity.training.steps=1", "segmenter.training.steps=1")
+
+
+def planned(out, *names, seeds=1, goal="seed", settings=SHORT, data=None):
+    return plan(names or ("toy", "toy-sipe"), data, out, seeds, goal, settings)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Runs of a comparison in this process, which is quicker; which folders were worked on."""
+    called: list[str] = []
+
+    def call(command: list[str], log: Path) -> str | None:
+        called.append(f"{log.parent.name}/{log.stem}")
+        try:
+            typer.main.get_command(cli.app).main(command[1:], standalone_mode=False)
+        except TagmaskError as error:
+            return str(error)
+        return None
+
+    monkeypatch.setattr(comparison, "_call", call)
+    return called
+
+
+@pytest.fixture
+def compare(monkeypatch, capsys):
+    """The command: exit code and what it printed."""
+
+    def call(*arguments: object, settings=SHORT) -> tuple[int, str]:
+        changes = [word for setting in settings for word in ("--set", setting)]
+        monkeypatch.setattr(sys, "argv", ["tagmask", "compare", *map(str, arguments), *changes])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(stopped.value.code or 0), printed.out + printed.err
+
+    return call
+
+
+def read(path: Path) -> typing.Any:
+    return json.loads(path.read_text())
+
+
+# ── before the first training ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_recipe_has_a_run_for_every_seed_in_a_folder_of_its_own(tmp_path):
+    runs = planned(tmp_path, "toy", "toy+ppc", seeds=2).runs
+    folders = [run.folder.path.relative_to(tmp_path).as_posix() for run in runs]
+    assert folders == ["toy/seed-0", "toy/seed-1", "toy+ppc/seed-0", "toy+ppc/seed-1"]
+    assert [run.folder.recipe().seed for run in runs] == [0, 1, 0, 1]
+    assert len({run.log for run in runs}) == 4
+
+
+def test_a_run_of_a_comparison_is_an_ordinary_run(tmp_path):
+    compared = planned(tmp_path, "toy", goal="mask", settings=("walk.beta=3",), data=tmp_path / "photos")
+    words = compared.command(compared.runs[0])
+    assert words[:5] == ["tagmask", "run", "toy", "--out", str(tmp_path / "toy" / "seed-0")]
+    assert words[5:9] == ["--data", str(tmp_path / "photos"), "--until", "mask"]
+    assert words[9:] == ["--set", "walk.beta=3", "--set", "seed=0"]
+    context = typer.main.get_command(cli.app).commands["run"].make_context("run", words[2:])
+    assert context.params["until"] == "mask"
+
+
+def test_a_recipe_of_ones_own_takes_part(tmp_path):
+    text = Path(comparison.__file__).with_name("recipes").joinpath("toy.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text.replace("name: toy", "name: mine"))
+    runs = planned(tmp_path / "out", "toy", str(tmp_path / "mine.yaml")).runs
+    assert [run.competitor.name for run in runs] == ["toy", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "message"),
+    [
+        (("toy", "toy"), SHORT, "more than one recipe is named 'toy'"),
+        (("toy", "toi"), SHORT, "no recipe 'toi'"),
+        (("toy",), ("training.rat=1",), "did you mean 'rate'"),
+        (("toy",), ("seed=4",), "--seeds"),
+        (("toy",), ("name=a/b",), "'a/b' cannot be the name of a folder"),
+        (("toy", "folder-cpu"), (), "--data"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_written(tmp_path, names, settings, message):
+    with pytest.raises(TagmaskError, match=message):
+        planned(tmp_path / "out", *names, settings=settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_without_its_saliency_is_refused_at_once(tmp_path):
+    with pytest.raises(TagmaskError, match="built-in"):
+        planned(tmp_path / "out", "toy", settings=('method={"kind": "eps"}', "data.saliency=null"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_without_masks_have_nothing_to_compare_by(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "score_records", lambda *_: ())
+    with pytest.raises(TagmaskError, match=r"no image has a ground-truth mask.*data\.masks"):
+        planned(tmp_path)
+    wanted = planned(tmp_path, goal="prediction").competitors[0].wanted
+    assert wanted == {"prediction"}  # validation images have masks
+
+
+def test_a_folder_of_other_settings_is_refused_before_any_run_begins(tmp_path, calls, compare):
+    planned(tmp_path, "toy-sipe", settings=(*SHORT, "training.rate=0.5"))
+    code, text = compare("toy", "toy-sipe", "--until", "seed", "--out", tmp_path)
+    assert code == 2
+    assert "training.rate" in text
+    assert calls == []
+
+
+def test_it_wants_to_start_its_processes_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TagmaskError, match="without accelerate"):
+        planned(tmp_path)
+
+
+def test_the_whole_command_parses(tmp_path):
+    words = planned(tmp_path, "toy", "toy+ppc", seeds=3).whole_command
+    context = typer.main.get_command(cli.app).commands["compare"].make_context("compare", words[2:])
+    assert list(context.params["names"]) == ["toy", "toy+ppc"]
+    assert (context.params["seeds"], context.params["until"], context.params["out"]) == (3, "seed", tmp_path)
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_seeds_of_two_recipes_and_what_is_done_is_not_repeated(tmp_path, calls, compare):
+    arguments = ("toy", "toy-sipe", "--seeds", 2, "--until", "seed", "--out", tmp_path)
+    code, text = compare(*arguments)
+    assert code == 0, text
+    assert calls == ["toy/seed-0", "toy/seed-1", "toy-sipe/seed-0", "toy-sipe/seed-1"]
+    for name in ("json", "csv", "md", "html"):
+        assert (tmp_path / f"comparison.{name}").stat().st_size > 0
+    first = read(tmp_path / "comparison.json")
+    assert first["recipes"][1]["scores"]["seed_own"]["count"] == 2
+    assert "seed_own" not in first["recipes"][0]["scores"]
+    assert not (tmp_path / "toy" / "seed-0" / "masks").exists()
+
+    calls.clear()
+    (tmp_path / "toy" / "seed-1" / "scores.json").unlink()
+    weights = (tmp_path / "toy" / "seed-1" / "method.safetensors").read_bytes()
+    assert compare(*arguments)[0] == 0
+    assert calls == ["toy/seed-1"]
+    assert (tmp_path / "toy" / "seed-1" / "method.safetensors").read_bytes() == weights
+    again = read(tmp_path / "comparison.json")
+    for now, before in zip(again["recipes"], first["recipes"], strict=True):
+        assert now["scores"] == before["scores"]
+
+
+def test_a_comparison_of_seeds_can_be_taken_further(tmp_path, calls, compare):
+    folder = RunFolder(tmp_path / "toy" / "seed-0")
+    assert compare("toy", "--until", "seed", "--out", tmp_path)[0] == 0
+    assert compare("toy", "--until", "mask", "--out", tmp_path)[0] == 0
+    assert folder.is_done("make-masks")
+    assert not folder.is_done("train-segmenter")
+    code, text = compare("toy", "--out", tmp_path)
+    assert code == 0, text
+    assert calls == ["toy/seed-0"] * 3
+    found = read(tmp_path / "comparison.json")["recipes"][0]
+    assert found["scores"].keys() == {"seed_best", "seed_fixed", "walk", "mask", "prediction"}
+    assert {"make-seed-maps", "make-maps", "predict"} <= found["stages"].keys()
+    assert found["memory"]["mean"] > 0
+    assert found["gains"] == {}
+
+
+def test_one_failure_loses_no_other_run(tmp_path, calls, compare):
+    text = Path(comparison.__file__).with_name("recipes").joinpath("toy.yaml").read_text()
+    broken = text.replace("name: toy", "name: broken").replace("weights: none", "weights: nowhere.safetensors")
+    (tmp_path / "broken.yaml").write_text(broken)
+    code, text = compare(tmp_path / "broken.yaml", "toy", "--until", "seed", "--out", tmp_path / "out")
+    assert code == 2
+    assert "1 of 2 runs failed" in text
+    assert "broken (0 of 1 runs)" in text
+    recipes = read(tmp_path / "out" / "comparison.json")["recipes"]
+    assert [recipe["runs"][0]["finished"] for recipe in recipes] == [False, True]
+    assert "nowhere.safetensors" in recipes[0]["runs"][0]["error"]
+    assert recipes[0]["scores"] == {}
+    assert recipes[1]["gains"] == {}
+    assert "broken/seed-0 is missing" in (tmp_path / "out" / "comparison.html").read_text()
+
+
+def test_a_run_that_ends_without_scores_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "_call", lambda *_: None)
+    compared = planned(tmp_path)
+    assert "without its scores (seed_best)" in str(comparison.execute(compared, compared.runs[0]))
+
+
+@pytest.mark.slow
+def test_a_run_in_a_process_of_its_own(tmp_path):
+    compared = planned(tmp_path, "toy")
+    assert comparison.execute(compared, compared.runs[0]) is None
+    assert compared.unfinished == []
+    log = compared.runs[0].log.read_text()
+    assert log.startswith("$ tagmask run toy --out ")
+    assert "train-method" in log
+
+
+def test_the_reason_of_a_failed_process_is_told(tmp_path):
+    reason = comparison._call(["tagmask", "run", "tyo", "--out", str(tmp_path / "x")], tmp_path / "logs" / "a.log")
+    assert str(reason).startswith("no recipe 'tyo'")
+    assert "$ tagmask run tyo" in (tmp_path / "logs" / "a.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "$ tagmask run\ntrain-method 3/4\nerror: the disk is full;\nfree some space",
+            "the disk is full;\nfree some space",
+        ),
+        ("$ tagmask run\nTraceback\n  File\nValueError: no\n", "ValueError: no"),
+        ("$ tagmask run\n", "it ended with exit code -9"),
+    ],
+)
+def test_the_reason_is_the_last_message(text, reason):
+    assert comparison._reason(text, -9) == reason
