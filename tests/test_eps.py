@@ -213,6 +213,7 @@ def test_the_loss_is_float32_under_mixed_precision():
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(saliency_loss(scores, saliency, TAGS).item(), abs=1e-6)
     torch.testing.assert_close(share, salient_share(probabilities(scores), saliency[:, :, ::2, ::2]))
+    assert probabilities(scores.bfloat16()).dtype == torch.float32
     assert saliency_loss(scores.bfloat16(), saliency, TAGS).dtype == torch.float32
 
 
