@@ -176,7 +176,8 @@ def passes(method: Method, batch: Batch) -> Callable[[], None]:
     views = method.views(batch.images)
 
     def value() -> Tensor:
-        found = [getattr(method(view), name, None) for view in views for name in LOSSES_LOOK_AT]
+        activations = [method(view) for view in views]
+        found = [getattr(activation, name, None) for activation in activations for name in LOSSES_LOOK_AT]
         return torch.stack([grid.sum() for grid in found if grid is not None]).sum()
 
     return updates(method, value)
