@@ -206,7 +206,7 @@ def test_a_run_in_a_process_of_its_own(tmp_path):
     assert compared.unfinished == []
     log = compared.runs[0].log.read_text()
     assert log.startswith("$ tagmask run toy --out ")
-    assert "train-method" in log
+    assert "report:" in log
 
 
 def test_the_reason_of_a_failed_process_is_told(tmp_path):
