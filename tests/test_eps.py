@@ -284,6 +284,7 @@ def test_dropout_acts_on_scores_in_training_alone():
     with torch.no_grad():
         assert not torch.equal(network.train()(images).scores, network.train()(images).scores)
         assert torch.equal(network.eval()(images).scores, network.eval()(images).scores)
+        assert torch.equal(network.train()(images).embedding, network.eval()(images).embedding)
 
 
 def test_the_losses_are_the_two_terms():
