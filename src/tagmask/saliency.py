@@ -11,16 +11,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from tagmask import crf
-from tagmask.config import CRF_PRESETS
+from tagmask.config import CrfConfig
 from tagmask.grids import from_grid
 from tagmask.pseudo_masks import block_mean
 
-SMALLEST_LIKENESS = 0.2
-LIKENESS_POWER = 2.0
-LEAK = 0.1
+LIKENESS_POWER = 3
+COLOUR_DEVIATION = 5.0
+CELLS_OF_LONG_SIDE = 24
 STEEPNESS = 3.0
 SUREST = 0.98
-COLOUR_CELL = 16
+SHARPENING = CrfConfig(bilateral_weight=4)
 
 
 def saliency_of_features(
@@ -36,28 +36,70 @@ def saliency_of_features(
     Returns:
         Values in [0, 1]; above 0.5 where an object is.
     """
-    times = absorption_times(likeness(features), border(features.shape[1], features.shape[2]))
-    coarse = split_in_two(times.reshape(features.shape[1:]))
-    smooth = np.clip(from_grid(coarse[None], cell, (image.shape[0], image.shape[1]))[0], 1 - SUREST, SUREST)
-    return crf.refine(image, np.stack([1 - smooth, smooth]), CRF_PRESETS["psa"])[1]
+    return _sharpened(image, likeness_of_features(features), (features.shape[1], features.shape[2]), cell)
 
 
 def saliency_of_colours(image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w"]:
-    """Object-ness of every pixel from the mean colours of square cells, where there are no features.
+    """Object-ness of every pixel from the colours of square cells alone, where there are no features.
 
     Returns:
         Values in [0, 1]; above 0.5 where an object is.
     """
-    planes = image.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-    centred = planes - planes.mean(axis=(1, 2), keepdims=True)
-    return saliency_of_features(image, block_mean(centred, COLOUR_CELL), COLOUR_CELL)
+    cell = -(-max(image.shape[:2]) // CELLS_OF_LONG_SIDE)
+    padding = [(0, -image.shape[0] % cell), (0, -image.shape[1] % cell), (0, 0)]
+    colours = block_mean(cielab(np.pad(image, padding, mode="edge")), cell)
+    return _sharpened(image, likeness_of_colours(colours), (colours.shape[1], colours.shape[2]), cell)
 
 
-def likeness(features: Float32[np.ndarray, "d p q"]) -> Float[np.ndarray, "n n"]:
-    """How alike any two cells are, in [0, 1]: a power of their cosine, 0 below a floor."""
+def _sharpened(
+    image: UInt8[np.ndarray, "h w 3"], likeness: Float[np.ndarray, "n n"], grid: tuple[int, int], cell: float
+) -> Float32[np.ndarray, "h w"]:
+    """From likeness of cells to a map of the image's size whose edges are those of the image."""
+    times = absorption_times(likeness, border(*grid)).reshape(1, *grid)
+    enlarged = from_grid(split_in_two(times), cell, (image.shape[0], image.shape[1]))[0]
+    inside = np.clip(enlarged, 1 - SUREST, SUREST)
+    return crf.refine(image, np.stack([1 - inside, inside]), SHARPENING)[1]
+
+
+# ── likeness ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def likeness_of_features(features: Float32[np.ndarray, "d p q"]) -> Float[np.ndarray, "n n"]:
+    """How alike any two cells are, in [0, 1], cell by cell along the rows of the grid.
+
+    The cosine of their features, 0 up to one standard deviation above its mean over all pairs of the image, 1 where it
+    is 1, and to the third power between: backbones differ in how alike they find everything.
+    """
     flat = features.reshape(len(features), -1).astype(np.float64)
     unit = flat / np.maximum(np.linalg.norm(flat, axis=0), 1e-12)
-    return np.clip((unit.T @ unit - SMALLEST_LIKENESS) / (1 - SMALLEST_LIKENESS), 0, 1) ** LIKENESS_POWER
+    cosine = np.clip(unit.T @ unit, -1, 1)
+    pairs = cosine[~np.eye(len(cosine), dtype=bool)]
+    floor = min(pairs.mean() + pairs.std(), 0.99) if len(pairs) else 0.0
+    return np.clip((cosine - floor) / (1 - floor), 0, 1) ** LIKENESS_POWER
+
+
+def likeness_of_colours(colours: Float[np.ndarray, "3 p q"]) -> Float[np.ndarray, "n n"]:
+    """How alike any two cells are, in (0, 1]: a Gaussian of the distance of their CIELAB colours."""
+    flat = colours.reshape(3, -1)
+    squares = ((flat[:, :, None] - flat[:, None]) ** 2).sum(axis=0)
+    return np.exp(-squares / (2 * COLOUR_DEVIATION**2)) + 1e-4
+
+
+def cielab(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 h w"]:
+    """Lightness 0 .. 100, green to red, blue to yellow (CIE 1976, white point D65) of sRGB pixels.
+
+    >>> cielab(np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0]]], np.uint8)).round().astype(int)[:, 0].T.tolist()
+    [[0, 0, 0], [100, 0, 0], [53, 80, 67]]
+    """
+    srgb = image / 255.0
+    linear = np.where(srgb > 0.04045, ((srgb + 0.055) / 1.055) ** 2.4, srgb / 12.92)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = linear @ (to_xyz / to_xyz.sum(axis=1, keepdims=True)).T
+    x, y, z = np.moveaxis(np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+# ── walk ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def border(rows: int, columns: int) -> Bool[np.ndarray, " n"]:
@@ -73,22 +115,29 @@ def border(rows: int, columns: int) -> Bool[np.ndarray, " n"]:
     return ~inside.ravel()
 
 
-def absorption_times(likeness: Float[np.ndarray, "n n"], leaves: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def absorption_times(
+    likeness: Float[np.ndarray, "n n"], leaves: Bool[np.ndarray, " n"], leak: float = 1.0, loss: float = 1e-4
+) -> Float[np.ndarray, " n"]:
     """Expected time until a walk that starts in a cell is absorbed.
 
-    A walk moves at the rate of the likeness, in units of the mean degree, and is absorbed at the rate ``LEAK`` in the
-    cells that leave: the times solve ``(D - W + LEAK * diag(leaves)) t = 1``, eq. 4 of the paper in continuous time.
+    A walk moves at the rate of the likeness W, in units of the mean degree. It is absorbed at the rate ``leak`` in the
+    cells that leave, and at the rate ``loss`` everywhere, so that every time is finite. With D the degrees, the times
+    solve ``(D - W + leak * diag(leaves) + loss) t = 1``: the expected time of the paper, for a chain in continuous
+    time.
     """
-    weights = likeness / max(likeness.sum(axis=1).mean(), 1e-12)
-    rates = np.diag(weights.sum(axis=1) + LEAK * leaves + 1e-6) - weights
-    return np.linalg.solve(rates, np.ones(len(rates)))
+    rates = likeness / max(likeness.sum(axis=1).mean(), 1e-12)
+    return np.linalg.solve(np.diag(rates.sum(axis=1) + leak * leaves + loss) - rates, np.ones(len(rates)))
 
 
-def split_in_two(values: Float[np.ndarray, "p q"]) -> Float32[np.ndarray, "p q"]:
+# ── splitting ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def split_in_two(values: Float[np.ndarray, "1 p q"]) -> Float32[np.ndarray, "1 p q"]:
     """Values to (0, 1) by a sigmoid whose middle is Otsu's threshold; 0.5 where all are alike."""
     spread = values.std()
-    scaled = (values - otsu_threshold(values.ravel())) / max(spread, 1e-12) if spread > 1e-9 else np.zeros_like(values)
-    return (1 / (1 + np.exp(-STEEPNESS * scaled))).astype(np.float32)
+    if spread <= 1e-6 * np.abs(values).max():
+        return np.full(values.shape, 0.5, np.float32)
+    return (1 / (1 + np.exp(-STEEPNESS * (values - otsu_threshold(values.ravel())) / spread))).astype(np.float32)
 
 
 def otsu_threshold(values: Float[np.ndarray, " n"]) -> float:
@@ -97,9 +146,9 @@ def otsu_threshold(values: Float[np.ndarray, " n"]) -> float:
     >>> otsu_threshold(np.array([0.0, 1.0, 8.0, 9.0]))
     4.5
     """
+    if len(values) < 2:
+        return float(values.sum())
     ordered = np.sort(values)
-    if len(ordered) < 2:
-        return float(ordered.sum())
     below = np.arange(1, len(ordered))
     sums = ordered.cumsum()
     gaps = sums[:-1] / below - (sums[-1] - sums[:-1]) / (len(ordered) - below)
