@@ -371,11 +371,11 @@ class PpcConfig(MethodConfig):
     )
     warmup_steps: int = Field(default=0, ge=0, description="Steps over which the contrast grows to its weights.")
     view_scale: float = Field(
-        default=0.3, gt=0, lt=1, description="Size of the second view, times the first's, if the base has none."
+        default=0.5, gt=0, lt=1, description="Size of the second view, times the first's, if the base has none."
     )
     view_size: int | None = Field(default=None, gt=0, description="Side of that view in pixels instead.")
     base_losses: Literal["all_views", "first_view"] = Field(
-        default="all_views", description="Where a base without second view is taught: mean over both views, or one."
+        default="first_view", description="Where a base without second view is taught: mean over both views, or one."
     )
 
     @property

@@ -42,13 +42,15 @@ def summary(name: str) -> str:
 
 
 WRAPPED = "+ppc"  # after a recipe's name: the same with pixel-to-prototype contrast around its method
+WRAPPER = {"kind": "ppc", "warmup_steps": 100}  # maps of the first steps are no teachers
 
 
 def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key.subkey=value`` settings.
 
     Args:
-        name: a packaged recipe or a YAML file; ``+ppc`` after it puts PPC with its default settings around the method.
+        name: a packaged recipe or a YAML file; ``+ppc`` after it puts PPC around the method, with default settings and
+            100 steps over which the contrast grows.
         settings: changes; values are read as YAML.
 
     Raises:
@@ -62,7 +64,7 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise TagmaskError(f"recipe {name} holds {type(content).__name__}; expected keys and values.")
     if name != plain:
-        content |= {"name": f"{content.get('name')}{WRAPPED}", "method": {"kind": "ppc", "base": content.get("method")}}
+        content |= {"name": f"{content.get('name')}{WRAPPED}", "method": {**WRAPPER, "base": content.get("method")}}
     for setting in settings:
         _apply(content, setting)
     try:
