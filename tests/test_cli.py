@@ -80,8 +80,15 @@ def test_recipes_are_listed_and_shown(run):
 def test_help_names_every_command(run):
     code, text = run("--help")
     assert code == 0
-    stages = "train-method make-maps train-affinity make-masks make-instances train-segmenter"
+    stages = "make-saliency train-method make-maps train-affinity make-masks make-instances train-segmenter"
     assert all(command in text for command in f"run compare demo {stages} evaluate predict recipes".split())
+
+
+def test_saliency_that_nobody_asks_for_or_brings(run, tmp_path):
+    refused(*run("make-saliency", "toy", "--out", tmp_path / "x"), "nothing to make: method 'cam'")
+    lacking = run("run", "toy-eps", "--out", tmp_path / "y", "--set", "data.saliency=null")
+    refused(*lacking, "`--set data.saliency=built-in`", "`--set data.saliency=FOLDER`")
+    assert not (tmp_path / "y").exists()
 
 
 def test_unknown_recipe(run, tmp_path):

@@ -204,3 +204,17 @@ def test_pixels_survive_run_lengths_and_their_text(rows, columns, share, seed):
     assert decode_counts(text) == runs
     np.testing.assert_array_equal(run_pixels(runs, rows, columns), pixels)
     assert text.encode() == pycocotools.mask.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"]
+
+
+@pytest.mark.parametrize("below", ["", "train2014"])
+def test_saliency_maps_of_a_folder(tmp_path: Path, below: str):
+    coco(tmp_path, usual())
+    folder = tmp_path / "sal" / below
+    folder.mkdir(parents=True)
+    Image.new("L", (6, 5), 51).save(folder / "COCO_train_11.png")
+    with pytest.raises(TagmaskError, match=r"without a saliency map \(1\): train2014/COCO_train_12;"):
+        Coco(CocoData(saliency="sal"), tmp_path)
+    Image.new("L", (6, 5), 255).save(folder / "COCO_train_12.png")
+    data = Coco(CocoData(saliency="sal"), tmp_path)
+    maps = [data.read_saliency(record) for record in data.records]
+    assert [None if saliency is None else round(float(saliency.mean()), 4) for saliency in maps] == [0.2, 1.0, None]

@@ -118,3 +118,9 @@ def test_a_limited_number_and_no_validation():
     assert (len(toy.split("train")), len(toy.split("val"))) == (4, 4)
     assert len(Toy(ToyData(num_train=9, val_split=None)).records) == 9
     assert toy.image_path(toy.records[0]) is None
+
+
+def test_scenes_have_no_folder_of_saliency_maps():
+    assert Toy(ToyData(saliency="built-in")).read_saliency(Toy(SIX).records[0]) is None
+    with pytest.raises(TagmaskError, match=r"data\.saliency=maps .* set data\.saliency=built-in"):
+        Toy(ToyData(saliency="maps"))

@@ -164,3 +164,18 @@ def test_list_entries_cannot_leave_the_folder(tmp_path: Path):
     (folder / "ImageSets" / "Segmentation" / "val.txt").write_text("../../../secret/2009_000001.jpg\n")
     data = Voc(VocData(), tmp_path)
     assert data.image_path(data.split("val")[0]) == folder / "JPEGImages" / "2009_000001.jpg"
+
+
+def test_saliency_maps_of_a_folder(tmp_path: Path):
+    folder = voc(tmp_path)
+    (folder / "sal").mkdir()
+    for key in (*TRAIN, *EXTRA[1:]):
+        Image.new("L", (5, 4), 102).save(folder / "sal" / f"{key}.png")
+    with pytest.raises(TagmaskError, match=rf"without a saliency map \(1\): {EXTRA[0]};"):
+        Voc(VocData(saliency="sal"), tmp_path)
+    Image.new("L", (10, 8), 102).save(folder / "sal" / f"{EXTRA[0]}.jpg", quality=100)
+    data = Voc(VocData(saliency="sal"), tmp_path)
+    first = data.read_saliency(data.records[0])
+    assert first is not None
+    np.testing.assert_allclose(first, np.full((4, 5), 0.4), atol=1e-6)
+    assert Voc(VocData(saliency="built-in"), tmp_path).read_saliency(data.records[0]) is None

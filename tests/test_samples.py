@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from conftest import SIZE, tiny_backbone
 from tagmask.affinity_labels import grid_labels
@@ -163,6 +164,35 @@ def test_saliency_follows_the_image():
     assert (sample.saliency[0, :, :10] == 1).all()
     assert (sample.saliency[0, :, 10:] == 0).all()
     assert ((sample.image[0] > 0) == (sample.saliency[0] > 0.5)).all()
+
+
+@pytest.mark.parametrize("augment", [RANDOM, WHOLE])
+@pytest.mark.parametrize("enlarged", [0.5, 1, 3])
+def test_saliency_of_another_size_still_lies_on_its_image(scenes, augment, enlarged):
+    """A map that is the image itself, stored smaller or larger, is the view of the image."""
+    size = round(SIZE * enlarged)
+
+    def read(record):
+        ramp = np.linspace(0, 1, SIZE)[None, :].repeat(SIZE, 0)
+        return np.asarray(Image.fromarray(ramp.astype(np.float32)).resize((size, size), Image.Resampling.BILINEAR))
+
+    class Ramp(Salient):
+        def read_image(self, record):
+            ramp = np.linspace(0, 255, SIZE)[None, :, None].repeat(SIZE, 0).repeat(3, 2)
+            return ramp.round().astype(np.uint8)
+
+    plain = augment.model_copy(update={"jitter": None, "flip": 0.5})
+    samples = TagSamples(Ramp(), Salient.records, plain, NORMALIZATION, read)
+    for epoch in range(4):
+        sample = samples.sample(0, epoch, 0)
+        shown = sample.image[0] * NORMALIZATION.std[0] + NORMALIZATION.mean[0]
+        assert sample.saliency.shape == (1, *sample.image.shape[1:])
+        assert (shown - sample.saliency[0])[sample.valid].abs().max() < 0.05
+        assert (sample.saliency[0][~sample.valid] == 0).all()
+
+
+def test_saliency_is_read_only_where_it_is_needed():
+    assert TagSamples(Salient(), Salient.records, replace_augment(), NORMALIZATION).sample(0, 0, 0).saliency is None
 
 
 def replace_augment(**fields):

@@ -8,7 +8,7 @@ from jaxtyping import Float32
 
 from tagmask.config import DataConfig
 from tagmask.contracts import Record
-from tagmask.datasets.checks import Problem, Problems
+from tagmask.datasets.checks import Problem, Problems, existing_folder
 from tagmask.images import read_image
 
 BUILT_IN = "built-in"
@@ -34,11 +34,15 @@ class SaliencyFiles:
 
     Attributes:
         folder: where the maps are; None: the data set has none of its own.
+
+    Raises:
+        TagmaskError: the folder does not exist.
     """
 
     def __init__(self, config: DataConfig, root: Path, flat: bool = False) -> None:
-        own = config.saliency is not None and config.saliency != BUILT_IN
-        self.folder = root / config.saliency if own and config.saliency else None
+        self.folder: Path | None = None
+        if config.saliency is not None and config.saliency != BUILT_IN:
+            self.folder = existing_folder(root / config.saliency, "the folder of saliency maps (data.saliency)")
         self._train_split = config.train_split
         self._flat = flat
 
