@@ -138,14 +138,16 @@ def test_the_networks_of_a_recipe_with_a_wide_backbone_fit_together(name):
     images = torch.empty(2, 3, 65, 97, device="meta")
     with torch.device("meta"), torch.no_grad():  # shapes alone
         method = build_method(recipe.method, build_backbone(recipe.backbone), CLASSES)
-        for view in method.views(images):
-            assert method(view).logits.shape == (2, CLASSES)
+        shapes = [[grid.shape for grid in method.backbone.forward_levels(view)] for view in method.views(images)]
         segmenter = build_segmenter(recipe, CLASSES, load_initial=True)
         assert segmenter(images).shape[:2] == (2, CLASSES + 1)
         if recipe.affinity is not None:
             net = build_affinity_net(recipe.affinity, build_backbone(recipe.affinity.backbone or recipe.backbone))
             assert net.stride == recipe.affinity.stride
-    assert [(level.channels, level.stride) for level in method.backbone.levels][-3:] == [(512, 8), (1024, 8), (4096, 8)]
+    assert shapes[0][-3:] == [(2, channels, 9, 13) for channels in (512, 1024, 4096)]
+    assert len(shapes) == method.num_views
+    seam, ppc = "seam" in name, isinstance(recipe.method, PpcConfig)
+    assert [shape[-1][2:] for shape in shapes[1:]] == ([(16, 16)] if ppc else [(3, 4)] if seam else [])
 
 
 def learning(modules, recipe):
@@ -304,10 +306,10 @@ def test_ppc_on_eps_is_as_published():
 # ── any recipe with PPC ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.endswith("ppc")])
+@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).method.kind != "ppc"])
 def test_any_recipe_takes_ppc_on_top(name):
     plain, wrapped = load_recipe(name), load_recipe(f"{name}+ppc")
-    assert wrapped.method == PpcConfig.model_validate({"base": plain.method})
+    assert wrapped.method == PpcConfig.model_validate({"base": plain.method, "warmup_steps": 100})
     assert wrapped == plain.model_copy(update={"name": f"{name}+ppc", "method": wrapped.method})
 
 
