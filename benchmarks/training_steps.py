@@ -65,9 +65,9 @@ def timm_backbone(model: str, stride: Any) -> TimmBackbone:
 
 WIDE_RESNET = Resnet38dBackbone(weights="none")
 ON_CPU = (
-    Setting("MobileNetV2, stride 16", timm_backbone("mobilenetv2_100", 16), batch=16, pixels=257, repeats=7),
-    Setting("ResNet-18, stride 8", timm_backbone("resnet18", 8), batch=4, pixels=224, repeats=7),
-    Setting("Wide ResNet-38, stride 8", WIDE_RESNET, batch=2, pixels=112, repeats=5),
+    Setting("MobileNetV2, stride 16", timm_backbone("mobilenetv2_100", 16), batch=16, pixels=257, repeats=9),
+    Setting("ResNet-18, stride 8", timm_backbone("resnet18", 8), batch=8, pixels=224, repeats=7),
+    Setting("Wide ResNet-38, stride 8", WIDE_RESNET, batch=4, pixels=112, repeats=5),
 )
 ON_ACCELERATOR = (
     Setting("MobileNetV2, stride 16", timm_backbone("mobilenetv2_100", 16), batch=16, pixels=257, repeats=15),
