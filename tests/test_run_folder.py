@@ -164,6 +164,17 @@ def test_a_stage_that_broke_off_is_not_done_and_its_seconds_add_up(run):
     assert run.is_done("make-maps")
 
 
+def test_the_largest_memory_of_all_calls_is_kept(run):
+    run.claim(tiny_recipe(), None)
+    with run.stage("make-maps", is_main=True):
+        pass
+    assert 10 < run.manifest()["make-maps"]["peak_memory"] < 10**6  # MiB
+    run.note("make-maps", peak_memory=10**7)
+    with run.stage("make-maps", is_main=True):
+        pass
+    assert run.manifest()["make-maps"]["peak_memory"] == 10**7
+
+
 def test_notes_are_added_to_what_is_there(run):
     run.note("make-maps", images=3)
     run.note("make-maps", cost=1)
