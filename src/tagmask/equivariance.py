@@ -56,8 +56,9 @@ def stretched_maps(scores: Float[Tensor, "b n _ _"], size: Size) -> Float[Tensor
     """
     values = scores.flatten(2)
     least, largest = (F.relu(found)[:, :, None, None] for found in (values.min(2).values, values.max(2).values))
-    # Dividing commutes with resizing; relu(relu(x) - a) is relu(x - a) for a > 0.
-    return resized(F.relu(scores - (least + EPS)), size) / (largest - least + EPS)
+    # Dividing commutes with resizing; relu(relu(x) - a) is relu(x - a) for a > 0. The sum with what was negated before
+    # spares the gradient a pass over all pixels.
+    return resized(F.relu(scores + -(least + EPS)), size) / (largest - least + EPS)
 
 
 def winners(maps: Float[Tensor, "b n h w"], exempt: Bool[Tensor, "b n"]) -> Float[Tensor, "b n h w"]:
@@ -205,11 +206,11 @@ def compared_maps(
     channels, present = _present_channels(tags)
     views = []
     for view_scores, view_refined, size in zip(scores, refined, sizes, strict=True):
-        large, pixels = _enlarged(view_scores, channels[:, 1:], size), _enlarged(view_refined, channels, size)
-        maps = stretched_maps(large, sizes[-1]) * present[:, 1:]
+        # Channels without tag are made 0 on the small grid; they stay 0 when they are resized and stretched.
+        pixels = _enlarged(view_refined, channels, present, size)
+        maps = stretched_maps(_enlarged(view_scores, channels[:, 1:], present[:, 1:], size), sizes[-1])
         best = winners(_with_background(maps if winners_learn else maps.detach()), channels == exempt)
-        drawn = stretched_maps(pixels, sizes[-1]) * present
-        views.append(ComparedMaps(maps, best, drawn, pixels[:, 1:] * present[:, 1:]))
+        views.append(ComparedMaps(maps, best, stretched_maps(pixels, sizes[-1]), pixels[:, 1:]))
     return views
 
 
@@ -226,10 +227,12 @@ def _present_channels(tags: Tags) -> tuple[Int[Tensor, "b n"], Float[Tensor, "b 
     return F.pad(classes + 1, (1, 0)), present[:, :, None, None]
 
 
-def _enlarged(maps: Float[Tensor, "b k _ _"], channels: Int[Tensor, "b n"], size: Size) -> Float[Tensor, "b n h w"]:
-    """The chosen channels of each image, in float32, resized."""
+def _enlarged(
+    maps: Float[Tensor, "b k _ _"], channels: Int[Tensor, "b n"], present: Float[Tensor, "b n 1 1"], size: Size
+) -> Float[Tensor, "b n h w"]:
+    """The chosen channels of each image, 0 where it lacks them, in float32, resized."""
     places = channels[:, :, None, None].expand(-1, -1, *maps.shape[2:])
-    return resized(maps.float().gather(1, places), size)
+    return resized(maps.float().gather(1, places) * present, size)
 
 
 def _with_background(maps: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n+1 h w"]:
