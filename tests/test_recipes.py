@@ -110,12 +110,18 @@ def test_saliency_is_named_where_it_is_learned_from_and_only_there(name):
     assert (recipe.data.saliency is not None) == recipe.method.learns_from_saliency
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name != "folder-cpu"])
 def test_the_name_tells_the_method(name):
     recipe = load_recipe(name)
     assert ("ppc" in name.split("-")) == isinstance(recipe.method, PpcConfig)
     for kind in ("seam", "eps", "sipe"):
         assert (kind in name.split("-")) == (innermost(recipe) == kind)
+
+
+def test_the_recipe_for_own_photographs_has_the_best_method():
+    recipe = load_recipe("folder-cpu")
+    assert isinstance(recipe.method, PpcConfig)
+    assert recipe.method.base == load_recipe("folder-cpu-seam").method
 
 
 @pytest.mark.slow
