@@ -72,7 +72,7 @@ def test_the_contrast_reaches_projector_and_backbone_alone(base, faithful):
 
 @pytest.mark.parametrize("base", BASES)
 def test_the_base_learns_what_it_learns_alone(base):
-    ppc = method(base, cross_prototype_weight=0, cross_cam_weight=0, intra_view_weight=0)
+    ppc = method(base, cross_prototype_weight=0, cross_cam_weight=0, intra_view_weight=0, base_losses="all_views")
     alone = ppc.base
     views = ppc.views(batch().images)
     if alone.num_views == 2:
