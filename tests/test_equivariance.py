@@ -14,7 +14,6 @@ from tagmask.equivariance import (
     equivariance_losses,
     mean_of_resized,
     min_pool,
-    resized,
     stretched_maps,
     winners,
 )
@@ -272,8 +271,3 @@ def test_half_precision_is_made_whole():
     for name, value in equivariance_losses(*halves, tags, EquivarianceConfig(), SIZES).items():
         assert value.dtype == torch.float32
         assert torch.equal(value, equivariance_losses(*whole, tags, EquivarianceConfig(), SIZES)[name])
-
-
-def test_maps_of_the_right_size_are_not_touched():
-    maps = draw(1, 2, 3, 4)
-    assert resized(maps, (3, 4)) is maps

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import tiny_backbone
-from tagmask import pixel_correlation
+from tagmask import likeness
 from tagmask.config import EquivarianceConfig
 from tagmask.errors import TagmaskError
 from tagmask.pixel_correlation import PixelCorrelation, correlate, correlation_input
@@ -95,7 +95,7 @@ def test_blocks_change_nothing(seed, size, channels):
 
 @pytest.mark.parametrize("pixels", [1, 5, 40])
 def test_the_memory_bounds_every_block(monkeypatch, pixels):
-    monkeypatch.setattr(pixel_correlation, "MEBIBYTE", 2 * 40 * 4 * pixels)  # of a batch of two: so many rows a block
+    monkeypatch.setattr(likeness, "MEBIBYTE", 2 * 40 * 4 * pixels)  # of a batch of two: so many rows a block
     made = []
     bmm = torch.bmm
     monkeypatch.setattr(torch, "bmm", lambda a, b: made.append(bmm(a, b)) or made[-1])

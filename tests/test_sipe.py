@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import tiny_backbone
+from tagmask import likeness
 from tagmask.backbones.freezing import freeze
 from tagmask.backbones.from_timm import FromTimm
 from tagmask.config import LearntLabels, MasksConfig, SipeConfig, TimmBackbone
@@ -20,8 +21,8 @@ from tagmask.contracts import Activation, Batch
 from tagmask.errors import TagmaskError
 from tagmask.images import read_mask
 from tagmask.inference import class_maps, pyramid, summed_activations
+from tagmask.likeness import unit_features
 from tagmask.mask_making import MaskMaker
-from tagmask.methods import sipe
 from tagmask.methods.cam import tag_loss
 from tagmask.methods.sipe import (
     Sipe,
@@ -36,7 +37,6 @@ from tagmask.methods.sipe import (
     prototypes,
     seeds,
     structure_overlap,
-    unit_features,
 )
 from tagmask.pseudo_masks import normalize_max
 from tagmask.run_folder import RunFolder
@@ -170,7 +170,7 @@ def test_rows_in_blocks_are_rows_at_once(shape, seed, memory):
     images, channels, width, *size = shape
     features, maps = drawn(images, width, *size, seed=seed), drawn(images, channels, *size, seed=seed + 1).sigmoid()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sipe, "MEBIBYTE", 1)
+        patch.setattr(likeness, "MEBIBYTE", 1)
         blocks = structure_overlap(features, maps, memory)
     torch.testing.assert_close(blocks, structure_overlap(features, maps), atol=1e-6, rtol=0)
 

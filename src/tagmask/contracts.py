@@ -14,7 +14,7 @@ bilinear resizing has ``align_corners=False`` unless a specification says otherw
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, final
 
@@ -76,12 +76,14 @@ class Activation:
         background: evidence of the background, ``b 1 p q``, from methods that learn one; else None, and the background
             is derived from the normalised maps by a rule.
         embedding: the feature grid the maps are read from, ``b d p q``.
+        refined: maps after a pixel correlation module, background first, ``b k p q``; None without one.
     """
 
     logits: Float[Tensor, "b c"]
     maps: Float[Tensor, "b c p q"]
     background: Float[Tensor, "b 1 p q"] | None
     embedding: Float[Tensor, "b d p q"]
+    refined: Float[Tensor, "b k p q"] | None = field(default=None, kw_only=True)
 
     def unmirrored(self) -> "Activation":
         """One activation of a pass over an image and its mirror image: grids turned back and added, logits averaged."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from tagmask.config import EquivarianceConfig
 from tagmask.contracts import Losses, Tags
+from tagmask.views import resized
 
 EPS = 1e-5
 
@@ -21,11 +22,6 @@ Size = tuple[int, int]
 
 
 # ── maps of one view ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def resized(maps: Float[Tensor, "b n _ _"], size: Size) -> Float[Tensor, "b n h w"]:
-    """Maps on a grid of ``size`` rows and columns, bilinear with aligned corners."""
-    return maps if maps.shape[2:] == size else F.interpolate(maps, size, mode="bilinear", align_corners=True)
 
 
 def mean_of_resized(maps: Float[Tensor, "b n _ _"], size: Size) -> Float[Tensor, "b n"]:

@@ -4,7 +4,6 @@ Every pixel's scores become the mean of all pixels' scores, weighted by how alik
 pixels against all pixels is made in blocks, never whole when it would take more memory than allowed.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,10 +15,10 @@ from torch.nn import functional as F
 from tagmask.config import EquivarianceConfig
 from tagmask.contracts import Backbone, Images
 from tagmask.errors import TagmaskError
+from tagmask.likeness import add_symmetric_product, likeness_blocks, likeness_sums, unit_features
+from tagmask.views import resized
 
 EPS = 1e-5
-MEBIBYTE = 2**20
-BLOCKS = 12  # of the likenesses' rows: more of them leave out more of what symmetry repeats, until they get too small
 
 
 # ── the correlation ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -64,15 +63,14 @@ def correlate(
         Averaged maps, between 0 and the maximum for maps that are not negative; 0 at a pixel whose feature is 0.
     """
     with torch.autocast(maps.device.type, enabled=False):
-        features, rows = features.float(), maps.float().flatten(2)
-        unit = features / (features.norm(dim=1, keepdim=True) + EPS)
-        sums = _LikenessSums.apply(unit.flatten(2), F.pad(rows, (0, 0, 0, 1), value=1.0), memory)
+        rows = F.pad(maps.float().flatten(2), (0, 0, 0, 1), value=1.0)
+        sums = _LikenessSums.apply(unit_features(features.float()).flatten(2), rows, memory)
         assert isinstance(sums, Tensor)
         return (sums[:, :-1] / (sums[:, -1:] + EPS)).view_as(maps)
 
 
 class _LikenessSums(torch.autograd.Function):
-    """Rows times S, where S_ij = relu(g_i · g_j) exists one block at a time, in the backward pass as well.
+    """``likeness_sums`` through which features and rows learn; S exists one block at a time here, too.
 
     S is symmetric, and so is the gradient that reaches its products: of both, blocks on and right of the diagonal do.
     """
@@ -83,10 +81,7 @@ class _LikenessSums(torch.autograd.Function):
     ) -> Float[Tensor, "b m n"]:
         ctx.save_for_backward(unit, rows)
         ctx.memory = memory
-        sums = torch.zeros_like(rows)
-        for start, likeness in _likenesses(unit, memory):
-            _add_symmetric_product(sums, rows, likeness, start)
-        return sums
+        return likeness_sums(unit, rows, memory)
 
     @staticmethod
     @once_differentiable
@@ -98,33 +93,14 @@ class _LikenessSums(torch.autograd.Function):
         of_unit, of_rows = (torch.zeros_like(x) if needed else None for x, needed in wanted)
         # The gradient at S_ij is row_i · cotangent_j; at g_i · g_j, which S holds twice, this plus its mirror image.
         left, right = torch.cat([rows, cotangent], dim=1), torch.cat([cotangent, rows], dim=1)
-        for start, likeness in _likenesses(unit, ctx.memory):
+        for start, likeness in likeness_blocks(unit, ctx.memory):
             if of_rows is not None:
-                _add_symmetric_product(of_rows, cotangent, likeness, start)
+                add_symmetric_product(of_rows, cotangent, likeness, start)
             if of_unit is not None:
                 size = likeness.shape[1]
                 slope = torch.bmm(left[:, :, start : start + size].transpose(1, 2), right[:, :, start:])
-                _add_symmetric_product(of_unit, unit, slope.mul_(likeness > 0), start)
+                add_symmetric_product(of_unit, unit, slope.mul_(likeness > 0), start)
         return of_unit, of_rows, None
-
-
-def _likenesses(unit: Float[Tensor, "b d n"], memory: int) -> Iterator[tuple[int, Float[Tensor, "b r s"]]]:
-    """First row and values of each block of rows of S, from the diagonal on."""
-    batch, _, pixels = unit.shape
-    fitting = memory * MEBIBYTE // (batch * pixels * unit.element_size())
-    size = max(1, min(fitting, -(-pixels // BLOCKS)))
-    for start in range(0, pixels, size):
-        rows = unit[:, :, start : start + size].transpose(1, 2)
-        yield start, torch.bmm(rows, unit[:, :, start:]).relu_()
-
-
-def _add_symmetric_product(
-    total: Float[Tensor, "b m n"], rows: Float[Tensor, "b m n"], block: Float[Tensor, "b r s"], start: int
-) -> None:
-    """Add to ``total`` what a block of rows of a symmetric matrix, and its mirror image, contribute to rows @ it."""
-    size = block.shape[1]
-    total[:, :, start : start + size] += rows[:, :, start:] @ block.transpose(1, 2)
-    total[:, :, start + size :] += rows[:, :, start : start + size] @ block[:, :, size:]
 
 
 # ── the module ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -175,11 +151,7 @@ class PixelCorrelation(nn.Module):
     ) -> Float[Tensor, "b d p q"]:
         low, high = (levels[level].detach() for level in self.levels)
         parts = [images, F.relu(self.f8_3(low)), F.relu(self.f8_4(high))]
-        return self.f9(torch.cat([_resized(part, size) for part in parts], dim=1))
-
-
-def _resized(grid: Float[Tensor, "b d _ _"], size: torch.Size) -> Float[Tensor, "b d p q"]:
-    return grid if grid.shape[2:] == size else F.interpolate(grid, size, mode="bilinear", align_corners=True)
+        return self.f9(torch.cat([resized(part, (size[0], size[1])) for part in parts], dim=1))
 
 
 def _compared_levels(chosen: tuple[int, int] | None, count: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The second view of a batch that SEAM and PPC compare with the first."""
+"""The second view of a batch that SEAM and PPC compare with the first, and grids of both brought to one size."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -7,8 +7,13 @@ from torch.nn import functional as F
 from tagmask.contracts import Images, channels_last
 
 
+def resized(grids: Float[Tensor, "b n _ _"], size: tuple[int, int]) -> Float[Tensor, "b n h w"]:
+    """Grids of ``size`` rows and columns, bilinear with aligned corners: the same ones where they have that size."""
+    return grids if grids.shape[2:] == size else F.interpolate(grids, size, mode="bilinear", align_corners=True)
+
+
 def smaller_view(images: Images, scale: float, side: int | None = None) -> Float[Tensor, "b 3 _ _"]:
-    """Images resized (bilinear, corners aligned) by a factor, or to a square.
+    """Images resized by a factor, or to a square.
 
     Args:
         images: the first view.
@@ -20,7 +25,7 @@ def smaller_view(images: Images, scale: float, side: int | None = None) -> Float
     torch.Size([134, 134])
     """
     size = smaller_size((images.shape[2], images.shape[3]), scale, side)
-    return channels_last(F.interpolate(images, size, mode="bilinear", align_corners=True))
+    return channels_last(resized(images, size))
 
 
 def smaller_size(size: tuple[int, int], scale: float, side: int | None = None) -> tuple[int, int]:

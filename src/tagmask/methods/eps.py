@@ -116,11 +116,9 @@ class EpsActivation(Activation):
 
     Attributes:
         scores: of each class and the background at each pixel before the softmax, background first, ``b k p q``.
-        refined: the same after the pixel correlation module, in [0, 1], ``b k p q``; None without it.
     """
 
     scores: Float[Tensor, "b k p q"]
-    refined: Float[Tensor, "b k p q"] | None = None
 
 
 class Eps(Method):
@@ -164,7 +162,7 @@ class Eps(Method):
         background = maps[:, :1] if self.config.background == "learnt" else None
         # Only losses look at the refined maps.
         refined = self.correlation(scores, images, levels) if self.correlation is not None and self.training else None
-        return EpsActivation(logits, maps[:, 1:], background, levels[-1], scores, refined)
+        return EpsActivation(logits, maps[:, 1:], background, levels[-1], scores, refined=refined)
 
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
         """Tag loss and saliency loss, each the mean over the views; and what ``equivariance`` adds.

@@ -16,10 +16,9 @@ from torch.nn import functional as F
 from tagmask import pixel_contrast as contrast
 from tagmask.config import PpcConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
-from tagmask.equivariance import resized
 from tagmask.parameter_groups import grouped_parameters
 from tagmask.processes import gathered, num_processes, of_first_process, own_share
-from tagmask.views import smaller_view
+from tagmask.views import resized, smaller_view
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,9 @@ class Ppc(Method):
         """Scores of background and classes in one view, from which labels and prototypes are made."""
         size = (inside.shape[1], inside.shape[2])
         if self.config.faithful:
-            return contrast.published_scores(resized(refined_maps(found).float(), size), self.config.background)
+            # The refined maps, where the base has them, whatever it makes its maps of inference of.
+            maps = found.maps if found.refined is None else found.refined[:, 1:]
+            return contrast.published_scores(resized(maps.float(), size), self.config.background)
         background = None if found.background is None else resized(found.background.float(), size)
         maps = resized(found.maps.float(), size)
         return contrast.present_scores(maps, background, tags, inside, self.map_normalization)
@@ -225,12 +226,6 @@ class Ppc(Method):
 def on_grid(valid: Bool[Tensor, "b h w"], size: tuple[int, int]) -> Bool[Tensor, "b _ _"]:
     """Which cells of a grid belong to the photograph."""
     return F.interpolate(valid[:, None].float(), size, mode="nearest")[:, 0].bool()
-
-
-def refined_maps(found: Activation) -> Float[Tensor, "b c p q"]:
-    """The maps after a pixel correlation module, where the base has one, whatever it makes its maps of inference of."""
-    refined = getattr(found, "refined", None)
-    return found.maps if refined is None else refined[:, 1:]
 
 
 def rows(grids: Float[Tensor, "b n p q"]) -> Float[Tensor, "_ n"]:

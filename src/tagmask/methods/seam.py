@@ -27,11 +27,9 @@ class SeamActivation(Activation):
 
     Attributes:
         scores: of the classifier at each pixel, of either sign, ``b k p q``; the background's learn nothing.
-        refined: maps after the pixel correlation, in [0, 1], ``b k p q``.
     """
 
     scores: Float[Tensor, "b k p q"]
-    refined: Float[Tensor, "b k p q"]
 
 
 class Seam(Method):
@@ -79,7 +77,7 @@ class Seam(Method):
         refined = self.correlation(scores, images, levels)
         maps = refined if self.config.maps == "refined" else F.relu(scores)
         logits = mean_of_resized(scores[:, 1:], (images.shape[2], images.shape[3]))
-        return SeamActivation(logits, maps[:, 1:], None, features, scores, refined)
+        return SeamActivation(logits, maps[:, 1:], None, features, scores, refined=refined)
 
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
         """The classification loss, averaged over the views, and the three losses of ``equivariance_losses``."""
@@ -87,7 +85,7 @@ class Seam(Method):
         assert len(found) == self.num_views
         settings, size = self.config.equivariance, (batch.images.shape[2], batch.images.shape[3])
         sizes = [size, smaller_size(size, settings.view_scale, settings.view_size)]
-        scores, refined = [view.scores for view in found], [view.refined for view in found]
+        scores, refined = [view.scores for view in found], [view.refined for view in found if view.refined is not None]
         tag_losses = [tag_loss(view.logits, batch.tags) for view in found]
         losses = equivariance_losses(scores, refined, batch.tags, settings, sizes)
         return {"tags": torch.stack(tag_losses).mean(), **losses}

@@ -18,21 +18,15 @@ from torch.nn import functional as F
 from tagmask.config import SipeConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
 from tagmask.errors import TagmaskError
+from tagmask.likeness import likeness_sums, unit_features
 from tagmask.methods.cam import tag_loss
 from tagmask.parameter_groups import grouped_parameters
 from tagmask.processes import gathered
 
 EPS = 1e-5
-MEBIBYTE = 2**20
-BLOCKS = 12  # of the structure maps' rows: measured; more of them save work, until their products get too small
 
 
 # ── from features to image-specific maps ─────────────────────────────────────────────────────────────────────────────
-
-
-def unit_features(features: Float[Tensor, "b d p q"]) -> Float[Tensor, "b d p q"]:
-    """Each pixel's feature divided by its length plus ``EPS``."""
-    return features / (features.norm(dim=1, keepdim=True) + EPS)
 
 
 def hierarchical_features(sides: list[Float[Tensor, "b _ _ _"]], size: tuple[int, int]) -> Float[Tensor, "b d p q"]:
@@ -86,7 +80,7 @@ def structure_overlap(
     if features.amin() >= 0:
         sums = _linear_sums(features.flatten(2), rows)
     else:
-        sums = _rectified_sums(unit_features(features).flatten(2), rows, memory)
+        sums = likeness_sums(unit_features(features).flatten(2), rows, memory)
     intersection, structure = sums[:, :-1], sums[:, -1:]
     union = structure + rows[:, :-1].sum(dim=2, keepdim=True) - intersection
     return torch.where(union > 0, intersection / union, 0.0).view_as(maps)
@@ -96,20 +90,6 @@ def _linear_sums(features: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"])
     """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: no relu is needed; rows are divided, as they are few."""
     lengths = features.square().sum(dim=1, keepdim=True).sqrt() + EPS
     return (rows / lengths) @ features.transpose(1, 2) @ features / lengths
-
-
-def _rectified_sums(unit: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"], memory: int) -> Float[Tensor, "b m n"]:
-    """sum_j relu(f_i · f_j) row_j, for blocks of pixels i; as S is symmetric, of S only what lies beyond i is made."""
-    batch, _, pixels = unit.shape
-    fitting = memory * MEBIBYTE // (batch * pixels * unit.element_size())
-    size = max(1, min(fitting, -(-pixels // BLOCKS)))
-    sums = torch.zeros_like(rows)
-    for start in range(0, pixels, size):
-        stop = start + size
-        block = torch.bmm(unit[:, :, start:stop].transpose(1, 2), unit[:, :, start:]).relu_()
-        sums[:, :, start:stop] += rows[:, :, start:] @ block.transpose(1, 2)
-        sums[:, :, stop:] += rows[:, :, start:stop] @ block[:, :, size:]
-    return sums
 
 
 @torch.no_grad()
