@@ -98,6 +98,17 @@ def test_a_single_label_is_certain(unary: str):
     assert (posterior == 1).all()
 
 
+def test_more_labels_than_the_image_has_make_a_hard_label_weigh_more():
+    image = photograph()
+    probabilities = scores(2, image)
+    own, more = (refine(image, probabilities, CrfConfig(unary="hard", num_labels=n)) for n in (None, 21))
+    unary = unary_from_labels(probabilities.argmax(axis=0), 21, 0.7)
+    np.testing.assert_allclose(more, dense_crf(image, unary, PSA)[:2], atol=1e-6)
+    np.testing.assert_array_equal(own, refine(image, probabilities, CrfConfig(unary="hard", num_labels=2)))
+    given = probabilities.argmax(axis=0)
+    assert (more.argmax(axis=0) != given).sum() < (own.argmax(axis=0) != given).sum()
+
+
 def test_one_hot_and_all_zero_probabilities():
     image = photograph()
     one_hot = np.zeros((3, *image.shape[:2]), np.float32)

@@ -278,7 +278,7 @@ def test_ppc_on_seam_is_as_published():
     assert recipe.method.prototype_fraction * 16 * 16 == 32
     assert recipe.training == seam.training
     assert recipe.affinity is not None
-    assert recipe.affinity.labels == PowerLabels(low=4, high=24, crf=CrfConfig(unary="hard"))
+    assert recipe.affinity.labels == PowerLabels(low=4, high=24, crf=CrfConfig(unary="hard", num_labels=21))
     assert recipe.masks.background == BackgroundConfig(
         rule="threshold", value=0.27, when="after_walk", walked_maps="unchanged"
     )

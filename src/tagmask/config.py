@@ -29,6 +29,9 @@ class CrfConfig(Config):
         default="soft", description="From probabilities, or from labels and gt_prob."
     )
     gt_prob: float = Field(default=0.7, gt=0, lt=1, description="Trust in a hard label.")
+    num_labels: int | None = Field(
+        default=None, ge=2, description="Labels that share what `gt_prob` leaves; none: as many as the image has."
+    )
     pad_to_four: bool = Field(
         default=False, description="Repeat the SSE build's zero points (parity with published labels)."
     )

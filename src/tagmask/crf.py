@@ -167,7 +167,7 @@ def refine(
         lattices: kernels of this image from an earlier call; built here if left out.
 
     Returns:
-        Posteriors that sum to one over k.
+        Posteriors that sum to one over k; to less with a ``config.num_labels`` above k, whose labels take part unseen.
 
     Raises:
         ValueError: as ``dense_crf``; NaN among the probabilities.
@@ -176,8 +176,9 @@ def refine(
         return dense_crf(image, unary_from_probabilities(probabilities), config, lattices)
     if np.isnan(probabilities).any():
         raise ValueError("probabilities contain NaN; expected numbers in [0, 1].")
-    unary = unary_from_labels(probabilities.argmax(axis=0), len(probabilities), config.gt_prob)
-    return dense_crf(image, unary, config, lattices)
+    num_labels = max(len(probabilities), config.num_labels or 0)
+    unary = unary_from_labels(probabilities.argmax(axis=0), num_labels, config.gt_prob)
+    return dense_crf(image, unary, config, lattices)[: len(probabilities)]
 
 
 def _check(image: UInt8[np.ndarray, "h w 3"], unary: Float32[np.ndarray, "k _ _"], lattices: Lattices) -> None:

@@ -155,8 +155,10 @@ def hard_pixels(
         fraction: at least 0.5.
     """
     found = sizes(labels, channels)
-    # in float64, as Python multiplies: 0.6 * 5 is 3 there, but 3.0000001 or 2.9999998 elsewhere
-    last = (found.double() * fraction).floor().long()
+    # int(fraction * L) as Python multiplies: 0.6 * 5 is 3 there, but 3.0000001 or 2.9999998 in float32, and not every
+    # accelerator has float64.
+    shares = (torch.arange(len(labels) + 1, dtype=torch.float64) * fraction).long().to(labels.device)
+    last = shares[found]
     own, rank = labels.clamp_min(0), rank_within(likeness, labels)
     return (rank < last[own]) & (rank >= (last - found // 2)[own]) & (labels != IGNORE)
 

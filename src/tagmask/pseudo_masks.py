@@ -74,10 +74,10 @@ def normalize_jointly(maps: Maps) -> Maps:
 def add_background(maps: Maps, power: float) -> Float[np.ndarray, "n+1 h w"]:
     """Put ``(1 - largest map) ** power`` first (AffinityNet, section 3.1: the power is its alpha).
 
-    Without a map the background is 1 everywhere; where a map exceeds 1 it is 0. Negative maps, which
-    `normalize_min_max` leaves, give a background above 1, as published.
+    It lies in [0, 1]: absent classes, whose maps are 0, count as well, so the largest map is 0 where `normalize_min_max`
+    leaves negative ones; where a map exceeds 1 the background is 0.
     """
-    largest = np.max(maps, axis=0, initial=-np.inf) if len(maps) else np.zeros(maps.shape[1:], maps.dtype)
+    largest = np.max(maps, axis=0, initial=0)
     background = np.maximum(1 - largest, 0) ** maps.dtype.type(power)
     return np.concatenate([background[None], maps])
 
