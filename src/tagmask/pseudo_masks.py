@@ -74,8 +74,8 @@ def normalize_jointly(maps: Maps) -> Maps:
 def add_background(maps: Maps, power: float) -> Float[np.ndarray, "n+1 h w"]:
     """Put ``(1 - largest map) ** power`` first (AffinityNet, section 3.1: the power is its alpha).
 
-    It lies in [0, 1]: absent classes, whose maps are 0, count as well, so the largest map is 0 where `normalize_min_max`
-    leaves negative ones; where a map exceeds 1 the background is 0.
+    It lies in [0, 1]: where a map exceeds 1 it is 0, and where all maps are negative (`normalize_min_max`) it is 1,
+    because absent classes, whose maps are 0, count as well.
     """
     largest = np.max(maps, axis=0, initial=0)
     background = np.maximum(1 - largest, 0) ** maps.dtype.type(power)
