@@ -82,6 +82,8 @@ def run(out: Path, method: dict[str, Any], *settings: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python examples/own_method.py OUT [SETTING=VALUE ...]")
     for name, method in {"top": {"kind": "top"}, "top-ppc": {"kind": "ppc"}}.items():
         scores = run(Path(sys.argv[1]) / name, method, *sys.argv[2:])
         print(name, *(f"{key} {100 * scores[key]['mean_iou']:.1f} %" for key in ("seed_best", "mask", "prediction")))

@@ -177,7 +177,10 @@ def test_folder_of_something_else(run, tmp_path):
 
 def test_stages_out_of_order(run, tmp_path, photos):
     arguments = ("folder-cpu", "--data", photos, "--out", tmp_path / "x", *settings())
-    refused(*run("make-maps", *arguments), "train-method")
+    for stage in ("make-maps", "train-segmenter", "evaluate"):
+        refused(*run(stage, *arguments), "holds no run", "tagmask run", "--out")
+    assert not (tmp_path / "x").exists()
+    assert run("train-method", *arguments)[0] == 0
     refused(*run("train-segmenter", *arguments), "make-masks")
 
 

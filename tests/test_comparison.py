@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from PIL import Image
 
 from conftest import TINY
 from tagmask import cli, comparison
@@ -67,11 +68,16 @@ def test_every_recipe_has_a_run_for_every_seed_in_a_folder_of_its_own(tmp_path):
 
 
 def test_a_run_of_a_comparison_is_an_ordinary_run(tmp_path):
-    compared = planned(tmp_path, "toy", goal="mask", settings=("walk.beta=3",), data=tmp_path / "photos")
+    for folder, mode in (("photos/cat", "RGB"), ("photos/masks/cat", "L")):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new(mode, (32, 32)).save(tmp_path / folder / "1.png")
+    settings = ("walk.beta=3", "data.tags=null", "data.masks=masks", "data.val_fraction=0")
+    compared = planned(tmp_path, "folder-cpu", goal="mask", settings=settings, data=tmp_path / "photos")
     words = compared.command(compared.runs[0])
-    assert words[:5] == ["tagmask", "run", "toy", "--out", str(tmp_path / "toy" / "seed-0")]
+    assert words[:5] == ["tagmask", "run", "folder-cpu", "--out", str(tmp_path / "folder-cpu" / "seed-0")]
     assert words[5:9] == ["--data", str(tmp_path / "photos"), "--until", "mask"]
-    assert words[9:] == ["--set", "walk.beta=3", "--set", "seed=0"]
+    assert words[9:11] == ["--set", "walk.beta=3"]
+    assert words[-2:] == ["--set", "seed=0"]
     context = typer.main.get_command(cli.app).commands["run"].make_context("run", words[2:])
     assert context.params["until"] == "mask"
 

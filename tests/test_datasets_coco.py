@@ -107,6 +107,13 @@ def test_faults_are_named(tmp_path: Path):
     assert "without a file (1): COCO_train_12.jpg" in str(raised.value)
 
 
+def test_a_folder_without_annotations_is_told_what_it_should_hold(tmp_path):
+    with pytest.raises(
+        TagmaskError, match=r"instances_train2014\.json does not exist; give the folder that holds annot"
+    ):
+        Coco(CocoData(), tmp_path)
+
+
 @pytest.mark.parametrize("content", ["{}", "[]", '{"images": [], "categories": [{"id": 1}], "annotations": []}'])
 def test_a_file_that_is_not_coco(tmp_path: Path, content: str):
     coco(tmp_path, usual())

@@ -51,6 +51,21 @@ def test_a_csv_with_splits(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tags": "labels.csv"}, r"no table of tags at .*labels\.csv; .*data\.tags=null"),
+        ({"masks": "nomasks"}, r"nomasks does not exist; expected the folder of masks \(data\.masks\)"),
+        ({"score_ids": "no.txt"}, r"cannot read the list .*no\.txt"),
+    ],
+)
+def test_what_is_named_and_missing_is_told_on_opening(tmp_path: Path, settings: dict[str, str], message: str):
+    paint(tmp_path, "a.jpg")
+    table(tmp_path, "image,tags", "a.jpg,cat")
+    with pytest.raises(TagmaskError, match=message):
+        open_dataset(FolderData(**settings), tmp_path)
+
+
+@pytest.mark.parametrize(
     ("separators", "cell"),
     [(";,|", "cat;dog"), (";,|", "cat | dog"), (";,|", '"cat,dog"'), (" ", "cat dog"), ("^]", "cat]dog")],
 )

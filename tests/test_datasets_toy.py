@@ -124,3 +124,8 @@ def test_scenes_have_no_folder_of_saliency_maps():
     assert Toy(ToyData(saliency="built-in")).read_saliency(Toy(SIX).records[0]) is None
     with pytest.raises(TagmaskError, match=r"data\.saliency=maps .* set data\.saliency=built-in"):
         Toy(ToyData(saliency="maps"))
+
+
+def test_a_folder_for_drawn_scenes_is_refused(tmp_path):
+    with pytest.raises(TagmaskError, match="leave out --data"):
+        open_dataset(ToyData(), tmp_path)

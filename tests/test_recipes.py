@@ -333,8 +333,10 @@ def test_ppc_goes_around_a_file_too(tmp_path):
 
 
 def test_ppc_does_not_go_around_ppc():
-    with pytest.raises(TagmaskError, match=r"method\.ppc\.base: "):
+    with pytest.raises(TagmaskError, match=r"'toy-ppc' has PPC already; leave out \+ppc"):
         load_recipe("toy-ppc+ppc")
+    with pytest.raises(TagmaskError, match=r"method\.base: "):
+        load_recipe("toy", ["method={kind: ppc, base: {kind: ppc}}"])
 
 
 def test_an_unknown_recipe_with_ppc_is_explained():
@@ -374,5 +376,47 @@ def test_a_file_that_is_no_recipe(tmp_path, content, expected):
 
 
 def test_both_lengths_of_a_training_are_refused():
-    with pytest.raises(TagmaskError, match="exactly one of `epochs` and `steps`"):
+    with pytest.raises(
+        TagmaskError, match=r"training: epochs=3.0 and steps=200 are given; set exactly one of them"
+    ) as e:
         load_recipe("toy", ["training.epochs=3"])
+    assert "batch_size" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("method.droput=0", "  method.droput: unknown key; did you mean 'dropout'?"),
+        ("method.view_scale=0.5", "  method.view_scale: unknown key; known here: kind, dropout, map_root"),
+        ("training.jitter=null", "  training.jitter: unknown key; known here: epochs, steps"),
+        ("affinity.kind=irn", '--set "affinity={kind: ..., ...}"'),
+    ],
+)
+def test_an_unknown_key_is_told_by_the_name_it_was_written_with(setting, message):
+    with pytest.raises(TagmaskError) as error:
+        load_recipe("toy", [setting])
+    assert message in str(error.value)
+
+
+def test_keys_inside_a_method_inside_ppc_are_told_as_written():
+    with pytest.raises(TagmaskError, match=r"  method\.base\.equivariance\.view_scal: .*'view_scale'"):
+        load_recipe("folder-cpu", ["method.base.equivariance.view_scal=0.3"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting"),
+    [
+        ("folder-cpu", "affinity.labels={kind: learnt}"),
+        ("folder-cpu-eps", "affinity.labels={kind: learnt}"),
+        ("folder-cpu-sipe", "method.maps=general"),
+        ("toy", "masks.confident={kind: learnt}"),
+    ],
+)
+def test_learnt_labels_need_a_method_that_learns_a_background(recipe, setting):
+    with pytest.raises(TagmaskError, match="of kind `learnt` need a background in the maps"):
+        load_recipe(recipe, [setting])
+
+
+def test_a_missing_recipe_file_is_called_a_file():
+    with pytest.raises(TagmaskError, match=r"there is no file mine\.yaml"):
+        load_recipe("mine.yaml")

@@ -44,7 +44,7 @@ def test_other_methods_need_no_maps(tmp_path, scenes):
 def test_a_method_around_another_asks_for_what_that_one_needs():
     recipe = tiny_recipe("method={kind: ppc, base: {kind: eps}}", BUILT_IN)
     assert is_wanted(recipe)
-    with pytest.raises(TagmaskError, match="ppc"):
+    with pytest.raises(TagmaskError, match="method 'eps' learns from saliency maps"):
         check_saliency(recipe.model_copy(update={"data": recipe.data.model_copy(update={"saliency": None})}))
 
 

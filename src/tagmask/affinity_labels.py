@@ -31,7 +31,7 @@ def label_scores(
     if isinstance(config, LearntLabels):
         if not has_background:
             raise TagmaskError(
-                "affinity labels of kind `learnt` need maps with a background of their own, as SIPE makes them; "
+                "affinity labels of kind `learnt` need maps with a background of their own; "
                 "take `powers` or `thresholds` for this method."
             )
         return _scaled_background(maps, config.strong), _scaled_background(maps, config.weak)

@@ -43,7 +43,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _open(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Run":
+def _open(recipe: str, data: Path | None, out: Path, settings: list[str], begun: bool = False) -> "Run":
     from tagmask.recipes import load_recipe  # noqa: PLC0415
 
     checked = load_recipe(recipe, settings)
@@ -51,7 +51,7 @@ def _open(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Ru
     from tagmask.processes import this_process  # noqa: PLC0415
     from tagmask.run import open_run  # noqa: PLC0415
 
-    opened = open_run(checked, data, out)
+    opened = open_run(checked, data, out, begun)
     for note in opened.dataset.notes if this_process().is_main_process else ():
         console.print(f"note: {note}", markup=False, highlight=False)
     return opened
@@ -129,9 +129,9 @@ def demo(
 # ── single stages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _stage(name: str, text: str, function: str) -> Callable[..., None]:
+def _stage(name: str, text: str, function: str, first: bool = False) -> Callable[..., None]:
     def command(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
-        opened = _open(recipe, data, out, settings)
+        opened = _open(recipe, data, out, settings, begun=not first)
         from tagmask import pipeline  # noqa: PLC0415
 
         getattr(pipeline, function)(opened)
@@ -140,8 +140,8 @@ def _stage(name: str, text: str, function: str) -> Callable[..., None]:
     return app.command(name)(command)
 
 
-_stage("make-saliency", "Saliency maps of the training images, if the method learns from them.", "make_saliency")
-_stage("train-method", "Train the classifier on tags.", "train_method")
+_stage("make-saliency", "Saliency maps of the training images, if the method learns from them.", "make_saliency", True)
+_stage("train-method", "Train the classifier on tags.", "train_method", True)
 _stage("make-maps", "Write activation maps of the training images.", "make_maps")
 _stage("train-affinity", "Train the affinity network on confident map labels.", "train_affinity")
 _stage("make-masks", "Random walk and CRF: from maps to pseudo masks.", "make_masks")
@@ -154,7 +154,7 @@ _stage("train-segmenter", "Train the segmentation network and predict the valida
 @app.command()
 def evaluate(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
     """Score what the run has made so far and write the report."""
-    _evaluate(_open(recipe, data, out, settings))
+    _evaluate(_open(recipe, data, out, settings, begun=True))
 
 
 def _evaluate(opened: "Run") -> None:
@@ -198,10 +198,12 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's 
     """List the recipes, or show one."""
     from rich.table import Table  # noqa: PLC0415
 
-    from tagmask.recipes import recipe_names, recipe_text, summary  # noqa: PLC0415
+    from tagmask.recipes import WRAPPED, WRAPPER, recipe_names, recipe_text, summary  # noqa: PLC0415
 
     if name is not None:
-        console.print(recipe_text(name), markup=False, highlight=False)
+        console.print(recipe_text(name.removesuffix(WRAPPED)), markup=False, highlight=False)
+        if name.endswith(WRAPPED):
+            console.print(f"# {WRAPPED}: all of `method` is the base of {WRAPPER}", markup=False, highlight=False)
         return
     table = Table("recipe", "what it does", box=None, pad_edge=False)
     for known in recipe_names():

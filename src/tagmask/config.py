@@ -193,6 +193,11 @@ class MethodConfig(Config):
         """Whether training needs a saliency map of each image."""
         return False
 
+    @property
+    def learns_background(self) -> bool:
+        """Whether maps come with a background of their own."""
+        return False
+
 
 class CamConfig(MethodConfig):
     """Class activation maps (Zhou et al., CVPR 2016) as AffinityNet trains them."""
@@ -244,6 +249,11 @@ class SipeConfig(MethodConfig):
         default="all", description="Channels the consistency is averaged over: all, or background and the image's tags."
     )
     structure_memory: int = Field(default=16, gt=0, description="MiB that a block of the structure map may take.")
+
+    @property
+    def learns_background(self) -> bool:
+        """Unless the maps of inference are the classifier's."""
+        return self.maps != "general"
 
     @model_validator(mode="after")
     def _as_published(self) -> "SipeConfig":
@@ -337,6 +347,11 @@ class EpsConfig(MethodConfig):
         """Always."""
         return True
 
+    @property
+    def learns_background(self) -> bool:
+        """Unless it is ignored."""
+        return self.background == "learnt"
+
     @model_validator(mode="after")
     def _refined_maps_exist(self) -> "EpsConfig":
         if self.equivariance is None and (self.refined_saliency or self.background_last):
@@ -385,6 +400,11 @@ class PpcConfig(MethodConfig):
     def learns_from_saliency(self) -> bool:
         """As the base does."""
         return self.base.learns_from_saliency
+
+    @property
+    def learns_background(self) -> bool:
+        """As the base does."""
+        return self.base.learns_background
 
 
 AnyMethod = Annotated[CamConfig | SeamConfig | EpsConfig | SipeConfig | PpcConfig, Field(discriminator="kind")]
@@ -451,7 +471,8 @@ class TrainingConfig(Config):
     @model_validator(mode="after")
     def _length(self) -> "TrainingConfig":
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError("set exactly one of `epochs` and `steps`")
+            given = f"epochs={self.epochs} and steps={self.steps} are given".replace("None", "null")
+            raise ValueError(f"{given}; set exactly one of them, and the other to null")
         if self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
         return self
@@ -518,7 +539,7 @@ class ThresholdLabels(Config):
 
 
 class LearntLabels(Config):
-    """Confident labels where a learnt background and a weaker form of it agree, as SIPE makes them."""
+    """Confident labels where a background that the method learns and a weaker form of it agree (SIPE)."""
 
     kind: Literal["learnt"] = "learnt"
     strong: float = Field(default=1.0, gt=0, description="Factor of the background whose foreground is trusted.")
@@ -705,3 +726,14 @@ class Recipe(Config):
     segmenter: SegmenterConfig
     evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _learnt_labels_have_a_background(self) -> "Recipe":
+        labels = {"affinity.labels": self.affinity and self.affinity.labels, "masks.confident": self.masks.confident}
+        for where, chosen in labels.items():
+            if isinstance(chosen, LearntLabels) and not self.method.learns_background:
+                raise ValueError(
+                    f"{where} of kind `learnt` need a background in the maps, and this method ({self.method.kind}) "
+                    "gives none; take `powers` or `thresholds`, or a method that learns one"
+                )
+        return self

@@ -65,12 +65,21 @@ class Run:
             raise TagmaskError(f"{self.folder.path}: stage `{stage}` has not finished; run `tagmask {stage}` first.")
 
 
-def open_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
+def open_run(recipe: Recipe, data: Path | None, out: Path, begun: bool = False) -> Run:
     """Open the data, check everything that can be checked, and claim the output folder.
 
+    Args:
+        recipe: what to do.
+        data: the data folder; None for drawn scenes.
+        out: the run folder.
+        begun: whether it must hold a run already.
+
     Raises:
-        TagmaskError: bad data, a method without the saliency maps it learns from, or a folder of another recipe.
+        TagmaskError: no run where one was to be continued, bad data, a method without the saliency maps it learns
+            from, or a folder of another recipe.
     """
+    if begun and not RunFolder(out).is_begun:
+        raise TagmaskError(f"{out} holds no run; begin one with `tagmask run`, or correct --out.")
     check_saliency(recipe)
     dataset = open_dataset(recipe.data, data)
     folder = RunFolder(out)

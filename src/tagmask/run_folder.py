@@ -96,6 +96,11 @@ class RunFolder:
 
     # ── recipe ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a recipe has claimed the folder."""
+        return (self.path / "recipe.json").exists()
+
     def claim(self, recipe: Recipe, data: Path | None) -> None:
         """Write the recipe into a new folder, or check that the folder belongs to this recipe and this data.
 
@@ -107,7 +112,7 @@ class RunFolder:
         wanted = {"recipe": recipe.model_dump(mode="json"), "data": None if data is None else str(data.resolve())}
         file = self.path / "recipe.json"
         remove_abandoned(self.path)
-        if not file.exists():
+        if not self.is_begun:
             if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
                 raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
             write_json(file, wanted)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32
 from PIL import Image
 
 from tagmask.backbones import build_backbone
-from tagmask.config import AnyBackbone, Recipe
+from tagmask.config import AnyBackbone, PpcConfig, Recipe
 from tagmask.contracts import Backbone, Dataset, ImageArray, Record, channels_last
 from tagmask.datasets.saliency_files import BUILT_IN, read_saliency_map
 from tagmask.errors import TagmaskError
@@ -30,8 +30,9 @@ def check_saliency(recipe: Recipe) -> None:
         TagmaskError: both choices, as they are written on the command line.
     """
     if recipe.method.learns_from_saliency and recipe.data.saliency is None:
+        method = recipe.method.base if isinstance(recipe.method, PpcConfig) else recipe.method
         raise TagmaskError(
-            f"method {recipe.method.kind!r} learns from saliency maps and the recipe names none; add "
+            f"method {method.kind!r} learns from saliency maps and the recipe names none; add "
             f"`--set data.saliency={BUILT_IN}` to have them computed from the images, or `--set data.saliency=FOLDER` "
             "to read your own, one per image and named like it, from that folder of the data."
         )

@@ -27,7 +27,14 @@ def open_dataset(config: AnyData, root: Path | None, verify: bool = True) -> Dat
     """
     if root is None and not isinstance(config, ToyData):
         raise TagmaskError(f"the data set {config.kind!r} lies in a folder; name it with --data")
-    return DATASETS[type(config)](config, root, verify)
+    if root is not None and isinstance(config, ToyData):
+        raise TagmaskError(
+            f"--data {root} was given, but the recipe draws its scenes (data.kind is toy); leave out --data, or take a "
+            "recipe for photographs"
+        )
+    dataset = DATASETS[type(config)](config, root, verify)
+    _score_ids(dataset, config, root)  # a list that cannot be read is to be found now, not after the training
+    return dataset
 
 
 def score_records(dataset: Dataset, config: AnyData, root: Path | None) -> tuple[Record, ...]:

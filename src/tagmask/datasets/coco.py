@@ -102,7 +102,10 @@ class Coco(Dataset):
         self.notes = (f"{len(self.skipped)} bad images are left out.",) if self.skipped else ()
 
     def _annotations(self, split: str) -> Path:
-        return self._root / "annotations" / f"instances_{split}{self._config.year}.json"
+        path = self._root / "annotations" / f"instances_{split}{self._config.year}.json"
+        if not path.is_file():
+            raise TagmaskError(f"{path} does not exist; give the folder that holds annotations/, or set data.year")
+        return path
 
     def _records(self, split: str, instances: Instances) -> list[Record]:
         if instances.classes != self._known:

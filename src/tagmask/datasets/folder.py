@@ -119,6 +119,8 @@ class Folder(Dataset):
         self._config = config
         self._root = existing_folder(root, "the data folder")
         self._saliency = SaliencyFiles(config, root)
+        if config.masks:
+            existing_folder(root / config.masks, "the folder of masks (data.masks)")
         problems = Problems()
         files = ImageFiles(
             existing_folder(_image_root(config, root), "the image folder (data.images)"),

@@ -55,6 +55,11 @@ def read_table(path: Path, config: FolderData, problems: Problems) -> Table:
     Raises:
         TagmaskError: the table is missing, empty, not CSV or JSON, or lacks its columns.
     """
+    if not path.exists():
+        raise TagmaskError(
+            f"there is no table of tags at {path}; put one there, name another with data.tags, or set data.tags=null "
+            "if each class has a subfolder"
+        )
     cells = _json_cells(path, config) if path.suffix.lower() == ".json" else _csv_cells(path, config)
     if not cells:
         raise TagmaskError(f"the table {path} has no rows; expected one row per image")

@@ -27,8 +27,12 @@ def recipe_text(name: str) -> str:
     if name in recipe_names():
         return (files("tagmask.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        return path.read_text(encoding="utf-8")
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+        raise TagmaskError(
+            f"there is no file {name}; give the path of a recipe, or one of: {', '.join(recipe_names())}"
+        )
     near = difflib.get_close_matches(name, recipe_names(), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise TagmaskError(
@@ -64,13 +68,15 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise TagmaskError(f"recipe {name} holds {type(content).__name__}; expected keys and values.")
     if name != plain:
+        if (content.get("method") or {}).get("kind") == WRAPPER["kind"]:
+            raise TagmaskError(f"recipe {plain!r} has PPC already; leave out {WRAPPED}")
         content |= {"name": f"{content.get('name')}{WRAPPED}", "method": {**WRAPPER, "base": content.get("method")}}
     for setting in settings:
         _apply(content, setting)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise TagmaskError(_explain(name, error)) from error
+        raise TagmaskError(_explain(name, error, content, settings)) from error
 
 
 def _apply(content: dict[str, Any], setting: str) -> None:
@@ -92,31 +98,54 @@ def _apply(content: dict[str, Any], setting: str) -> None:
         raise TagmaskError(f"--set {setting!r}: the value is not valid YAML: {error}") from error
 
 
-def _explain(name: str, error: ValidationError) -> str:
+def _explain(name: str, error: ValidationError, content: dict[str, Any], settings: Sequence[str]) -> str:
     lines = [f"recipe {name} has {error.error_count()} setting(s) that do not fit:"]
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        lines.append(f"  {where}: {_reason(problem, str(problem['loc'][-1]) if problem['loc'] else '')}")
+        where = ".".join(_keys(problem["loc"], content)) or "the whole recipe"
+        lines.append(f"  {where}: {_reason(problem)}")
+    kinds = [key for key in (setting.partition("=")[0].strip() for setting in settings) if key.endswith(".kind")]
+    if kinds:
+        block = kinds[0].removesuffix(".kind")
+        lines.append(
+            f"{kinds[0]} leaves the settings of the other kind standing; give the whole block to change the kind: "
+            f'--set "{block}={{kind: ..., ...}}"'
+        )
     return "\n".join(lines)
 
 
-def _reason(problem: Any, key: str) -> str:
+def _keys(place: Sequence[int | str], content: Any) -> list[str]:
+    """The keys of a place as one writes them: pydantic names the kind of a block as if it were a key."""
+    keys: list[str] = []
+    for part in place:
+        if isinstance(content, dict) and part not in content and content.get("kind") == part:
+            continue
+        content = content.get(part) if isinstance(content, dict) else None
+        keys.append(str(part))
+    return keys
+
+
+def _reason(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, _all_keys(Recipe), n=1)
-        return "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+        *place, key = problem["loc"]
+        known = [name for model in _models_at(place) for name in model.model_fields]
+        near = difflib.get_close_matches(str(key), known, n=1)
+        return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known here: {', '.join(known)}"
     if problem["type"] == "missing":
         return "required, but not given"
-    return f"{problem['msg']} (got {problem['input']!r})"
+    message = problem["msg"].removeprefix("Value error, ")
+    return message if isinstance(problem["input"], dict) else f"{message} (got {problem['input']!r})"
 
 
-def _all_keys(model: type[BaseModel]) -> set[str]:
-    """Names of every setting below a model."""
-    keys: set[str] = set()
-    for name, field in model.model_fields.items():
-        keys.add(name)
-        for inner in _models_in(field.annotation):
-            keys |= _all_keys(inner)
-    return keys
+def _models_at(place: Sequence[int | str]) -> list[type[BaseModel]]:
+    """The settings that may stand at a place, which names kinds as pydantic does."""
+    models: list[type[BaseModel]] = [Recipe]
+    for part in place:
+        of_kind = [
+            model for model in models if "kind" in model.model_fields and model.model_fields["kind"].default == part
+        ]
+        inner = [model.model_fields[str(part)].annotation for model in models if str(part) in model.model_fields]
+        models = of_kind or [found for annotation in inner for found in _models_in(annotation)]
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
