@@ -5,6 +5,7 @@ channels, 0 the background; pixels that do not count have the label ``IGNORE``. 
 operations: no loop over pixels or classes, and nothing that makes an accelerator wait.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -155,12 +156,18 @@ def hard_pixels(
         fraction: at least 0.5.
     """
     found = sizes(labels, channels)
-    # int(fraction * L) as Python multiplies: 0.6 * 5 is 3 there, but 3.0000001 or 2.9999998 in float32, and not every
-    # accelerator has float64.
-    shares = (torch.arange(len(labels) + 1, dtype=torch.float64) * fraction).long().to(labels.device)
-    last = shares[found]
+    last = _whole_shares(fraction, len(labels), labels.device)[found]
     own, rank = labels.clamp_min(0), rank_within(likeness, labels)
     return (rank < last[own]) & (rank >= (last - found // 2)[own]) & (labels != IGNORE)
+
+
+@lru_cache(maxsize=4)
+def _whole_shares(fraction: float, most: int, device: torch.device) -> Int[Tensor, " _"]:
+    """int(fraction * L) for L = 0 .. most, as Python multiplies: 0.6 * 5 is 3 there, but 2.9999998 in some float32.
+
+    Made on the CPU, as not every accelerator has float64, and kept, as a copy makes an accelerator wait.
+    """
+    return (torch.arange(most + 1, dtype=torch.float64) * fraction).long().to(device)
 
 
 def random_pixels(draws: Float[Tensor, " n"], labels: Int[Tensor, " n"], channels: int) -> Bool[Tensor, " n"]:
