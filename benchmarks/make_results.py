@@ -128,7 +128,7 @@ def score_row(name: str, seeds: list[dict[str, Any]]) -> str | None:
         return None
     percent = [100 * value for value in values]
     shown = f"{statistics.mean(percent):.1f}"
-    if len(set(percent)) > 1:  # runs that share a stage have one score of it
+    if len(percent) > 1:
         shown += f" ± {statistics.stdev(percent):.1f}"
     protocols = dict.fromkeys(entry["protocol"] for entry in entries)
     return f"| {NAMES[name]} | {shown} | {' / '.join(protocols)} |"
