@@ -68,9 +68,10 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise TagmaskError(f"recipe {name} holds {type(content).__name__}; expected keys and values.")
     if name != plain:
-        if (content.get("method") or {}).get("kind") == WRAPPER["kind"]:
+        method = content.get("method")
+        if isinstance(method, dict) and method.get("kind") == WRAPPER["kind"]:
             raise TagmaskError(f"recipe {plain!r} has PPC already; leave out {WRAPPED}")
-        content |= {"name": f"{content.get('name')}{WRAPPED}", "method": {**WRAPPER, "base": content.get("method")}}
+        content |= {"name": f"{content.get('name')}{WRAPPED}", "method": {**WRAPPER, "base": method}}
     for setting in settings:
         _apply(content, setting)
     try:
