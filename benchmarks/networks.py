@@ -25,7 +25,7 @@ from tagmask.inference import class_maps, load_pyramids, pyramid, summed_activat
 from tagmask.methods import build_method
 from tagmask.pseudo_masks import normalize_max
 from tagmask.samples import TagSamples
-from tagmask.storage import MapArchive, write_maps
+from tagmask.system.storage import MapArchive, write_maps
 
 REPEATS = 7
 BACKBONE = TimmBackbone(model="mobilenetv2_100", weights="none", batch_norm="frozen", output_stride=16)

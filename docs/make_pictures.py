@@ -22,7 +22,7 @@ from tagmask.mask_making import walked_at_image_size
 from tagmask.overlays import Picture, class_colors, overlay_mask, scale_map, shrink_image, shrink_mask, thumbnail_size
 from tagmask.predictor import Predictor
 from tagmask.run_folder import RunFolder
-from tagmask.storage import MapArchive, read_maps, write_bytes
+from tagmask.system.storage import MapArchive, read_maps, write_bytes
 
 STAGES = (
     ("photograph", "and its tags"),

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from tagmask import cli, storage
+from tagmask import cli
 from tagmask.recipes import recipe_names
+from tagmask.system import storage
 
 TINY = {
     "backbone.model": "test_resnet",

@@ -15,7 +15,7 @@ from tagmask.comparison_figures import (
 )
 from tagmask.errors import TagmaskError
 from tagmask.recipes import load_recipe
-from tagmask.storage import write_json
+from tagmask.system.storage import write_json
 
 
 def run(seed, finished=True, seconds=None, memory=None, **scores):

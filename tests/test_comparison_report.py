@@ -15,7 +15,7 @@ from tagmask.comparison_report import (
     write,
 )
 from tagmask.images import write_mask
-from tagmask.storage import MapArchive, write_json, write_maps
+from tagmask.system.storage import MapArchive, write_json, write_maps
 
 SETTINGS = ("data.num_train=4", "data.num_val=3", "data.size=48", "report.num_images=2")
 

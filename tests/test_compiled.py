@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from tagmask import compiled
+from tagmask.system import compiled
 
 CACHE_FOLDER = "from tagmask.gaussian_filter import _blur; print(_blur._cache.cache_path)"
 

@@ -14,7 +14,8 @@ from tagmask.config import CocoData
 from tagmask.conventions import IGNORE
 from tagmask.datasets import open_dataset, score_records
 from tagmask.datasets.coco import Coco
-from tagmask.datasets.regions import (
+from tagmask.errors import TagmaskError
+from tagmask.system.rle import (
     decode_counts,
     encode_counts,
     pixel_runs,
@@ -22,7 +23,6 @@ from tagmask.datasets.regions import (
     region_pixels,
     run_pixels,
 )
-from tagmask.errors import TagmaskError
 
 SQUARE = [[1.0, 1.0, 4.0, 1.0, 4.0, 4.0, 1.0, 4.0]]
 BIG = [[0.0, 0.0, 5.0, 0.0, 5.0, 5.0, 0.0, 5.0]]

@@ -23,7 +23,7 @@ from tagmask.instance_making import FindsCentres, InstanceMaker
 from tagmask.pipeline import make_instances, run_all, train_affinity
 from tagmask.run import Run
 from tagmask.run_folder import RunFolder
-from tagmask.storage import MapArchive, write_maps
+from tagmask.system.storage import MapArchive, write_maps
 
 PYCOCOTOOLS = "ignore:__array__ implementation:DeprecationWarning"  # its decoder predates numpy 2
 IRN = "affinity={kind: irn, radius: 4, walk_radius: 3, training: {steps: 2, rate: 0.01, augment: {crop: 48}}}"

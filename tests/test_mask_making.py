@@ -35,7 +35,7 @@ from tagmask.mask_making import (
 from tagmask.pseudo_masks import add_background, add_threshold, posterior, quality, resize_bilinear
 from tagmask.random_walk import random_walk
 from tagmask.run_folder import RunFolder
-from tagmask.storage import MapArchive, read_posteriors, write_maps
+from tagmask.system.storage import MapArchive, read_posteriors, write_maps
 
 WHOLE = (SIZE, SIZE)
 POWER = BackgroundConfig(rule="power", value=2)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tagmask.processes import on_cpu, this_process
+from tagmask.system.processes import on_cpu, this_process
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from tagmask.progress import track
+from tagmask.system.progress import track
 
 
 def test_items_pass_through_and_the_bar_goes_to_the_errors(capsys):

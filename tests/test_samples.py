@@ -13,7 +13,7 @@ from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.images import write_mask
 from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, TagSamples
-from tagmask.storage import write_posteriors
+from tagmask.system.storage import write_posteriors
 
 WHOLE = AugmentConfig(crop=SIZE, flip=0, jitter=None)
 RANDOM = AugmentConfig(crop=40, scale=(0.5, 2.0))

@@ -40,7 +40,7 @@ from tagmask.methods.sipe import (
 )
 from tagmask.pseudo_masks import normalize_max
 from tagmask.run_folder import RunFolder
-from tagmask.storage import MapArchive, write_maps
+from tagmask.system.storage import MapArchive, write_maps
 
 CLASSES = 4
 GRID = (5, 6)

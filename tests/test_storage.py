@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tagmask.errors import TagmaskError
-from tagmask.storage import (
+from tagmask.system.storage import (
     MapArchive,
     append_line,
     is_complete,

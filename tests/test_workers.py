@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tagmask.errors import TagmaskError
-from tagmask.workers import in_order
+from tagmask.system.workers import in_order
 
 
 def described(item):

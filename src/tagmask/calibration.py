@@ -12,10 +12,10 @@ from tagmask.config import TrainingConfig
 from tagmask.contracts import AffinityModel, Method
 from tagmask.inference import load_pyramids
 from tagmask.instance_making import FindsCentres
-from tagmask.processes import this_process
-from tagmask.progress import track
 from tagmask.run import Run
 from tagmask.samples import Samples
+from tagmask.system.processes import this_process
+from tagmask.system.progress import track
 
 NUM_METHOD_IMAGES = 128  # enough for a quantile over all their pixels
 

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from tagmask.errors import TagmaskError
-from tagmask.storage import write_bytes
+from tagmask.system.storage import write_bytes
 
 _KEPT = 2  # the newest and, should that one be damaged, the one before
 _UNREADABLE = (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)

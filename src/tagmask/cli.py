@@ -48,8 +48,8 @@ def _open(recipe: str, data: Path | None, out: Path, settings: list[str], begun:
 
     checked = load_recipe(recipe, settings)
     # Only now: a typing error must not wait for torch.
-    from tagmask.processes import this_process  # noqa: PLC0415
     from tagmask.run import open_run  # noqa: PLC0415
+    from tagmask.system.processes import this_process  # noqa: PLC0415
 
     opened = open_run(checked, data, out, begun)
     for note in opened.dataset.notes if this_process().is_main_process else ():
@@ -160,7 +160,7 @@ def evaluate(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []
 def _evaluate(opened: "Run") -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from tagmask.processes import this_process  # noqa: PLC0415
+    from tagmask.system.processes import this_process  # noqa: PLC0415
 
     if not this_process().is_main_process:
         return

@@ -20,7 +20,7 @@ from tagmask.errors import TagmaskError
 from tagmask.recipes import load_recipe
 from tagmask.run_folder import RunFolder
 from tagmask.saliency_making import check_saliency
-from tagmask.storage import read_json
+from tagmask.system.storage import read_json
 
 # What a run must have finished, and must have scored, before it counts as finished.
 _LAST_STAGES: dict[Goal, tuple[str, ...]] = {

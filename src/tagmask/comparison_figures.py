@@ -16,7 +16,7 @@ from tagmask.config import Recipe
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
 from tagmask.run_folder import environment
-from tagmask.storage import read_json, write_json
+from tagmask.system.storage import read_json, write_json
 
 SCORES = ("seed_own", "seed_best", "seed_fixed", "walk", "mask", "prediction")
 _BEYOND: dict[Goal, set[str]] = {

@@ -21,7 +21,7 @@ from tagmask.pseudo_masks import add_threshold, argmax_classes
 from tagmask.report import class_chips, note_list, write_page
 from tagmask.report_sections import command_and_environment, duration, example_header, picture
 from tagmask.run import Run
-from tagmask.storage import read_json, read_maps
+from tagmask.system.storage import read_json, read_maps
 
 PICTURE_WIDTH = 200
 

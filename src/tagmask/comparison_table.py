@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tagmask.comparison_figures import SCORES, ComparisonFigures, RecipeFigures, RunFigures, Spread, write_figures
-from tagmask.storage import write_bytes
+from tagmask.system.storage import write_bytes
 
 NAMES = {
     "seed_own": "seed, own background",

@@ -19,9 +19,9 @@ from typing import final, no_type_check
 import numpy as np
 from jaxtyping import Float, Float32, Integer, UInt8
 
-from tagmask.compiled import compiled
 from tagmask.config import CrfConfig
 from tagmask.gaussian_filter import GaussianFilter, gaussian_filter
+from tagmask.system.compiled import compiled
 
 _SMALLEST_PROBABILITY = 1e-5
 

@@ -23,11 +23,11 @@ from tagmask import checkpoints
 from tagmask.config import TrainingConfig
 from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable, channels_last
 from tagmask.errors import TagmaskError
-from tagmask.processes import on_cpu
-from tagmask.progress import track
 from tagmask.samples import Sample, Samples
-from tagmask.storage import append_line, write_bytes
-from tagmask.workers import in_order
+from tagmask.system.processes import on_cpu
+from tagmask.system.progress import track
+from tagmask.system.storage import append_line, write_bytes
+from tagmask.system.workers import in_order
 
 
 def num_steps(config: TrainingConfig, num_samples: int) -> int:

@@ -23,11 +23,11 @@ from tagmask.metrics import (
     sweep_thresholds,
     threshold_sweep,
 )
-from tagmask.progress import track
 from tagmask.pseudo_masks import argmax_classes
 from tagmask.run import Run
-from tagmask.storage import read_json, read_maps, write_json
-from tagmask.workers import in_order
+from tagmask.system.progress import track
+from tagmask.system.storage import read_json, read_maps, write_json
+from tagmask.system.workers import in_order
 
 Confusions = dict[str, Int64[np.ndarray, "..."]]
 

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
-from tagmask.storage import write_bytes
+from tagmask.system.storage import write_bytes
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 LOSSLESS_FORMATS = ("PNG", "TIFF", "BMP", "GIF")

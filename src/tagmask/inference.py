@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record, channels_last
 from tagmask.grids import long_side_factor, scaled_size
-from tagmask.workers import in_order
+from tagmask.system.workers import in_order
 
 
 def resize_image(image: ImageArray, factor: float) -> UInt8[np.ndarray, "_ _ 3"]:

@@ -25,7 +25,7 @@ from tagmask.instances import (
 from tagmask.mask_making import has_background, walk_start
 from tagmask.pseudo_masks import argmax_classes
 from tagmask.run_folder import RunFolder
-from tagmask.storage import MapArchive, read_json, read_maps, write_json
+from tagmask.system.storage import MapArchive, read_json, read_maps, write_json
 
 Walk = Callable[[Float[np.ndarray, "_ p q"]], Float[np.ndarray, "_ p q"]]
 

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int16, Int64
 from scipy import ndimage
 
-from tagmask.compiled import compiled
 from tagmask.config import InstancesConfig
-from tagmask.datasets.regions import encode_counts, pixel_runs
+from tagmask.system.compiled import compiled
+from tagmask.system.rle import encode_counts, pixel_runs
 
 AT_ONCE = 16  # candidates that walk together: their scores exist at image size at the same time
 NOBODY = -1  # the winner of a pixel that is background

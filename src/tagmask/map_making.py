@@ -14,7 +14,7 @@ from tagmask.grids import feature_grid
 from tagmask.inference import class_maps, summed_activations
 from tagmask.pseudo_masks import normalize_max, normalize_min_max
 from tagmask.run_folder import RunFolder
-from tagmask.storage import MapArchive, write_maps
+from tagmask.system.storage import MapArchive, write_maps
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from tagmask.pseudo_masks import (
     stretched,
 )
 from tagmask.run_folder import RunFolder
-from tagmask.storage import MapArchive, read_maps, write_bytes, write_posteriors, writing
+from tagmask.system.storage import MapArchive, read_maps, write_bytes, write_posteriors, writing
 
 NORMALIZED: dict[str, Callable[[Maps], Maps]] = {
     "each": normalize_max,

@@ -14,7 +14,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
-from tagmask.compiled import compiled
+from tagmask.system.compiled import compiled
 
 Features = Float32[np.ndarray, "n d"]
 Scale = Float32[np.ndarray, " d"]

@@ -29,13 +29,13 @@ from tagmask.mask_making import (
     write_quality,
 )
 from tagmask.predictor import load
-from tagmask.processes import this_process
-from tagmask.progress import track
 from tagmask.random_walk import random_walk
 from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
 from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, Samples, TagSamples
-from tagmask.storage import MapArchive, is_complete, read_maps, write_json, write_maps
-from tagmask.workers import in_order
+from tagmask.system.processes import this_process
+from tagmask.system.progress import track
+from tagmask.system.storage import MapArchive, is_complete, read_maps, write_json, write_maps
+from tagmask.system.workers import in_order
 
 
 def run_all(run: Run, until: Goal = "prediction") -> None:

@@ -8,8 +8,8 @@ from tagmask.errors import TagmaskError
 from tagmask.images import read_image, write_mask
 from tagmask.overlays import overlay_mask
 from tagmask.predictor import load
-from tagmask.progress import track
-from tagmask.storage import writing
+from tagmask.system.progress import track
+from tagmask.system.storage import writing
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 

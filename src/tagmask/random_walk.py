@@ -14,7 +14,7 @@ from typing import Literal, no_type_check
 import numpy as np
 from jaxtyping import Float, Int64
 
-from tagmask.compiled import compiled
+from tagmask.system.compiled import compiled
 
 Form = Literal["exact", "chebyshev"]
 

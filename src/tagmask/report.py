@@ -17,7 +17,7 @@ from tagmask.report_sections import (
     swatch,
     time_table,
 )
-from tagmask.storage import write_bytes
+from tagmask.system.storage import write_bytes
 
 
 def write_report(run_folder: Path, content: ReportContent) -> Path:

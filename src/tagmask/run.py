@@ -18,9 +18,9 @@ from tagmask.errors import TagmaskError
 from tagmask.images import mask_bits
 from tagmask.methods import build_method
 from tagmask.predictor import build_segmenter
-from tagmask.processes import this_process
 from tagmask.run_folder import RunFolder
 from tagmask.saliency_making import check_saliency
+from tagmask.system.processes import this_process
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from tagmask.config import Recipe
 from tagmask.errors import TagmaskError
-from tagmask.storage import read_json, remove_abandoned, write_json
+from tagmask.system.storage import read_json, remove_abandoned, write_json
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tagmask.pseudo_masks import normalize_max
 from tagmask.report import write_report
 from tagmask.report_content import Example, ReportContent, ScoreRow
 from tagmask.run import Run
-from tagmask.storage import MapArchive, read_json, read_maps
+from tagmask.system.storage import MapArchive, read_json, read_maps
 
 _NAMES = {
     "seed_fixed": "Seed, fixed threshold",

@@ -18,7 +18,7 @@ from tagmask.grids import long_side_factor
 from tagmask.inference import resize_image
 from tagmask.run_folder import RunFolder
 from tagmask.saliency import saliency_of_colours, saliency_of_features
-from tagmask.storage import write_bytes
+from tagmask.system.storage import write_bytes
 
 LONG_SIDE = 320
 

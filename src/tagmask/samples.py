@@ -15,7 +15,7 @@ from tagmask.augment import ViewPlan, draw_view, sample_generator, view_image, v
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, ImageArray, Normalization, Record
 from tagmask.images import read_mask
-from tagmask.storage import read_posteriors
+from tagmask.system.storage import read_posteriors
 
 
 @dataclass(frozen=True)

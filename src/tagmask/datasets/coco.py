@@ -13,11 +13,11 @@ from tagmask.config import CocoData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
 from tagmask.conventions import IGNORE
 from tagmask.datasets.checks import Problems, check_classes, class_numbers, existing_folder, renumbering, settle
-from tagmask.datasets.regions import region_pixels
 from tagmask.datasets.saliency_files import SaliencyFiles
 from tagmask.errors import TagmaskError
 from tagmask.images import read_image
-from tagmask.storage import read_json
+from tagmask.system.rle import region_pixels
+from tagmask.system.storage import read_json
 
 
 @dataclass(frozen=True)

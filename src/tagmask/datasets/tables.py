@@ -9,7 +9,7 @@ from pathlib import Path
 from tagmask.config import FolderData
 from tagmask.datasets.checks import Problem, Problems
 from tagmask.errors import TagmaskError
-from tagmask.storage import read_json
+from tagmask.system.storage import read_json
 
 Cells = dict[str, object]
 

@@ -21,7 +21,7 @@ from tagmask.errors import TagmaskError
 from tagmask.likeness import likeness_sums, unit_features
 from tagmask.methods.cam import tag_loss
 from tagmask.parameter_groups import grouped_parameters
-from tagmask.processes import gathered
+from tagmask.system.processes import gathered
 
 EPS = 1e-5
 
