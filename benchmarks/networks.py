@@ -20,7 +20,7 @@ from tagmask import engine
 from tagmask.backbones import build_backbone
 from tagmask.config import AugmentConfig, CamConfig, FolderData, MapsConfig, TimmBackbone, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Method, channels_last
-from tagmask.datasets import open_dataset
+from tagmask.data.datasets import open_dataset
 from tagmask.inference import class_maps, load_pyramids, pyramid, summed_activations, with_mirror
 from tagmask.methods import build_method
 from tagmask.pseudo_masks import normalize_max

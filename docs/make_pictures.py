@@ -16,8 +16,8 @@ import tagmask
 from tagmask.config import Recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.conventions import BACKGROUND
-from tagmask.datasets import open_dataset
-from tagmask.images import mask_bits, read_mask
+from tagmask.data.datasets import open_dataset
+from tagmask.data.images import mask_bits, read_mask
 from tagmask.mask_making import walked_at_image_size
 from tagmask.overlays import Picture, class_colors, overlay_mask, scale_map, shrink_image, shrink_mask, thumbnail_size
 from tagmask.predictor import Predictor

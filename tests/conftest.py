@@ -9,7 +9,7 @@ from torch import nn
 
 from tagmask.config import Recipe
 from tagmask.contracts import Backbone, Dataset, Level, Normalization
-from tagmask.datasets import open_dataset
+from tagmask.data.datasets import open_dataset
 from tagmask.recipes import load_recipe
 
 torch.set_num_threads(1)

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from tagmask.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Normalization
 from tagmask.conventions import IGNORE
+from tagmask.data.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
 
 PLAIN = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

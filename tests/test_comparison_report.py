@@ -14,7 +14,7 @@ from tagmask.comparison_report import (
     validation_images,
     write,
 )
-from tagmask.images import write_mask
+from tagmask.data.images import write_mask
 from tagmask.system.storage import MapArchive, write_json, write_maps
 
 SETTINGS = ("data.num_train=4", "data.num_val=3", "data.size=48", "report.num_images=2")

@@ -12,8 +12,8 @@ from PIL import Image
 
 from tagmask.config import CocoData
 from tagmask.conventions import IGNORE
-from tagmask.datasets import open_dataset, score_records
-from tagmask.datasets.coco import Coco
+from tagmask.data.datasets import open_dataset, score_records
+from tagmask.data.datasets.coco import Coco
 from tagmask.errors import TagmaskError
 from tagmask.system.rle import (
     decode_counts,

@@ -10,10 +10,10 @@ from PIL import Image
 
 from tagmask.config import FolderData
 from tagmask.conventions import IGNORE
-from tagmask.datasets import open_dataset, score_records
-from tagmask.datasets.folder import Folder
+from tagmask.data.datasets import open_dataset, score_records
+from tagmask.data.datasets.folder import Folder
+from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
-from tagmask.images import write_mask
 
 
 def paint(root: Path, *names: str):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tagmask.config import ToyData
-from tagmask.datasets import open_dataset
-from tagmask.datasets.scenes import GLYPHS
-from tagmask.datasets.toy import Toy
+from tagmask.data.datasets import open_dataset
+from tagmask.data.datasets.scenes import GLYPHS
+from tagmask.data.datasets.toy import Toy
 from tagmask.errors import TagmaskError
 
 SIX = ToyData(num_classes=6, num_train=120, num_val=10)

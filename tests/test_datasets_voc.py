@@ -7,10 +7,10 @@ from PIL import Image
 
 from tagmask.config import VocData
 from tagmask.conventions import IGNORE
-from tagmask.datasets import open_dataset, score_records
-from tagmask.datasets.voc import VOC_CLASSES, Voc
+from tagmask.data.datasets import open_dataset, score_records
+from tagmask.data.datasets.voc import VOC_CLASSES, Voc
+from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
-from tagmask.images import write_mask
 
 TRAIN = [f"2007_{number:06d}" for number in range(10)]
 EXTRA = [f"2008_{number:06d}" for number in range(10)]

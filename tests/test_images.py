@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageOps
 
+from tagmask.data.images import IGNORE, check_image, mask_bits, palette, read_image, read_mask, write_mask
 from tagmask.errors import TagmaskError
-from tagmask.images import IGNORE, check_image, mask_bits, palette, read_image, read_mask, write_mask
 
 RED = (200, 30, 10)
 

@@ -16,8 +16,8 @@ from tagmask import pipeline, run
 from tagmask.affinity import pair_offsets
 from tagmask.config import InstancesConfig, WalkConfig
 from tagmask.contracts import AffinityModel, Backbone, Dataset, Level, Neighbourhood, Normalization, Record
-from tagmask.datasets import open_dataset
-from tagmask.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
+from tagmask.data.datasets import open_dataset
+from tagmask.data.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
 from tagmask.errors import TagmaskError
 from tagmask.instance_making import FindsCentres, InstanceMaker
 from tagmask.pipeline import make_instances, run_all, train_affinity

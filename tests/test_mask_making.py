@@ -15,9 +15,9 @@ from tagmask.config import (
     WalkConfig,
 )
 from tagmask.conventions import IGNORE
+from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.grids import to_grid
-from tagmask.images import read_mask
 from tagmask.mask_making import (
     AffinityLabelMaker,
     MaskMaker,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tagmask.images import palette
+from tagmask.data.images import palette
 from tagmask.overlays import (
     class_colors,
     data_uri,

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from tagmask import prediction
+from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.images import read_mask
 from tagmask.prediction import image_files, predict_images
 
 

@@ -6,9 +6,9 @@ from PIL import Image
 from conftest import SIZE, TinyBackbone, tiny_backbone, tiny_recipe
 from tagmask import pipeline
 from tagmask.config import FolderData
-from tagmask.datasets import open_dataset
+from tagmask.data.datasets import open_dataset
+from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
-from tagmask.images import read_image
 from tagmask.run import open_run
 from tagmask.run_folder import RunFolder
 from tagmask.saliency_making import (

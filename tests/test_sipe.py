@@ -18,8 +18,8 @@ from tagmask.backbones.freezing import freeze
 from tagmask.backbones.from_timm import FromTimm
 from tagmask.config import LearntLabels, MasksConfig, SipeConfig, TimmBackbone
 from tagmask.contracts import Activation, Batch
+from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.images import read_mask
 from tagmask.inference import class_maps, pyramid, summed_activations
 from tagmask.likeness import unit_features
 from tagmask.mask_making import MaskMaker

@@ -15,7 +15,7 @@ from pathlib import Path
 from tagmask.config import Recipe
 from tagmask.contracts import Dataset
 from tagmask.conventions import Goal
-from tagmask.datasets import open_dataset, score_records
+from tagmask.data.datasets import open_dataset, score_records
 from tagmask.errors import TagmaskError
 from tagmask.recipes import load_recipe
 from tagmask.run_folder import RunFolder

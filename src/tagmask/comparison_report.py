@@ -12,9 +12,9 @@ from tagmask.comparison import Comparison
 from tagmask.comparison_figures import ComparisonFigures, RecipeFigures
 from tagmask.comparison_table import NAMES, Column
 from tagmask.contracts import Record
+from tagmask.data.images import read_mask
 from tagmask.evaluation import scored_training_records
 from tagmask.grids import to_image
-from tagmask.images import read_mask
 from tagmask.markup import Markup, element, join
 from tagmask.mask_making import has_background
 from tagmask.pseudo_masks import add_threshold, argmax_classes

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from tagmask.contracts import Dataset, Record
-from tagmask.datasets import score_records
+from tagmask.data.datasets import score_records
+from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.grids import to_image
-from tagmask.images import read_mask
 from tagmask.mask_making import has_background, walked_at_image_size, walked_scores
 from tagmask.metrics import (
     Protocol,

@@ -16,8 +16,8 @@ from tagmask.affinity_labels import agreed_labels, label_scores
 from tagmask.config import AnyLabels, BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
 from tagmask.contracts import Dataset, ImageArray, Record
 from tagmask.conventions import BACKGROUND
+from tagmask.data.images import mask_bits, write_mask
 from tagmask.grids import feature_grid, from_grid, long_side_factor, to_grid, to_image
-from tagmask.images import mask_bits, write_mask
 from tagmask.pseudo_masks import (
     Maps,
     Mask,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
-from tagmask.images import palette
+from tagmask.data.images import palette
 from tagmask.pseudo_masks import BACKGROUND, IGNORE, resize_bilinear
 
 Picture = UInt8[np.ndarray, "h w 3"]

@@ -13,10 +13,10 @@ from tagmask.calibration import calibrate_affinity, calibrate_method
 from tagmask.config import AnyAffinity, InstancesConfig, IrnConfig, TrainingConfig
 from tagmask.contracts import AffinityModel, Method, Neighbourhood, Record, Trainable
 from tagmask.conventions import Goal
-from tagmask.datasets import score_records
+from tagmask.data.datasets import score_records
+from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
 from tagmask.grids import to_image
-from tagmask.images import write_mask
 from tagmask.inference import load_pyramids, padded_to, summed_activations
 from tagmask.instance_making import FindsCentres, InstanceMaker, Walk, merged_instances
 from tagmask.map_making import MapMaker

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from tagmask.data.images import read_image, write_mask
 from tagmask.errors import TagmaskError
-from tagmask.images import read_image, write_mask
 from tagmask.overlays import overlay_mask
 from tagmask.predictor import load
 from tagmask.system.progress import track

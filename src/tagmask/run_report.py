@@ -12,8 +12,8 @@ import yaml
 from tagmask.config import Recipe
 from tagmask.contracts import Record
 from tagmask.conventions import BACKGROUND
+from tagmask.data.images import read_mask
 from tagmask.evaluation import scored_training_records
-from tagmask.images import read_mask
 from tagmask.mask_making import read_quality, walked_at_image_size
 from tagmask.predictor import Predictor, load
 from tagmask.pseudo_masks import normalize_max

@@ -12,7 +12,7 @@ from PIL import Image
 from tagmask.backbones import build_backbone
 from tagmask.config import AnyBackbone, PpcConfig, Recipe
 from tagmask.contracts import Backbone, Dataset, ImageArray, Record, channels_last
-from tagmask.datasets.saliency_files import BUILT_IN, read_saliency_map
+from tagmask.data.datasets.saliency_files import BUILT_IN, read_saliency_map
 from tagmask.errors import TagmaskError
 from tagmask.grids import long_side_factor
 from tagmask.inference import resize_image

@@ -12,10 +12,10 @@ from jaxtyping import Float32
 from tagmask.config import CocoData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
 from tagmask.conventions import IGNORE
-from tagmask.datasets.checks import Problems, check_classes, class_numbers, existing_folder, renumbering, settle
-from tagmask.datasets.saliency_files import SaliencyFiles
+from tagmask.data.datasets.checks import Problems, check_classes, class_numbers, existing_folder, renumbering, settle
+from tagmask.data.datasets.saliency_files import SaliencyFiles
+from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
-from tagmask.images import read_image
 from tagmask.system.rle import region_pixels
 from tagmask.system.storage import read_json
 

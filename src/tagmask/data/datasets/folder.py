@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from tagmask.config import FolderData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
-from tagmask.datasets.checks import (
+from tagmask.data.datasets.checks import (
     NAMES_SHOWN,
     Problem,
     Problems,
@@ -22,10 +22,10 @@ from tagmask.datasets.checks import (
     read_lines,
     settle,
 )
-from tagmask.datasets.saliency_files import SaliencyFiles
-from tagmask.datasets.tables import Row, Table, read_table
+from tagmask.data.datasets.saliency_files import SaliencyFiles
+from tagmask.data.datasets.tables import Row, Table, read_table
+from tagmask.data.images import read_image, read_mask
 from tagmask.errors import TagmaskError
-from tagmask.images import read_image, read_mask
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 

@@ -8,7 +8,7 @@ from jaxtyping import Float32
 
 from tagmask.config import FolderData, VocData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
-from tagmask.datasets.checks import (
+from tagmask.data.datasets.checks import (
     Problem,
     Problems,
     check_numbers,
@@ -18,10 +18,10 @@ from tagmask.datasets.checks import (
     renumbering,
     settle,
 )
-from tagmask.datasets.saliency_files import SaliencyFiles
-from tagmask.datasets.tables import read_table
+from tagmask.data.datasets.saliency_files import SaliencyFiles
+from tagmask.data.datasets.tables import read_table
+from tagmask.data.images import read_image, read_mask
 from tagmask.errors import TagmaskError
-from tagmask.images import read_image, read_mask
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",

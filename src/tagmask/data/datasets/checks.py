@@ -13,8 +13,8 @@ from jaxtyping import Int32
 from tagmask.config import DataConfig
 from tagmask.contracts import MaskArray, Record
 from tagmask.conventions import BACKGROUND, IGNORE
+from tagmask.data.images import check_image
 from tagmask.errors import TagmaskError
-from tagmask.images import check_image
 
 NAMES_SHOWN = 10
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from tagmask.config import AnyData, CocoData, FolderData, ToyData, VocData
 from tagmask.contracts import Dataset, Record
-from tagmask.datasets.checks import read_lines
-from tagmask.datasets.coco import Coco
-from tagmask.datasets.folder import Folder, image_id
-from tagmask.datasets.toy import Toy
-from tagmask.datasets.voc import Voc
+from tagmask.data.datasets.checks import read_lines
+from tagmask.data.datasets.coco import Coco
+from tagmask.data.datasets.folder import Folder, image_id
+from tagmask.data.datasets.toy import Toy
+from tagmask.data.datasets.voc import Voc
 from tagmask.errors import TagmaskError
 
 DATASETS = {FolderData: Folder, VocData: Voc, CocoData: Coco, ToyData: Toy}

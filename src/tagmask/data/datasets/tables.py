@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tagmask.config import FolderData
-from tagmask.datasets.checks import Problem, Problems
+from tagmask.data.datasets.checks import Problem, Problems
 from tagmask.errors import TagmaskError
 from tagmask.system.storage import read_json
 

@@ -8,8 +8,8 @@ from jaxtyping import Float32
 
 from tagmask.config import DataConfig
 from tagmask.contracts import Record
-from tagmask.datasets.checks import Problem, Problems, existing_folder
-from tagmask.images import read_image
+from tagmask.data.datasets.checks import Problem, Problems, existing_folder
+from tagmask.data.images import read_image
 
 BUILT_IN = "built-in"
 SUFFIXES = (".png", ".jpg", ".jpeg")

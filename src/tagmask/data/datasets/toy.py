@@ -7,9 +7,9 @@ from numpy.random import Generator
 
 from tagmask.config import ToyData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
-from tagmask.datasets.checks import class_numbers, first_of_each_split
-from tagmask.datasets.saliency_files import BUILT_IN
-from tagmask.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
+from tagmask.data.datasets.checks import class_numbers, first_of_each_split
+from tagmask.data.datasets.saliency_files import BUILT_IN
+from tagmask.data.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
 from tagmask.errors import TagmaskError
 
 NEGATIVE_EVERY = 16
