@@ -8,9 +8,9 @@ from hypothesis import settings
 from torch import nn
 
 from tagmask.config import Recipe
+from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Backbone, Dataset, Level, Normalization
 from tagmask.data.datasets import open_dataset
-from tagmask.recipes import load_recipe
 
 torch.set_num_threads(1)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from tagmask import cli
-from tagmask.recipes import recipe_names
+from tagmask.config.recipes import recipe_names
 from tagmask.system import storage
 
 TINY = {

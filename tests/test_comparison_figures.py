@@ -13,8 +13,8 @@ from tagmask.comparison_figures import (
     warnings,
     write_figures,
 )
+from tagmask.config.recipes import load_recipe
 from tagmask.errors import TagmaskError
-from tagmask.recipes import load_recipe
 from tagmask.system.storage import write_json
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 import tagmask
 from tagmask import evaluation, run_report
+from tagmask.config.recipes import load_recipe
 from tagmask.pipeline import make_maps, make_masks, run_all, train_affinity, train_method
 from tagmask.prediction import predict_images
-from tagmask.recipes import load_recipe
 from tagmask.run import Run, open_run
 
 SETTINGS = (

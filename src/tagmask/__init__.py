@@ -6,9 +6,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tagmask.config.recipes import load_recipe
     from tagmask.errors import TagmaskError
     from tagmask.predictor import Predictor, load
-    from tagmask.recipes import load_recipe
 
 __all__ = ["Predictor", "TagmaskError", "load", "load_recipe"]
 
@@ -16,7 +16,7 @@ _HOMES = {
     "Predictor": "tagmask.predictor",
     "TagmaskError": "tagmask.errors",
     "load": "tagmask.predictor",
-    "load_recipe": "tagmask.recipes",
+    "load_recipe": "tagmask.config.recipes",
 }
 
 

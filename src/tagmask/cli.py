@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _open(recipe: str, data: Path | None, out: Path, settings: list[str], begun: bool = False) -> "Run":
-    from tagmask.recipes import load_recipe  # noqa: PLC0415
+    from tagmask.config.recipes import load_recipe  # noqa: PLC0415
 
     checked = load_recipe(recipe, settings)
     # Only now: a typing error must not wait for torch.
@@ -198,7 +198,7 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's 
     """List the recipes, or show one."""
     from rich.table import Table  # noqa: PLC0415
 
-    from tagmask.recipes import WRAPPED, WRAPPER, recipe_names, recipe_text, summary  # noqa: PLC0415
+    from tagmask.config.recipes import WRAPPED, WRAPPER, recipe_names, recipe_text, summary  # noqa: PLC0415
 
     if name is not None:
         console.print(recipe_text(name.removesuffix(WRAPPED)), markup=False, highlight=False)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tagmask.config import Recipe
+from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset
 from tagmask.conventions import Goal
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.errors import TagmaskError
-from tagmask.recipes import load_recipe
 from tagmask.run_folder import RunFolder
 from tagmask.saliency_making import check_saliency
 from tagmask.system.storage import read_json

@@ -15,7 +15,9 @@ from tagmask.errors import TagmaskError
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(f.name.removesuffix(".yaml") for f in files("tagmask.recipes").iterdir() if f.name.endswith(".yaml"))
+    return sorted(
+        f.name.removesuffix(".yaml") for f in files("tagmask.config.recipes").iterdir() if f.name.endswith(".yaml")
+    )
 
 
 def recipe_text(name: str) -> str:
@@ -25,7 +27,7 @@ def recipe_text(name: str) -> str:
         TagmaskError: there is neither.
     """
     if name in recipe_names():
-        return (files("tagmask.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+        return (files("tagmask.config.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
