@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from tagmask.config import CRF_PRESETS, CrfConfig
-from tagmask.crf import Lattices, dense_crf, unary_from_labels, unary_from_probabilities
+from tagmask.masks.crf import Lattices, dense_crf, unary_from_labels, unary_from_probabilities
 
 try:
     from pydensecrf.densecrf import DenseCRF2D  # pyright: ignore[reportMissingImports]  # optional, for comparison

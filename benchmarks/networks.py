@@ -22,8 +22,8 @@ from tagmask.config import AugmentConfig, CamConfig, FolderData, MapsConfig, Tim
 from tagmask.contracts import Backbone, Batch, Method, channels_last
 from tagmask.data.datasets import open_dataset
 from tagmask.inference import class_maps, load_pyramids, pyramid, summed_activations, with_mirror
+from tagmask.masks.scores import normalize_max
 from tagmask.methods import build_method
-from tagmask.pseudo_masks import normalize_max
 from tagmask.samples import TagSamples
 from tagmask.system.storage import MapArchive, write_maps
 

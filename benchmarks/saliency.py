@@ -22,7 +22,7 @@ from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.data.datasets.saliency_files import BUILT_IN
-from tagmask.pseudo_masks import resize_bilinear
+from tagmask.masks.scores import resize_bilinear
 from tagmask.saliency_making import built_in_saliency, initial_backbone
 
 LEVELS = 256

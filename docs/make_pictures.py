@@ -19,7 +19,15 @@ from tagmask.conventions import BACKGROUND
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import mask_bits, read_mask
 from tagmask.mask_making import walked_at_image_size
-from tagmask.overlays import Picture, class_colors, overlay_mask, scale_map, shrink_image, shrink_mask, thumbnail_size
+from tagmask.masks.overlays import (
+    Picture,
+    class_colors,
+    overlay_mask,
+    scale_map,
+    shrink_image,
+    shrink_mask,
+    thumbnail_size,
+)
 from tagmask.predictor import Predictor
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_maps, write_bytes

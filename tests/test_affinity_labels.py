@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask.affinity_labels import agreed_labels, confident_labels, grid_labels, label_scores
 from tagmask.config import AnyLabels, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
-from tagmask.pseudo_masks import add_background
+from tagmask.masks.confident_labels import agreed_labels, confident_labels, grid_labels, label_scores
+from tagmask.masks.scores import add_background
 
 
 def scores(*pixels: list[float]) -> np.ndarray:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagmask import crf
 from tagmask.config import CRF_PRESETS, CrfConfig
-from tagmask.crf import Lattices, dense_crf, refine, unary_from_labels, unary_from_probabilities
+from tagmask.masks import crf
+from tagmask.masks.crf import Lattices, dense_crf, refine, unary_from_labels, unary_from_probabilities
 
 PSA = CRF_PRESETS["psa"]
 
@@ -253,5 +253,5 @@ def test_labels_out_of_range_are_refused(label: int):
 
 
 def test_importing_does_not_import_torch():
-    code = "import sys, tagmask.crf; sys.exit('torch' in sys.modules)"
+    code = "import sys, tagmask.masks.crf; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

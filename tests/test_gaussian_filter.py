@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tagmask.gaussian_filter import GaussianFilter, gaussian_filter
+from tagmask.masks.gaussian_filter import GaussianFilter, gaussian_filter
 
 
 def filtered(kernel: GaussianFilter, values: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask.grids import feature_grid, from_grid, long_side_factor, scaled_size, to_grid, to_image
-from tagmask.pseudo_masks import resize_bilinear
+from tagmask.masks.grids import feature_grid, from_grid, long_side_factor, scaled_size, to_grid, to_image
+from tagmask.masks.scores import resize_bilinear
 
 sides = st.tuples(st.integers(1, 40), st.integers(1, 40))
 

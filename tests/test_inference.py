@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from conftest import SIZE, tiny_backbone
 from tagmask.config import CamConfig
 from tagmask.contracts import Activation, Normalization
-from tagmask.grids import scaled_size
 from tagmask.inference import (
     class_maps,
     dense_logits,
@@ -21,6 +20,7 @@ from tagmask.inference import (
     unmirrored_sum,
     with_mirror,
 )
+from tagmask.masks.grids import scaled_size
 from tagmask.methods.cam import Cam
 
 NORMALIZATION = tiny_backbone().normalization

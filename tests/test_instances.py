@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tagmask.config import InstancesConfig
-from tagmask.instances import (
+from tagmask.masks.instances import (
     NOBODY,
     AnnotatedImage,
     Instance,

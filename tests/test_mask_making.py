@@ -3,8 +3,6 @@ import pytest
 from PIL import Image
 
 from conftest import SIZE, tiny_recipe
-from tagmask import crf
-from tagmask.affinity_labels import label_scores
 from tagmask.config import (
     BackgroundConfig,
     CrfConfig,
@@ -17,7 +15,6 @@ from tagmask.config import (
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.grids import to_grid
 from tagmask.mask_making import (
     AffinityLabelMaker,
     MaskMaker,
@@ -32,7 +29,10 @@ from tagmask.mask_making import (
     walked_at_image_size,
     walked_scores,
 )
-from tagmask.pseudo_masks import add_background, add_threshold, posterior, quality, resize_bilinear
+from tagmask.masks import crf
+from tagmask.masks.confident_labels import label_scores
+from tagmask.masks.grids import to_grid
+from tagmask.masks.scores import add_background, add_threshold, posterior, quality, resize_bilinear
 from tagmask.random_walk import random_walk
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_posteriors, write_maps

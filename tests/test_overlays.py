@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tagmask.data.images import palette
-from tagmask.overlays import (
+from tagmask.masks.overlays import (
     class_colors,
     data_uri,
     heat_colors,
@@ -17,7 +17,7 @@ from tagmask.overlays import (
     shrink_mask,
     thumbnail_size,
 )
-from tagmask.pseudo_masks import IGNORE
+from tagmask.masks.scores import IGNORE
 
 GREY = np.full((12, 16, 3), 100, np.uint8)
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from torch.nn import functional as F
 
 from tagmask.config import BackgroundConfig
-from tagmask.pseudo_masks import (
+from tagmask.masks.scores import (
     IGNORE,
     add_background,
     add_threshold,
@@ -37,7 +37,7 @@ def maps_of(*rows: list[float]) -> np.ndarray:
 
 
 def test_workers_need_no_torch() -> None:
-    code = "import sys, tagmask.pseudo_masks, tagmask.metrics; sys.exit('torch' in sys.modules)"
+    code = "import sys, tagmask.masks.scores, tagmask.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

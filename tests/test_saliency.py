@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask.saliency import (
+from tagmask.masks.saliency import (
     absorption_times,
     border,
     cielab,

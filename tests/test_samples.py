@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 
 from conftest import SIZE, tiny_backbone
-from tagmask.affinity_labels import grid_labels
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, Record
 from tagmask.conventions import IGNORE
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
+from tagmask.masks.confident_labels import grid_labels
 from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, TagSamples
 from tagmask.system.storage import write_posteriors
 

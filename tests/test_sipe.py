@@ -23,6 +23,7 @@ from tagmask.errors import TagmaskError
 from tagmask.inference import class_maps, pyramid, summed_activations
 from tagmask.likeness import unit_features
 from tagmask.mask_making import MaskMaker
+from tagmask.masks.scores import normalize_max
 from tagmask.methods.cam import tag_loss
 from tagmask.methods.sipe import (
     Sipe,
@@ -38,7 +39,6 @@ from tagmask.methods.sipe import (
     seeds,
     structure_overlap,
 )
-from tagmask.pseudo_masks import normalize_max
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, write_maps
 

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from tagmask import comparison_table, overlays
+from tagmask import comparison_table
 from tagmask.comparison import Comparison
 from tagmask.comparison_figures import ComparisonFigures, RecipeFigures
 from tagmask.comparison_table import NAMES, Column
 from tagmask.contracts import Record
 from tagmask.data.images import read_mask
 from tagmask.evaluation import scored_training_records
-from tagmask.grids import to_image
 from tagmask.markup import Markup, element, join
 from tagmask.mask_making import has_background
-from tagmask.pseudo_masks import add_threshold, argmax_classes
+from tagmask.masks import overlays
+from tagmask.masks.grids import to_image
+from tagmask.masks.scores import add_threshold, argmax_classes
 from tagmask.report import class_chips, note_list, write_page
 from tagmask.report_sections import command_and_environment, duration, example_header, picture
 from tagmask.run import Run

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record, channels_last
-from tagmask.grids import long_side_factor, scaled_size
+from tagmask.masks.grids import long_side_factor, scaled_size
 from tagmask.system.workers import in_order
 
 

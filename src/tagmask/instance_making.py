@@ -11,8 +11,9 @@ from torch import Tensor
 from tagmask.config import InstancesConfig, WalkConfig
 from tagmask.contracts import Dataset, Images, Record
 from tagmask.conventions import BACKGROUND
-from tagmask.grids import from_grid, long_side_factor, to_image
-from tagmask.instances import (
+from tagmask.mask_making import has_background, walk_start
+from tagmask.masks.grids import from_grid, long_side_factor, to_image
+from tagmask.masks.instances import (
     AnnotatedImage,
     Instance,
     annotation,
@@ -22,8 +23,7 @@ from tagmask.instances import (
     instances_of,
     winners,
 )
-from tagmask.mask_making import has_background, walk_start
-from tagmask.pseudo_masks import argmax_classes
+from tagmask.masks.scores import argmax_classes
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_json, read_maps, write_json
 

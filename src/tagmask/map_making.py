@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tagmask.config import MapsConfig
 from tagmask.contracts import Method, Record
-from tagmask.grids import feature_grid
 from tagmask.inference import class_maps, summed_activations
-from tagmask.pseudo_masks import normalize_max, normalize_min_max
+from tagmask.masks.grids import feature_grid
+from tagmask.masks.scores import normalize_max, normalize_min_max
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, write_maps
 

@@ -11,14 +11,14 @@ from jaxtyping import Float32, Int16
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tagmask import crf
-from tagmask.affinity_labels import agreed_labels, label_scores
 from tagmask.config import AnyLabels, BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
 from tagmask.contracts import Dataset, ImageArray, Record
 from tagmask.conventions import BACKGROUND
 from tagmask.data.images import mask_bits, write_mask
-from tagmask.grids import feature_grid, from_grid, long_side_factor, to_grid, to_image
-from tagmask.pseudo_masks import (
+from tagmask.masks import crf
+from tagmask.masks.confident_labels import agreed_labels, label_scores
+from tagmask.masks.grids import feature_grid, from_grid, long_side_factor, to_grid, to_image
+from tagmask.masks.scores import (
     Maps,
     Mask,
     argmax_classes,

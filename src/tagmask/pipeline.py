@@ -16,7 +16,6 @@ from tagmask.conventions import Goal
 from tagmask.data.datasets import score_records
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
-from tagmask.grids import to_image
 from tagmask.inference import load_pyramids, padded_to, summed_activations
 from tagmask.instance_making import FindsCentres, InstanceMaker, Walk, merged_instances
 from tagmask.map_making import MapMaker
@@ -28,6 +27,7 @@ from tagmask.mask_making import (
     walk_start,
     write_quality,
 )
+from tagmask.masks.grids import to_image
 from tagmask.predictor import load
 from tagmask.random_walk import random_walk
 from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method

@@ -14,12 +14,12 @@ from tagmask import checkpoints
 from tagmask.backbones import build_backbone
 from tagmask.config import CamConfig, Recipe, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
-from tagmask.crf import refine
 from tagmask.data.images import read_image
 from tagmask.deeplab import DeepLab
 from tagmask.errors import TagmaskError
-from tagmask.grids import long_side_factor
 from tagmask.inference import dense_logits, pyramid
+from tagmask.masks.crf import refine
+from tagmask.masks.grids import long_side_factor
 from tagmask.run_folder import RunFolder
 
 

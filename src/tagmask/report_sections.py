@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tagmask import charts, overlays
+from tagmask import charts
 from tagmask.markup import Markup, element, join
+from tagmask.masks import overlays
 from tagmask.report_content import Example, ReportContent, ScoreRow
 
 PICTURE_WIDTH = 256

@@ -15,8 +15,8 @@ from tagmask.conventions import BACKGROUND
 from tagmask.data.images import read_mask
 from tagmask.evaluation import scored_training_records
 from tagmask.mask_making import read_quality, walked_at_image_size
+from tagmask.masks.scores import normalize_max
 from tagmask.predictor import Predictor, load
-from tagmask.pseudo_masks import normalize_max
 from tagmask.report import write_report
 from tagmask.report_content import Example, ReportContent, ScoreRow
 from tagmask.run import Run

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tagmask.affinity_labels import confident_labels, grid_labels
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, ImageArray, Normalization, Record
 from tagmask.data.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
 from tagmask.data.images import read_mask
+from tagmask.masks.confident_labels import confident_labels, grid_labels
 from tagmask.system.storage import read_posteriors
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from tagmask.affinity import Border, Pair, affinity_losses, pair_codes, pair_offsets
-from tagmask.affinity_labels import confident_labels
 from tagmask.conventions import IGNORE
-from tagmask.pseudo_masks import block_mean
+from tagmask.masks.confident_labels import confident_labels
+from tagmask.masks.scores import block_mean
 
 TOLERANCE = {"out_label": (0.0, 0.0), "*": (1e-5, 0.0)} | {
     f"out_{name}_{border}": (0.0, 0.0) for name in ("pairs", "counts") for border in ("interior", "full")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tagmask.config import CrfConfig
-from tagmask.crf import Lattices, dense_crf, unary_from_labels
+from tagmask.masks.crf import Lattices, dense_crf, unary_from_labels
 
 TOLERANCE = {"*": (5e-4, 0.0)}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tagmask.config import CRF_PRESETS, CrfConfig
-from tagmask.crf import Lattices, refine
+from tagmask.masks.crf import Lattices, refine
 
 TOLERANCE = {"*": (5e-4, 0.0)}
 

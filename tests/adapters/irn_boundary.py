@@ -6,9 +6,9 @@ import torch
 from tagmask.affinity import Border, pair_exists, pair_offsets
 from tagmask.boundaries import path, path_affinities
 from tagmask.config import WalkConfig
-from tagmask.grids import from_grid
 from tagmask.mask_making import walk_start
-from tagmask.pseudo_masks import add_threshold, argmax_classes, mask_values, normalize_jointly
+from tagmask.masks.grids import from_grid
+from tagmask.masks.scores import add_threshold, argmax_classes, mask_values, normalize_jointly
 from tagmask.random_walk import random_walk
 
 TOLERANCE = {

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tagmask.grids import from_grid, to_grid
-from tagmask.pseudo_masks import add_background
+from tagmask.masks.grids import from_grid, to_grid
+from tagmask.masks.scores import add_background
 from tagmask.random_walk import random_walk
 
 TOLERANCE = {

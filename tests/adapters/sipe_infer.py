@@ -7,8 +7,8 @@ from torch import Tensor
 from conftest import tiny_backbone
 from tagmask.config import SipeConfig
 from tagmask.inference import class_maps
+from tagmask.masks.scores import argmax_classes, mask_values, normalize_max
 from tagmask.methods.sipe import Sipe, SipeActivation, hierarchical_features, prototypes, seeds, structure_overlap
-from tagmask.pseudo_masks import argmax_classes, mask_values, normalize_max
 
 TOLERANCE = {"*": (5e-6, 0.0)}
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Integer, UInt8
 
 from tagmask.config import CrfConfig
-from tagmask.gaussian_filter import GaussianFilter, gaussian_filter
+from tagmask.masks.gaussian_filter import GaussianFilter, gaussian_filter
 from tagmask.system.compiled import compiled
 
 _SMALLEST_PROBABILITY = 1e-5

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from tagmask.data.images import palette
-from tagmask.pseudo_masks import BACKGROUND, IGNORE, resize_bilinear
+from tagmask.masks.scores import BACKGROUND, IGNORE, resize_bilinear
 
 Picture = UInt8[np.ndarray, "h w 3"]
 

@@ -13,7 +13,7 @@ from typing import final, no_type_check
 import numpy as np
 from jaxtyping import Float32
 
-from tagmask.permutohedral import Chains, Corners, Features, Weights, build_lattice
+from tagmask.masks.permutohedral import Chains, Corners, Features, Weights, build_lattice
 from tagmask.system.compiled import compiled
 
 Values = Float32[np.ndarray, "n k"]

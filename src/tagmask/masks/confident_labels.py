@@ -10,7 +10,7 @@ from jaxtyping import Float, Int32
 from tagmask.config import AnyLabels, LearntLabels, PowerLabels
 from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.errors import TagmaskError
-from tagmask.pseudo_masks import Maps, Mask, add_background, add_threshold, block_mean
+from tagmask.masks.scores import Maps, Mask, add_background, add_threshold, block_mean
 
 EMPTY = 1e-5  # scores below this, all of them, mark a block outside the image
 

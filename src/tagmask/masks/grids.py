@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from tagmask.pseudo_masks import block_mean, resize_bilinear
+from tagmask.masks.scores import block_mean, resize_bilinear
 
 
 def long_side_factor(size: tuple[int, int], long_side: int | None) -> float:

@@ -10,10 +10,10 @@ sharpened by the dense CRF. Imports no torch: worker processes use it.
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from tagmask import crf
 from tagmask.config import CrfConfig
-from tagmask.grids import from_grid
-from tagmask.pseudo_masks import block_mean
+from tagmask.masks import crf
+from tagmask.masks.grids import from_grid
+from tagmask.masks.scores import block_mean
 
 LIKENESS_POWER = 3
 COLOUR_DEVIATION = 5.0
