@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tagmask import engine
-from tagmask.backbones import build_backbone
 from tagmask.config import (
     AnyBackbone,
     AugmentConfig,
@@ -41,6 +40,7 @@ from tagmask.config import (
 from tagmask.contracts import Activation, Batch, Images, Losses, Method, ParameterGroup, channels_last
 from tagmask.methods import build_method
 from tagmask.methods.ppc import Ppc
+from tagmask.networks.backbones import build_backbone
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLASSES = 20

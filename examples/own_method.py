@@ -15,7 +15,7 @@ from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Metho
 from tagmask.evaluation import evaluate
 from tagmask.methods import METHODS
 from tagmask.methods.cam import tag_loss
-from tagmask.parameter_groups import grouped_parameters
+from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.pipeline import run_all
 from tagmask.run import open_run
 

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 import conftest
 from tagmask.affinity import fitting_radius, pair_exists, pair_offsets
 from tagmask.affinity_nets import AffinityNet, Irn, build_affinity_net
-from tagmask.backbones import build_backbone
 from tagmask.boundaries import path_affinities
 from tagmask.config import AffinityNetConfig, AugmentConfig, IrnConfig, TimmBackbone, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Level, Normalization
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
+from tagmask.networks.backbones import build_backbone
 
 TRAINING = TrainingConfig(steps=1, rate=0.1, augment=AugmentConfig(crop=32))
 

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from tagmask.backbones import BACKBONES, build_backbone
-from tagmask.backbones.freezing import freeze
-from tagmask.backbones.from_timm import FromTimm
-from tagmask.backbones.mxnet_params import DTYPES, V1_MAGIC, V2_MAGIC, read_mxnet_params
-from tagmask.backbones.resnet38d import Resnet38d, mxnet_name, read_resnet38d_weights
-from tagmask.backbones.weights import load_state, read_weights
 from tagmask.config import Resnet38dBackbone, TimmBackbone
 from tagmask.contracts import Level, Normalization
 from tagmask.errors import TagmaskError
+from tagmask.networks.backbones import BACKBONES, build_backbone
+from tagmask.networks.backbones.freezing import freeze
+from tagmask.networks.backbones.from_timm import FromTimm
+from tagmask.networks.backbones.mxnet_params import DTYPES, V1_MAGIC, V2_MAGIC, read_mxnet_params
+from tagmask.networks.backbones.resnet38d import Resnet38d, mxnet_name, read_resnet38d_weights
+from tagmask.networks.backbones.weights import load_state, read_weights
 
 SHARED = Path(os.environ.get("TAGMASK_SHARED", "../shared"))
 ODD = (65, 97)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from tagmask.backbones import build_backbone
 from tagmask.config import AugmentConfig, SegmenterConfig, TimmBackbone, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Level, Normalization
 from tagmask.conventions import IGNORE
-from tagmask.deeplab import HEADS, DeepLab, pixel_loss
 from tagmask.errors import TagmaskError
+from tagmask.networks.backbones import build_backbone
+from tagmask.networks.deeplab import HEADS, DeepLab, pixel_loss
 
 TRAINING = TrainingConfig(steps=1, rate=0.1, augment=AugmentConfig(crop=32))
 CLASSES = 3

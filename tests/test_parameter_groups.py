@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from tagmask.parameter_groups import grouped_parameters
+from tagmask.networks.parameter_groups import grouped_parameters
 
 
 def network() -> nn.Sequential:

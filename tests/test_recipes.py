@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tagmask.affinity_nets import AffinityNet, build_affinity_net
-from tagmask.backbones import build_backbone
 from tagmask.config import (
     CRF_PRESETS,
     AffinityNetConfig,
@@ -26,6 +25,7 @@ from tagmask.config.recipes import load_recipe, recipe_names, recipe_text, summa
 from tagmask.engine import optimizer_groups
 from tagmask.errors import TagmaskError
 from tagmask.methods import build_method
+from tagmask.networks.backbones import build_backbone
 from tagmask.predictor import build_segmenter
 
 CLASSES = 3

@@ -14,8 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import tiny_backbone
 from tagmask import likeness
-from tagmask.backbones.freezing import freeze
-from tagmask.backbones.from_timm import FromTimm
 from tagmask.config import LearntLabels, MasksConfig, SipeConfig, TimmBackbone
 from tagmask.contracts import Activation, Batch
 from tagmask.data.images import read_mask
@@ -39,6 +37,8 @@ from tagmask.methods.sipe import (
     seeds,
     structure_overlap,
 )
+from tagmask.networks.backbones.freezing import freeze
+from tagmask.networks.backbones.from_timm import FromTimm
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, write_maps
 

@@ -24,7 +24,7 @@ from tagmask.config import AffinityNetConfig, AnyAffinity, IrnConfig
 from tagmask.contracts import AffinityModel, Backbone, Batch, Images, Level, Losses, Neighbourhood, ParameterGroup
 from tagmask.errors import TagmaskError
 from tagmask.irn_heads import BoundaryHead, DisplacementHead, pooled_levels
-from tagmask.parameter_groups import grouped_parameters
+from tagmask.networks.parameter_groups import grouped_parameters
 
 
 def build_affinity_net(config: AnyAffinity, backbone: Backbone) -> AffinityModel:

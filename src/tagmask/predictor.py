@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tagmask import checkpoints
-from tagmask.backbones import build_backbone
 from tagmask.config import CamConfig, Recipe, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.data.images import read_image
-from tagmask.deeplab import DeepLab
 from tagmask.errors import TagmaskError
 from tagmask.inference import dense_logits, pyramid
 from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
+from tagmask.networks.backbones import build_backbone
+from tagmask.networks.deeplab import DeepLab
 from tagmask.run_folder import RunFolder
 
 

@@ -9,14 +9,14 @@ import torch
 
 from tagmask import checkpoints
 from tagmask.affinity_nets import build_affinity_net
-from tagmask.backbones import build_backbone
 from tagmask.config import AnyAffinity, Recipe
 from tagmask.contracts import AffinityModel, Dataset, Method, Record
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import mask_bits
-from tagmask.deeplab import DeepLab
 from tagmask.errors import TagmaskError
 from tagmask.methods import build_method
+from tagmask.networks.backbones import build_backbone
+from tagmask.networks.deeplab import DeepLab
 from tagmask.predictor import build_segmenter
 from tagmask.run_folder import RunFolder
 from tagmask.saliency_making import check_saliency

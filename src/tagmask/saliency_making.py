@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Float32
 from PIL import Image
 
-from tagmask.backbones import build_backbone
 from tagmask.config import AnyBackbone, PpcConfig, Recipe
 from tagmask.contracts import Backbone, Dataset, ImageArray, Record, channels_last
 from tagmask.data.datasets.saliency_files import BUILT_IN, read_saliency_map
@@ -17,6 +16,7 @@ from tagmask.errors import TagmaskError
 from tagmask.inference import resize_image
 from tagmask.masks.grids import long_side_factor
 from tagmask.masks.saliency import saliency_of_colours, saliency_of_features
+from tagmask.networks.backbones import build_backbone
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import write_bytes
 

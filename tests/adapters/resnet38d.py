@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from tagmask.affinity import feature_affinities, pair_exists
 from tagmask.affinity_nets import AffinityNet
-from tagmask.backbones import build_backbone
 from tagmask.config import (
     AffinityNetConfig,
     AugmentConfig,
@@ -25,6 +24,7 @@ from tagmask.methods import build_method
 from tagmask.methods.cam import Cam
 from tagmask.methods.eps import Eps
 from tagmask.methods.ppc import Ppc
+from tagmask.networks.backbones import build_backbone
 
 TOLERANCE = {"out_weight_spot": (1e-9, 0.0), "*": (1e-4, 0.0)}
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from tagmask.config import CamConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
-from tagmask.parameter_groups import grouped_parameters
+from tagmask.networks.parameter_groups import grouped_parameters
 
 
 def tag_loss(logits: Float[Tensor, "b c"], tags: Tags) -> Float[Tensor, ""]:

@@ -20,7 +20,7 @@ from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Metho
 from tagmask.equivariance import equivariance_losses
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
-from tagmask.parameter_groups import grouped_parameters
+from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.pixel_correlation import PixelCorrelation
 from tagmask.views import smaller_view
 

@@ -16,7 +16,7 @@ from tagmask.config import SeamConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup
 from tagmask.equivariance import equivariance_losses, mean_of_resized
 from tagmask.methods.cam import tag_loss
-from tagmask.parameter_groups import grouped_parameters
+from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.pixel_correlation import PixelCorrelation
 from tagmask.views import smaller_size, smaller_view
 

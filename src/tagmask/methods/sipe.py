@@ -20,7 +20,7 @@ from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Metho
 from tagmask.errors import TagmaskError
 from tagmask.likeness import likeness_sums, unit_features
 from tagmask.methods.cam import tag_loss
-from tagmask.parameter_groups import grouped_parameters
+from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.system.processes import gathered
 
 EPS = 1e-5

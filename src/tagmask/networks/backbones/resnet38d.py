@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tagmask.backbones.mxnet_params import read_mxnet_params
-from tagmask.backbones.weights import load_state, read_weights
 from tagmask.config import Resnet38dBackbone
 from tagmask.contracts import Backbone, Images, Level, Normalization
+from tagmask.networks.backbones.mxnet_params import read_mxnet_params
+from tagmask.networks.backbones.weights import load_state, read_weights
 
 _Grid = Float[Tensor, "b _ _ _"]
 
@@ -37,7 +37,7 @@ class Resnet38d(Backbone):
     of b4, b5 and b6, and the activated output of b7. Channel dropout of 0.3 and 0.5 acts inside b6 and b7.
 
     Args:
-        config: weights file and epsilon of the normalisation. Freezing is ``tagmask.backbones.freezing.freeze``.
+        config: weights file and epsilon of the normalisation. Freezing is ``tagmask.networks.backbones.freezing.freeze``.
 
     Raises:
         TagmaskError: weights that cannot be read or do not fit.

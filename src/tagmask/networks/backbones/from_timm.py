@@ -21,10 +21,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tagmask.backbones.weights import load_weights
 from tagmask.config import TimmBackbone
 from tagmask.contracts import Backbone, Images, Level, Normalization
 from tagmask.errors import TagmaskError
+from tagmask.networks.backbones.weights import load_weights
 
 STRIDES = (8, 16, 32)
 
@@ -38,7 +38,7 @@ class FromTimm(Backbone):
         multiple: images are padded at the right and bottom to a multiple of this; 1 leaves them alone.
 
     Args:
-        config: model name, weights, stride and normalisation. Freezing is ``tagmask.backbones.freezing.freeze``.
+        config: model name, weights, stride and normalisation. Freezing is ``tagmask.networks.backbones.freezing.freeze``.
 
     Raises:
         TagmaskError: unknown model, unreachable or unfitting weights, a stride the model cannot have, or a model that

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tagmask.backbones.freezing import freeze
-from tagmask.backbones.from_timm import FromTimm
-from tagmask.backbones.resnet38d import Resnet38d
 from tagmask.config import AnyBackbone, Config, Resnet38dBackbone, TimmBackbone
 from tagmask.contracts import Backbone
+from tagmask.networks.backbones.freezing import freeze
+from tagmask.networks.backbones.from_timm import FromTimm
+from tagmask.networks.backbones.resnet38d import Resnet38d
 
 BACKBONES: dict[type[Config], Any] = {TimmBackbone: FromTimm, Resnet38dBackbone: Resnet38d}
 

@@ -18,7 +18,7 @@ from tagmask.config import SegmenterConfig
 from tagmask.contracts import Backbone, Batch, Images, Level, Losses, Masks, ParameterGroup, Trainable
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
-from tagmask.parameter_groups import grouped_parameters
+from tagmask.networks.parameter_groups import grouped_parameters
 
 _Grid = Float[Tensor, "b _ _ _"]
 LOW_LEVEL_STRIDE = 4
