@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from tagmask.config import PpcConfig
 from tagmask.contracts import Activation, Batch, Losses, Tags
+from tagmask.methods.pixel_contrast import best_channel, published_scores
 from tagmask.methods.ppc import Ppc, rows
-from tagmask.pixel_contrast import best_channel, published_scores
 
 
 @dataclass(frozen=True)

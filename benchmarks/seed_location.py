@@ -15,7 +15,7 @@ from measuring import in_new_process, in_turn, peak_megabytes, print_figures
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask.likeness import unit_features
+from tagmask.methods.likeness import unit_features
 from tagmask.methods.sipe import general_maps, structure_overlap
 
 GRID, WIDTH = (47, 63), 768  # a 375 x 500 image at scale 2 and stride 16; channels of the hierarchical features

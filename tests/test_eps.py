@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from conftest import tiny_backbone
 from tagmask.config import EpsConfig, EquivarianceConfig
 from tagmask.contracts import Batch
-from tagmask.equivariance import equivariance_losses
 from tagmask.errors import TagmaskError
 from tagmask.inference import class_maps, summed_activations
 from tagmask.methods.cam import tag_loss
@@ -26,6 +25,7 @@ from tagmask.methods.eps import (
     salient_share,
     salient_tags,
 )
+from tagmask.methods.equivariance import equivariance_losses
 
 CLASSES = 4
 GRID = (5, 6)

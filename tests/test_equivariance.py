@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tagmask.config import EquivarianceConfig
-from tagmask.equivariance import (
+from tagmask.methods.equivariance import (
     compared_maps,
     consistency,
     cross,

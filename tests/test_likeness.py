@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask import likeness
-from tagmask.likeness import add_symmetric_product, likeness_blocks, likeness_sums, unit_features
+from tagmask.methods import likeness
+from tagmask.methods.likeness import add_symmetric_product, likeness_blocks, likeness_sums, unit_features
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tagmask.conventions import IGNORE
-from tagmask.pixel_contrast import (
+from tagmask.methods.pixel_contrast import (
     best_channel,
     cross_losses,
     even_weights,

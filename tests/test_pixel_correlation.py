@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import tiny_backbone
-from tagmask import likeness
 from tagmask.config import EquivarianceConfig
 from tagmask.errors import TagmaskError
-from tagmask.pixel_correlation import PixelCorrelation, correlate, correlation_input
+from tagmask.methods import likeness
+from tagmask.methods.pixel_correlation import PixelCorrelation, correlate, correlation_input
 
 GOLDEN = Path(__file__).parent / "golden" / "seam.npz"
 

@@ -13,16 +13,16 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import tiny_backbone
-from tagmask import likeness
 from tagmask.config import LearntLabels, MasksConfig, SipeConfig, TimmBackbone
 from tagmask.contracts import Activation, Batch
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.inference import class_maps, pyramid, summed_activations
-from tagmask.likeness import unit_features
 from tagmask.mask_making import MaskMaker
 from tagmask.masks.scores import normalize_max
+from tagmask.methods import likeness
 from tagmask.methods.cam import tag_loss
+from tagmask.methods.likeness import unit_features
 from tagmask.methods.sipe import (
     Sipe,
     SipeActivation,

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask.views import resized, smaller_size, smaller_view
+from tagmask.methods.second_view import resized, smaller_size, smaller_view
 
 
 def test_corners_keep_their_values():

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask import pixel_contrast as contrast
 from tagmask.config import CamConfig, PpcConfig
+from tagmask.methods import pixel_contrast as contrast
 from tagmask.methods.ppc import Pixels, contrast_losses, intra_loss, intra_losses, rows, total
 
 TOLERANCE = {

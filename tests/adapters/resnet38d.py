@@ -19,10 +19,10 @@ from tagmask.config import (
     TrainingConfig,
 )
 from tagmask.contracts import Backbone
-from tagmask.equivariance import resized
 from tagmask.methods import build_method
 from tagmask.methods.cam import Cam
 from tagmask.methods.eps import Eps
+from tagmask.methods.equivariance import resized
 from tagmask.methods.ppc import Ppc
 from tagmask.networks.backbones import build_backbone
 

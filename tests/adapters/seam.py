@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from tagmask.config import EquivarianceConfig
-from tagmask.equivariance import compared_maps, cross, equivariance_losses, mean_of_resized, min_pool, resized
 from tagmask.methods.cam import tag_loss
-from tagmask.pixel_correlation import correlate, correlation_input
+from tagmask.methods.equivariance import compared_maps, cross, equivariance_losses, mean_of_resized, min_pool, resized
+from tagmask.methods.pixel_correlation import correlate, correlation_input
 
 LEARNING = ("cls", "minpool", "er", "ecr", "ecr1", "ecr2", "total")
 TERMS = (*LEARNING, "cls1", "cls2", "min1", "min2")

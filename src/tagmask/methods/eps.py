@@ -17,12 +17,12 @@ from torch.nn import functional as F
 
 from tagmask.config import EpsConfig, EquivarianceConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
-from tagmask.equivariance import equivariance_losses
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
+from tagmask.methods.equivariance import equivariance_losses
+from tagmask.methods.pixel_correlation import PixelCorrelation
+from tagmask.methods.second_view import smaller_view
 from tagmask.networks.parameter_groups import grouped_parameters
-from tagmask.pixel_correlation import PixelCorrelation
-from tagmask.views import smaller_view
 
 EPS = 1e-4  # joins the area of a map at every pixel, not once
 

@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tagmask import pixel_contrast as contrast
 from tagmask.config import PpcConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
+from tagmask.methods import pixel_contrast as contrast
+from tagmask.methods.second_view import resized, smaller_view
 from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.system.processes import gathered, num_processes, of_first_process, own_share
-from tagmask.views import resized, smaller_view
 
 
 @dataclass(frozen=True)

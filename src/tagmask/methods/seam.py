@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from tagmask.config import SeamConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup
-from tagmask.equivariance import equivariance_losses, mean_of_resized
 from tagmask.methods.cam import tag_loss
+from tagmask.methods.equivariance import equivariance_losses, mean_of_resized
+from tagmask.methods.pixel_correlation import PixelCorrelation
+from tagmask.methods.second_view import smaller_size, smaller_view
 from tagmask.networks.parameter_groups import grouped_parameters
-from tagmask.pixel_correlation import PixelCorrelation
-from tagmask.views import smaller_size, smaller_view
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from tagmask.config import SipeConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
 from tagmask.errors import TagmaskError
-from tagmask.likeness import likeness_sums, unit_features
 from tagmask.methods.cam import tag_loss
+from tagmask.methods.likeness import likeness_sums, unit_features
 from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.system.processes import gathered
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from tagmask.config import EquivarianceConfig
 from tagmask.contracts import Losses, Tags
-from tagmask.views import resized
+from tagmask.methods.second_view import resized
 
 EPS = 1e-5
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from tagmask.config import EquivarianceConfig
 from tagmask.contracts import Backbone, Images
 from tagmask.errors import TagmaskError
-from tagmask.likeness import add_symmetric_product, likeness_blocks, likeness_sums, unit_features
-from tagmask.views import resized
+from tagmask.methods.likeness import add_symmetric_product, likeness_blocks, likeness_sums, unit_features
+from tagmask.methods.second_view import resized
 
 EPS = 1e-5
 
