@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Float32, Int64
 from measuring import in_new_process, in_turn, peak_megabytes, print_figures, seconds
 from torch import Tensor
 
-from tagmask.affinity import KINDS, pair_codes, pair_exists, pair_offsets
-from tagmask.boundaries import path, path_affinities
+from tagmask.affinity.boundaries import path, path_affinities
+from tagmask.affinity.pairs import KINDS, pair_codes, pair_exists, pair_offsets
+from tagmask.affinity.random_walk import random_walk
 from tagmask.conventions import BACKGROUND, IGNORE
-from tagmask.random_walk import random_walk
 
 GRID, RADIUS = (128, 128), 10  # a crop of 512 pixels at stride 4
 OFFSETS = pair_offsets(RADIUS)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from measuring import in_new_process, peak_megabytes
 
-from tagmask.affinity import feature_affinities, pair_exists, pair_offsets
-from tagmask.random_walk import random_walk
+from tagmask.affinity.pairs import feature_affinities, pair_exists, pair_offsets
+from tagmask.affinity.random_walk import random_walk
 
 RADIUS, BETA, SQUARINGS, NUM_MAPS = 5, 8.0, 8, 3
 STEPS = 2**SQUARINGS

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagmask.affinity import (
+from tagmask.affinity.pairs import (
     Pair,
     affinity_losses,
     feature_affinities,

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import conftest
-from tagmask.affinity import fitting_radius, pair_exists, pair_offsets
-from tagmask.affinity_nets import AffinityNet, Irn, build_affinity_net
-from tagmask.boundaries import path_affinities
+from tagmask.affinity.boundaries import path_affinities
+from tagmask.affinity.networks import AffinityNet, Irn, build_affinity_net
+from tagmask.affinity.pairs import fitting_radius, pair_exists, pair_offsets
 from tagmask.config import AffinityNetConfig, AugmentConfig, IrnConfig, TimmBackbone, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Level, Normalization
 from tagmask.conventions import IGNORE

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from tagmask.affinity import Pair, pair_codes, pair_ends, pair_exists, pair_offsets
-from tagmask.boundaries import displacement_losses, path, path_affinities
+from tagmask.affinity.boundaries import displacement_losses, path, path_affinities
+from tagmask.affinity.pairs import Pair, pair_codes, pair_ends, pair_exists, pair_offsets
 
 
 def random(*shape: int, levels: int = 0) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from conftest import tiny_backbone, tiny_recipe
 from tagmask import pipeline, run
-from tagmask.affinity import pair_offsets
+from tagmask.affinity.pairs import pair_offsets
 from tagmask.config import InstancesConfig, WalkConfig
 from tagmask.contracts import AffinityModel, Backbone, Dataset, Level, Neighbourhood, Normalization, Record
 from tagmask.data.datasets import open_dataset

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from tagmask.affinity.irn_heads import BoundaryHead, DisplacementHead, enlarged, pooled_levels
 from tagmask.contracts import Level
-from tagmask.irn_heads import BoundaryHead, DisplacementHead, enlarged, pooled_levels
 
 RESNET50 = (Level(64, 2), Level(256, 4), Level(512, 8), Level(1024, 16), Level(2048, 16))
 

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from conftest import SIZE, tiny_recipe
+from tagmask.affinity.random_walk import random_walk
 from tagmask.config import (
     BackgroundConfig,
     CrfConfig,
@@ -33,7 +34,6 @@ from tagmask.masks import crf
 from tagmask.masks.confident_labels import label_scores
 from tagmask.masks.grids import to_grid
 from tagmask.masks.scores import add_background, add_threshold, posterior, quality, resize_bilinear
-from tagmask.random_walk import random_walk
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_posteriors, write_maps
 

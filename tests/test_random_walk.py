@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
-from tagmask.random_walk import chebyshev_plan, exact_plan, random_walk
+from tagmask.affinity.random_walk import chebyshev_plan, exact_plan, random_walk
 
 
 def half_disc(radius: int) -> list[tuple[int, int]]:
@@ -201,5 +201,5 @@ def test_plans_of_a_few_steps_are_exact():
 
 
 def test_workers_need_no_torch():
-    check = "import sys, tagmask.random_walk; sys.exit('torch' in sys.modules)"
+    check = "import sys, tagmask.affinity.random_walk; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

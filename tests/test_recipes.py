@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tagmask.affinity_nets import AffinityNet, build_affinity_net
+from tagmask.affinity.networks import AffinityNet, build_affinity_net
 from tagmask.config import (
     CRF_PRESETS,
     AffinityNetConfig,

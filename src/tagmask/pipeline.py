@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float32
 
 from tagmask import checkpoints, engine, saliency_making
+from tagmask.affinity.random_walk import random_walk
 from tagmask.calibration import calibrate_affinity, calibrate_method
 from tagmask.config import AnyAffinity, InstancesConfig, IrnConfig, TrainingConfig
 from tagmask.contracts import AffinityModel, Method, Neighbourhood, Record, Trainable
@@ -29,7 +30,6 @@ from tagmask.mask_making import (
 )
 from tagmask.masks.grids import to_image
 from tagmask.predictor import load
-from tagmask.random_walk import random_walk
 from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
 from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, Samples, TagSamples
 from tagmask.system.processes import this_process

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from tagmask import checkpoints
-from tagmask.affinity_nets import build_affinity_net
+from tagmask.affinity.networks import build_affinity_net
 from tagmask.config import AnyAffinity, Recipe
 from tagmask.contracts import AffinityModel, Dataset, Method, Record
 from tagmask.data.datasets import open_dataset

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from tagmask.affinity import Border, Pair, affinity_losses, pair_codes, pair_offsets
+from tagmask.affinity.pairs import Border, Pair, affinity_losses, pair_codes, pair_offsets
 from tagmask.conventions import IGNORE
 from tagmask.masks.confident_labels import confident_labels
 from tagmask.masks.scores import block_mean

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
-from tagmask.affinity import Border, pair_exists, pair_offsets
-from tagmask.boundaries import path, path_affinities
+from tagmask.affinity.boundaries import path, path_affinities
+from tagmask.affinity.pairs import Border, pair_exists, pair_offsets
+from tagmask.affinity.random_walk import random_walk
 from tagmask.config import WalkConfig
 from tagmask.mask_making import walk_start
 from tagmask.masks.grids import from_grid
 from tagmask.masks.scores import add_threshold, argmax_classes, mask_values, normalize_jointly
-from tagmask.random_walk import random_walk
 
 TOLERANCE = {
     "out_walk_b10_t256": (1e-9, 0.0),

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from tagmask.affinity import Pair, affinity_losses, pair_codes, pair_offsets
-from tagmask.boundaries import displacement_losses, path_affinities
+from tagmask.affinity.boundaries import displacement_losses, path_affinities
+from tagmask.affinity.pairs import Pair, affinity_losses, pair_codes, pair_offsets
 from tagmask.conventions import IGNORE
 
 TOLERANCE = {"out_counts": (0.0, 0.0), "*": (1e-5, 0.0)}

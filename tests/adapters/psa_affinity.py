@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from tagmask.affinity import Border, feature_affinities, pair_exists, pair_offsets
+from tagmask.affinity.pairs import Border, feature_affinities, pair_exists, pair_offsets
 
 TOLERANCE = {"out_offsets": (0.0, 0.0), "out_offsets_small": (0.0, 0.0), "*": (1e-6, 0.0)}
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from tagmask.affinity.random_walk import random_walk
 from tagmask.masks.grids import from_grid, to_grid
 from tagmask.masks.scores import add_background
-from tagmask.random_walk import random_walk
 
 TOLERANCE = {
     "out_e2e_psa_scores": (1e-6, 0.0),

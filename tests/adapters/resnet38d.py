@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tagmask.affinity import feature_affinities, pair_exists
-from tagmask.affinity_nets import AffinityNet
+from tagmask.affinity.networks import AffinityNet
+from tagmask.affinity.pairs import feature_affinities, pair_exists
 from tagmask.config import (
     AffinityNetConfig,
     AugmentConfig,

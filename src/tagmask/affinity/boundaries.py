@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tagmask.affinity import Offset, Pair, pair_ends
+from tagmask.affinity.pairs import Offset, Pair, pair_ends
 from tagmask.contracts import Losses
 
 # ── paths ────────────────────────────────────────────────────────────────────────────────────────────────────────────

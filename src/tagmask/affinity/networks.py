@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tagmask.affinity import (
+from tagmask.affinity.boundaries import displacement_losses, path_affinities
+from tagmask.affinity.irn_heads import BoundaryHead, DisplacementHead, pooled_levels
+from tagmask.affinity.pairs import (
     Border,
     Offset,
     affinity_losses,
@@ -19,11 +21,9 @@ from tagmask.affinity import (
     pair_exists,
     pair_offsets,
 )
-from tagmask.boundaries import displacement_losses, path_affinities
 from tagmask.config import AffinityNetConfig, AnyAffinity, IrnConfig
 from tagmask.contracts import AffinityModel, Backbone, Batch, Images, Level, Losses, Neighbourhood, ParameterGroup
 from tagmask.errors import TagmaskError
-from tagmask.irn_heads import BoundaryHead, DisplacementHead, pooled_levels
 from tagmask.networks.parameter_groups import grouped_parameters
 
 
