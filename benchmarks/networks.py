@@ -16,7 +16,6 @@ import torch
 from measuring import in_turn
 from PIL import Image
 
-from tagmask import engine
 from tagmask.config import AugmentConfig, CamConfig, FolderData, MapsConfig, TimmBackbone, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Method, channels_last
 from tagmask.data.datasets import open_dataset
@@ -24,8 +23,9 @@ from tagmask.inference import class_maps, load_pyramids, pyramid, summed_activat
 from tagmask.masks.scores import normalize_max
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
-from tagmask.samples import TagSamples
 from tagmask.system.storage import MapArchive, write_maps
+from tagmask.training import engine
+from tagmask.training.samples import TagSamples
 
 REPEATS = 7
 BACKBONE = TimmBackbone(model="mobilenetv2_100", weights="none", batch_norm="frozen", output_stride=16)

@@ -25,7 +25,6 @@ from measuring import in_turn, print_figures
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask import engine
 from tagmask.config import (
     AnyBackbone,
     AugmentConfig,
@@ -41,6 +40,7 @@ from tagmask.contracts import Activation, Batch, Images, Losses, Method, Paramet
 from tagmask.methods import build_method
 from tagmask.methods.ppc import Ppc
 from tagmask.networks.backbones import build_backbone
+from tagmask.training import engine
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLASSES = 20

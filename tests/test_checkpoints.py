@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tagmask import checkpoints
 from tagmask.errors import TagmaskError
+from tagmask.training import checkpoints
 
 
 def trained(width: int = 3, steps: int = 2) -> tuple[nn.Module, torch.optim.Optimizer]:

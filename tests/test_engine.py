@@ -13,13 +13,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from conftest import tiny_backbone
-from tagmask import engine
 from tagmask.config import AugmentConfig, CamConfig, TrainingConfig
 from tagmask.contracts import ParameterGroup, Trainable
-from tagmask.engine import batch_keys, build_optimizer, collate, num_steps, optimizer_groups, rate_at, set_rates
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import Cam
-from tagmask.samples import Sample, Samples
+from tagmask.training import engine
+from tagmask.training.engine import (
+    batch_keys,
+    build_optimizer,
+    collate,
+    num_steps,
+    optimizer_groups,
+    rate_at,
+    set_rates,
+)
+from tagmask.training.samples import Sample, Samples
 
 CLASSES = 3
 

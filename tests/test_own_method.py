@@ -8,9 +8,9 @@ import torch
 import tagmask
 from conftest import TINY, tiny_backbone
 from tagmask.contracts import Batch, Method
-from tagmask.engine import collate
 from tagmask.methods import METHODS, build_method
-from tagmask.samples import TagSamples
+from tagmask.training.engine import collate
+from tagmask.training.samples import TagSamples
 from test_docs import ROOT, blocks, load_script
 
 FILE = ROOT / "examples" / "own_method.py"

@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 
 import tagmask
 from conftest import SIZE, tiny_recipe
-from tagmask import checkpoints
 from tagmask.errors import TagmaskError
 from tagmask.predictor import build_segmenter, load
+from tagmask.training import checkpoints
 
 CLASSES = ("a", "b", "c", "d")
 

@@ -22,11 +22,11 @@ from tagmask.config import (
     SipeConfig,
 )
 from tagmask.config.recipes import load_recipe, recipe_names, recipe_text, summary
-from tagmask.engine import optimizer_groups
 from tagmask.errors import TagmaskError
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
 from tagmask.predictor import build_segmenter
+from tagmask.training.engine import optimizer_groups
 
 CLASSES = 3
 

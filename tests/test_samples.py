@@ -12,8 +12,8 @@ from tagmask.conventions import IGNORE
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
 from tagmask.masks.confident_labels import grid_labels
-from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, TagSamples
 from tagmask.system.storage import write_posteriors
+from tagmask.training.samples import LabelSamples, MaskSamples, PosteriorSamples, TagSamples
 
 WHOLE = AugmentConfig(crop=SIZE, flip=0, jitter=None)
 RANDOM = AugmentConfig(crop=40, scale=(0.5, 2.0))

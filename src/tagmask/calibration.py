@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask import engine
 from tagmask.config import TrainingConfig
 from tagmask.contracts import AffinityModel, Method
 from tagmask.inference import load_pyramids
 from tagmask.instance_making import FindsCentres
 from tagmask.run import Run
-from tagmask.samples import Samples
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
+from tagmask.training import engine
+from tagmask.training.samples import Samples
 
 NUM_METHOD_IMAGES = 128  # enough for a quantile over all their pixels
 

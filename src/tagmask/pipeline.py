@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from tagmask import checkpoints, engine, saliency_making
+from tagmask import saliency_making
 from tagmask.affinity.random_walk import random_walk
 from tagmask.calibration import calibrate_affinity, calibrate_method
 from tagmask.config import AnyAffinity, InstancesConfig, IrnConfig, TrainingConfig
@@ -31,11 +31,12 @@ from tagmask.mask_making import (
 from tagmask.masks.grids import to_image
 from tagmask.predictor import load
 from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
-from tagmask.samples import LabelSamples, MaskSamples, PosteriorSamples, Samples, TagSamples
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, is_complete, read_maps, write_json, write_maps
 from tagmask.system.workers import in_order
+from tagmask.training import checkpoints, engine
+from tagmask.training.samples import LabelSamples, MaskSamples, PosteriorSamples, Samples, TagSamples
 
 
 def run_all(run: Run, until: Goal = "prediction") -> None:

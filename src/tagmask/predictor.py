@@ -10,7 +10,6 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
-from tagmask import checkpoints
 from tagmask.config import CamConfig, Recipe, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.data.images import read_image
@@ -21,6 +20,7 @@ from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.run_folder import RunFolder
+from tagmask.training import checkpoints
 
 
 class Predictor:

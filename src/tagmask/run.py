@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from tagmask import checkpoints
 from tagmask.affinity.networks import build_affinity_net
 from tagmask.config import AnyAffinity, Recipe
 from tagmask.contracts import AffinityModel, Dataset, Method, Record
@@ -21,6 +20,7 @@ from tagmask.predictor import build_segmenter
 from tagmask.run_folder import RunFolder
 from tagmask.saliency_making import check_saliency
 from tagmask.system.processes import this_process
+from tagmask.training import checkpoints
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from torch import nn
 
 from tagmask.config import AugmentConfig, TrainingConfig
 from tagmask.contracts import ParameterGroup
-from tagmask.engine import build_optimizer, rate_at, set_rates
+from tagmask.training.engine import build_optimizer, rate_at, set_rates
 
 TOLERANCE = {"*": (1e-9, 0.0)}
 

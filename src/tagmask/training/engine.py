@@ -19,15 +19,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tagmask import checkpoints
 from tagmask.config import TrainingConfig
 from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable, channels_last
 from tagmask.errors import TagmaskError
-from tagmask.samples import Sample, Samples
 from tagmask.system.processes import on_cpu
 from tagmask.system.progress import track
 from tagmask.system.storage import append_line, write_bytes
 from tagmask.system.workers import in_order
+from tagmask.training import checkpoints
+from tagmask.training.samples import Sample, Samples
 
 
 def num_steps(config: TrainingConfig, num_samples: int) -> int:
