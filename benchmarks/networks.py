@@ -19,7 +19,7 @@ from PIL import Image
 from tagmask.config import AugmentConfig, CamConfig, FolderData, MapsConfig, TimmBackbone, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Method, channels_last
 from tagmask.data.datasets import open_dataset
-from tagmask.inference import class_maps, load_pyramids, pyramid, summed_activations, with_mirror
+from tagmask.inference.passes import class_maps, load_pyramids, pyramid, summed_activations, with_mirror
 from tagmask.masks.scores import normalize_max
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone

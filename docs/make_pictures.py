@@ -18,6 +18,7 @@ from tagmask.contracts import Dataset, Record
 from tagmask.conventions import BACKGROUND
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import mask_bits, read_mask
+from tagmask.inference.predictor import Predictor
 from tagmask.mask_making import walked_at_image_size
 from tagmask.masks.overlays import (
     Picture,
@@ -28,7 +29,6 @@ from tagmask.masks.overlays import (
     shrink_mask,
     thumbnail_size,
 )
-from tagmask.predictor import Predictor
 from tagmask.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_maps, write_bytes
 

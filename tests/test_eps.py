@@ -12,7 +12,7 @@ from conftest import tiny_backbone
 from tagmask.config import EpsConfig, EquivarianceConfig
 from tagmask.contracts import Batch
 from tagmask.errors import TagmaskError
-from tagmask.inference import class_maps, summed_activations
+from tagmask.inference.passes import class_maps, summed_activations
 from tagmask.methods.cam import tag_loss
 from tagmask.methods.eps import (
     Eps,

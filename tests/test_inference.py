@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from conftest import SIZE, tiny_backbone
 from tagmask.config import CamConfig
 from tagmask.contracts import Activation, Normalization
-from tagmask.inference import (
+from tagmask.inference.passes import (
     class_maps,
     dense_logits,
     load_pyramids,

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 import tagmask
 from conftest import SIZE, tiny_recipe
 from tagmask.errors import TagmaskError
-from tagmask.predictor import build_segmenter, load
+from tagmask.inference.predictor import build_segmenter, load
 from tagmask.training import checkpoints
 
 CLASSES = ("a", "b", "c", "d")

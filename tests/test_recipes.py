@@ -23,9 +23,9 @@ from tagmask.config import (
 )
 from tagmask.config.recipes import load_recipe, recipe_names, recipe_text, summary
 from tagmask.errors import TagmaskError
+from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
-from tagmask.predictor import build_segmenter
 from tagmask.training.engine import optimizer_groups
 
 CLASSES = 3

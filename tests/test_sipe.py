@@ -17,7 +17,7 @@ from tagmask.config import LearntLabels, MasksConfig, SipeConfig, TimmBackbone
 from tagmask.contracts import Activation, Batch
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.inference import class_maps, pyramid, summed_activations
+from tagmask.inference.passes import class_maps, pyramid, summed_activations
 from tagmask.mask_making import MaskMaker
 from tagmask.masks.scores import normalize_max
 from tagmask.methods import likeness

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tagmask.config.recipes import load_recipe
     from tagmask.errors import TagmaskError
-    from tagmask.predictor import Predictor, load
+    from tagmask.inference.predictor import Predictor, load
 
 __all__ = ["Predictor", "TagmaskError", "load", "load_recipe"]
 
 _HOMES = {
-    "Predictor": "tagmask.predictor",
+    "Predictor": "tagmask.inference.predictor",
     "TagmaskError": "tagmask.errors",
-    "load": "tagmask.predictor",
+    "load": "tagmask.inference.predictor",
     "load_recipe": "tagmask.config.recipes",
 }
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tagmask.config import TrainingConfig
 from tagmask.contracts import AffinityModel, Method
-from tagmask.inference import load_pyramids
+from tagmask.inference.passes import load_pyramids
 from tagmask.instance_making import FindsCentres
 from tagmask.run import Run
 from tagmask.system.processes import this_process

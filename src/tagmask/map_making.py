@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tagmask.config import MapsConfig
 from tagmask.contracts import Method, Record
-from tagmask.inference import class_maps, summed_activations
+from tagmask.inference.passes import class_maps, summed_activations
 from tagmask.masks.grids import feature_grid
 from tagmask.masks.scores import normalize_max, normalize_min_max
 from tagmask.run_folder import RunFolder

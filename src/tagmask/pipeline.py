@@ -17,7 +17,8 @@ from tagmask.conventions import Goal
 from tagmask.data.datasets import score_records
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
-from tagmask.inference import load_pyramids, padded_to, summed_activations
+from tagmask.inference.passes import load_pyramids, padded_to, summed_activations
+from tagmask.inference.predictor import load
 from tagmask.instance_making import FindsCentres, InstanceMaker, Walk, merged_instances
 from tagmask.map_making import MapMaker
 from tagmask.mask_making import (
@@ -29,7 +30,6 @@ from tagmask.mask_making import (
     write_quality,
 )
 from tagmask.masks.grids import to_image
-from tagmask.predictor import load
 from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track

@@ -6,8 +6,8 @@ from PIL import Image
 
 from tagmask.data.images import read_image, write_mask
 from tagmask.errors import TagmaskError
+from tagmask.inference.predictor import load
 from tagmask.masks.overlays import overlay_mask
-from tagmask.predictor import load
 from tagmask.system.progress import track
 from tagmask.system.storage import writing
 

@@ -13,10 +13,10 @@ from tagmask.contracts import AffinityModel, Dataset, Method, Record
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import mask_bits
 from tagmask.errors import TagmaskError
+from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
-from tagmask.predictor import build_segmenter
 from tagmask.run_folder import RunFolder
 from tagmask.saliency_making import check_saliency
 from tagmask.system.processes import this_process

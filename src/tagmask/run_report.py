@@ -14,9 +14,9 @@ from tagmask.contracts import Record
 from tagmask.conventions import BACKGROUND
 from tagmask.data.images import read_mask
 from tagmask.evaluation import scored_training_records
+from tagmask.inference.predictor import Predictor, load
 from tagmask.mask_making import read_quality, walked_at_image_size
 from tagmask.masks.scores import normalize_max
-from tagmask.predictor import Predictor, load
 from tagmask.report import write_report
 from tagmask.report_content import Example, ReportContent, ScoreRow
 from tagmask.run import Run

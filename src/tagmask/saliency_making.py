@@ -13,7 +13,7 @@ from tagmask.config import AnyBackbone, PpcConfig, Recipe
 from tagmask.contracts import Backbone, Dataset, ImageArray, Record, channels_last
 from tagmask.data.datasets.saliency_files import BUILT_IN, read_saliency_map
 from tagmask.errors import TagmaskError
-from tagmask.inference import resize_image
+from tagmask.inference.passes import resize_image
 from tagmask.masks.grids import long_side_factor
 from tagmask.masks.saliency import saliency_of_colours, saliency_of_features
 from tagmask.networks.backbones import build_backbone

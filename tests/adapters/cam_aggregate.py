@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from tagmask.inference import sum_passes
+from tagmask.inference.passes import sum_passes
 from tagmask.masks.scores import add_threshold, argmax_classes, mask_values, normalize_max, normalize_min_max
 
 TOLERANCE = {"out_eps_pred": (0.0, 0.0), "*": (5e-6, 0.0)}

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from conftest import tiny_backbone
 from tagmask.config import SipeConfig
-from tagmask.inference import class_maps
+from tagmask.inference.passes import class_maps
 from tagmask.masks.scores import argmax_classes, mask_values, normalize_max
 from tagmask.methods.sipe import Sipe, SipeActivation, hierarchical_features, prototypes, seeds, structure_overlap
 

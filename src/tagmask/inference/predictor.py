@@ -14,7 +14,7 @@ from tagmask.config import CamConfig, Recipe, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
-from tagmask.inference import dense_logits, pyramid
+from tagmask.inference.passes import dense_logits, pyramid
 from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
