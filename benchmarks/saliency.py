@@ -23,7 +23,7 @@ from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.data.datasets.saliency_files import BUILT_IN
 from tagmask.masks.scores import resize_bilinear
-from tagmask.saliency_making import built_in_saliency, initial_backbone
+from tagmask.stages.saliency import built_in_saliency, initial_backbone
 
 LEVELS = 256
 BETA_SQUARED = 0.3

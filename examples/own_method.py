@@ -16,8 +16,8 @@ from tagmask.evaluation import evaluate
 from tagmask.methods import METHODS
 from tagmask.methods.cam import tag_loss
 from tagmask.networks.parameter_groups import grouped_parameters
-from tagmask.pipeline import run_all
-from tagmask.run import open_run
+from tagmask.stages.pipeline import run_all
+from tagmask.stages.run import open_run
 
 
 class TopConfig(MethodConfig):

@@ -11,7 +11,7 @@ from conftest import TINY
 from tagmask import cli, comparison
 from tagmask.comparison import plan
 from tagmask.errors import TagmaskError
-from tagmask.run_folder import RunFolder
+from tagmask.stages.run_folder import RunFolder
 
 SHORT = (*TINY, "training.steps=1", "affinity.training.steps=1", "segmenter.training.steps=1")
 

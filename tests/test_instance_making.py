@@ -12,17 +12,17 @@ from pycocotools.cocoeval import COCOeval
 from torch.nn import functional as F
 
 from conftest import tiny_backbone, tiny_recipe
-from tagmask import pipeline, run
 from tagmask.affinity.pairs import pair_offsets
 from tagmask.config import InstancesConfig, WalkConfig
 from tagmask.contracts import AffinityModel, Backbone, Dataset, Level, Neighbourhood, Normalization, Record
 from tagmask.data.datasets import open_dataset
 from tagmask.data.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
 from tagmask.errors import TagmaskError
-from tagmask.instance_making import FindsCentres, InstanceMaker
-from tagmask.pipeline import make_instances, run_all, train_affinity
-from tagmask.run import Run
-from tagmask.run_folder import RunFolder
+from tagmask.stages import pipeline, run
+from tagmask.stages.instances import FindsCentres, InstanceMaker
+from tagmask.stages.pipeline import make_instances, run_all, train_affinity
+from tagmask.stages.run import Run
+from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, write_maps
 
 PYCOCOTOOLS = "ignore:__array__ implementation:DeprecationWarning"  # its decoder predates numpy 2

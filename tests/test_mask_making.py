@@ -16,7 +16,11 @@ from tagmask.config import (
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.mask_making import (
+from tagmask.masks import crf
+from tagmask.masks.confident_labels import label_scores
+from tagmask.masks.grids import to_grid
+from tagmask.masks.scores import add_background, add_threshold, posterior, quality, resize_bilinear
+from tagmask.stages.masks import (
     AffinityLabelMaker,
     MaskMaker,
     confident_mask,
@@ -30,11 +34,7 @@ from tagmask.mask_making import (
     walked_at_image_size,
     walked_scores,
 )
-from tagmask.masks import crf
-from tagmask.masks.confident_labels import label_scores
-from tagmask.masks.grids import to_grid
-from tagmask.masks.scores import add_background, add_threshold, posterior, quality, resize_bilinear
-from tagmask.run_folder import RunFolder
+from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_posteriors, write_maps
 
 WHOLE = (SIZE, SIZE)

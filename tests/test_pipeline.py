@@ -10,9 +10,9 @@ from PIL import Image
 import tagmask
 from tagmask import evaluation, run_report
 from tagmask.config.recipes import load_recipe
-from tagmask.pipeline import make_maps, make_masks, run_all, train_affinity, train_method
 from tagmask.prediction import predict_images
-from tagmask.run import Run, open_run
+from tagmask.stages.pipeline import make_maps, make_masks, run_all, train_affinity, train_method
+from tagmask.stages.run import Run, open_run
 
 SETTINGS = (
     *("data.num_train=96", "data.num_val=16", "data.num_classes=2", "data.size=96", "maps.validation=true"),

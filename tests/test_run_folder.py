@@ -7,7 +7,7 @@ import pytest
 
 from conftest import tiny_recipe
 from tagmask.errors import TagmaskError
-from tagmask.run_folder import RunFolder, environment
+from tagmask.stages.run_folder import RunFolder, environment
 from tagmask.system.storage import write_bytes
 
 

@@ -4,14 +4,14 @@ import torch
 from PIL import Image
 
 from conftest import SIZE, TinyBackbone, tiny_backbone, tiny_recipe
-from tagmask import pipeline
 from tagmask.config import FolderData
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
-from tagmask.run import open_run
-from tagmask.run_folder import RunFolder
-from tagmask.saliency_making import (
+from tagmask.stages import pipeline
+from tagmask.stages.run import open_run
+from tagmask.stages.run_folder import RunFolder
+from tagmask.stages.saliency import (
     SaliencyMaker,
     SaliencyReader,
     built_in_saliency,

@@ -18,7 +18,6 @@ from tagmask.contracts import Activation, Batch
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.inference.passes import class_maps, pyramid, summed_activations
-from tagmask.mask_making import MaskMaker
 from tagmask.masks.scores import normalize_max
 from tagmask.methods import likeness
 from tagmask.methods.cam import tag_loss
@@ -39,7 +38,8 @@ from tagmask.methods.sipe import (
 )
 from tagmask.networks.backbones.freezing import freeze
 from tagmask.networks.backbones.from_timm import FromTimm
-from tagmask.run_folder import RunFolder
+from tagmask.stages.masks import MaskMaker
+from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, write_maps
 
 CLASSES = 4

@@ -13,7 +13,7 @@ from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
     from tagmask.comparison import Comparison
-    from tagmask.run import Run
+    from tagmask.stages.run import Run
 
 app = typer.Typer(
     name="tagmask",
@@ -48,7 +48,7 @@ def _open(recipe: str, data: Path | None, out: Path, settings: list[str], begun:
 
     checked = load_recipe(recipe, settings)
     # Only now: a typing error must not wait for torch.
-    from tagmask.run import open_run  # noqa: PLC0415
+    from tagmask.stages.run import open_run  # noqa: PLC0415
     from tagmask.system.processes import this_process  # noqa: PLC0415
 
     opened = open_run(checked, data, out, begun)
@@ -70,7 +70,7 @@ def run(
 ) -> None:
     """Run a recipe from tags to masks, a segmentation network and a report."""
     opened = _open(recipe, data, out, settings)
-    from tagmask.pipeline import run_all  # noqa: PLC0415
+    from tagmask.stages.pipeline import run_all  # noqa: PLC0415
 
     run_all(opened, until)
     _evaluate(opened)
@@ -132,7 +132,7 @@ def demo(
 def _stage(name: str, text: str, function: str, first: bool = False) -> Callable[..., None]:
     def command(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
         opened = _open(recipe, data, out, settings, begun=not first)
-        from tagmask import pipeline  # noqa: PLC0415
+        from tagmask.stages import pipeline  # noqa: PLC0415
 
         getattr(pipeline, function)(opened)
 

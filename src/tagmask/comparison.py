@@ -18,8 +18,8 @@ from tagmask.contracts import Dataset
 from tagmask.conventions import Goal
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.errors import TagmaskError
-from tagmask.run_folder import RunFolder
-from tagmask.saliency_making import check_saliency
+from tagmask.stages.run_folder import RunFolder
+from tagmask.stages.saliency import check_saliency
 from tagmask.system.storage import read_json
 
 # What a run must have finished, and must have scored, before it counts as finished.

@@ -15,7 +15,7 @@ from tagmask.comparison import Comparison, PlannedRun
 from tagmask.config import Recipe
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
-from tagmask.run_folder import environment
+from tagmask.stages.run_folder import environment
 from tagmask.system.storage import read_json, write_json
 
 SCORES = ("seed_own", "seed_best", "seed_fixed", "walk", "mask", "prediction")

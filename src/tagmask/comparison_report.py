@@ -15,13 +15,13 @@ from tagmask.contracts import Record
 from tagmask.data.images import read_mask
 from tagmask.evaluation import scored_training_records
 from tagmask.markup import Markup, element, join
-from tagmask.mask_making import has_background
 from tagmask.masks import overlays
 from tagmask.masks.grids import to_image
 from tagmask.masks.scores import add_threshold, argmax_classes
 from tagmask.report import class_chips, note_list, write_page
 from tagmask.report_sections import command_and_environment, duration, example_header, picture
-from tagmask.run import Run
+from tagmask.stages.masks import has_background
+from tagmask.stages.run import Run
 from tagmask.system.storage import read_json, read_maps
 
 PICTURE_WIDTH = 200

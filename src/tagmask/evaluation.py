@@ -11,7 +11,6 @@ from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import score_records
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.mask_making import has_background, walked_at_image_size, walked_scores
 from tagmask.masks.grids import to_image
 from tagmask.masks.scores import argmax_classes
 from tagmask.metrics import (
@@ -24,7 +23,8 @@ from tagmask.metrics import (
     sweep_thresholds,
     threshold_sweep,
 )
-from tagmask.run import Run
+from tagmask.stages.masks import has_background, walked_at_image_size, walked_scores
+from tagmask.stages.run import Run
 from tagmask.system.progress import track
 from tagmask.system.storage import read_json, read_maps, write_json
 from tagmask.system.workers import in_order

@@ -19,7 +19,7 @@ from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
-from tagmask.run_folder import RunFolder
+from tagmask.stages.run_folder import RunFolder
 from tagmask.training import checkpoints
 
 

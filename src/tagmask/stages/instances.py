@@ -11,7 +11,6 @@ from torch import Tensor
 from tagmask.config import InstancesConfig, WalkConfig
 from tagmask.contracts import Dataset, Images, Record
 from tagmask.conventions import BACKGROUND
-from tagmask.mask_making import has_background, walk_start
 from tagmask.masks.grids import from_grid, long_side_factor, to_image
 from tagmask.masks.instances import (
     AnnotatedImage,
@@ -24,7 +23,8 @@ from tagmask.masks.instances import (
     winners,
 )
 from tagmask.masks.scores import argmax_classes
-from tagmask.run_folder import RunFolder
+from tagmask.stages.masks import has_background, walk_start
+from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_json, read_maps, write_json
 
 Walk = Callable[[Float[np.ndarray, "_ p q"]], Float[np.ndarray, "_ p q"]]

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from tagmask.config import TrainingConfig
 from tagmask.contracts import AffinityModel, Method
 from tagmask.inference.passes import load_pyramids
-from tagmask.instance_making import FindsCentres
-from tagmask.run import Run
+from tagmask.stages.instances import FindsCentres
+from tagmask.stages.run import Run
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.training import engine

@@ -17,8 +17,8 @@ from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
-from tagmask.run_folder import RunFolder
-from tagmask.saliency_making import check_saliency
+from tagmask.stages.run_folder import RunFolder
+from tagmask.stages.saliency import check_saliency
 from tagmask.system.processes import this_process
 from tagmask.training import checkpoints
 

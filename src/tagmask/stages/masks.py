@@ -31,7 +31,7 @@ from tagmask.masks.scores import (
     resize_bilinear,
     stretched,
 )
-from tagmask.run_folder import RunFolder
+from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_maps, write_bytes, write_posteriors, writing
 
 NORMALIZED: dict[str, Callable[[Maps], Maps]] = {

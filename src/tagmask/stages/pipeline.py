@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from tagmask import saliency_making
 from tagmask.affinity.random_walk import random_walk
-from tagmask.calibration import calibrate_affinity, calibrate_method
 from tagmask.config import AnyAffinity, InstancesConfig, IrnConfig, TrainingConfig
 from tagmask.contracts import AffinityModel, Method, Neighbourhood, Record, Trainable
 from tagmask.conventions import Goal
@@ -19,9 +17,12 @@ from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
 from tagmask.inference.passes import load_pyramids, padded_to, summed_activations
 from tagmask.inference.predictor import load
-from tagmask.instance_making import FindsCentres, InstanceMaker, Walk, merged_instances
-from tagmask.map_making import MapMaker
-from tagmask.mask_making import (
+from tagmask.masks.grids import to_image
+from tagmask.stages import saliency as saliency_making
+from tagmask.stages.calibration import calibrate_affinity, calibrate_method
+from tagmask.stages.instances import FindsCentres, InstanceMaker, Walk, merged_instances
+from tagmask.stages.maps import MapMaker
+from tagmask.stages.masks import (
     AffinityLabelMaker,
     MaskMaker,
     label_ignore_value,
@@ -29,8 +30,7 @@ from tagmask.mask_making import (
     walk_start,
     write_quality,
 )
-from tagmask.masks.grids import to_image
-from tagmask.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
+from tagmask.stages.run import Run, new_affinity_net, new_method, new_segmenter, trained_affinity_net, trained_method
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, is_complete, read_maps, write_json, write_maps

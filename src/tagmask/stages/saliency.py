@@ -17,7 +17,7 @@ from tagmask.inference.passes import resize_image
 from tagmask.masks.grids import long_side_factor
 from tagmask.masks.saliency import saliency_of_colours, saliency_of_features
 from tagmask.networks.backbones import build_backbone
-from tagmask.run_folder import RunFolder
+from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import write_bytes
 
 LONG_SIDE = 320

@@ -13,7 +13,7 @@ from tagmask.contracts import Method, Record
 from tagmask.inference.passes import class_maps, summed_activations
 from tagmask.masks.grids import feature_grid
 from tagmask.masks.scores import normalize_max, normalize_min_max
-from tagmask.run_folder import RunFolder
+from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, write_maps
 
 
