@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tagmask import prediction
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.prediction import image_files, predict_images
+from tagmask.serving import predict_folder as prediction
+from tagmask.serving.predict_folder import image_files, predict_images
 
 
 class Halves:

@@ -185,7 +185,7 @@ def predict(
     overlays: Annotated[bool, typer.Option(help="Also write the image with its mask drawn over it.")] = True,
 ) -> None:
     """Segment new, untagged images."""
-    from tagmask.prediction import predict_images  # noqa: PLC0415
+    from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
 
     done, failed = predict_images(images, model, out, overlays)
     console.print(f"{done} masks written to {out}")
