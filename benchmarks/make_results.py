@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagmask.comparison_figures import ComparisonFigures, read_figures
-from tagmask.comparison_table import markdown
+from tagmask.scoring.comparison_figures import ComparisonFigures, read_figures
+from tagmask.scoring.comparison_table import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"

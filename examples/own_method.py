@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from tagmask.config import MethodConfig, PpcConfig, Recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup
-from tagmask.evaluation import evaluate
 from tagmask.methods import METHODS
 from tagmask.methods.cam import tag_loss
 from tagmask.networks.parameter_groups import grouped_parameters
+from tagmask.scoring.evaluation import evaluate
 from tagmask.stages.pipeline import run_all
 from tagmask.stages.run import open_run
 

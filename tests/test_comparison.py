@@ -8,9 +8,10 @@ import typer.main
 from PIL import Image
 
 from conftest import TINY
-from tagmask import cli, comparison
-from tagmask.comparison import plan
+from tagmask import cli
 from tagmask.errors import TagmaskError
+from tagmask.scoring import comparison
+from tagmask.scoring.comparison import plan
 from tagmask.stages.run_folder import RunFolder
 
 SHORT = (*TINY, "training.steps=1", "affinity.training.steps=1", "segmenter.training.steps=1")

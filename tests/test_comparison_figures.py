@@ -1,8 +1,10 @@
 import pytest
 
 from conftest import tiny_recipe
-from tagmask.comparison import plan
-from tagmask.comparison_figures import (
+from tagmask.config.recipes import load_recipe
+from tagmask.errors import TagmaskError
+from tagmask.scoring.comparison import plan
+from tagmask.scoring.comparison_figures import (
     RunFigures,
     collect,
     method_name,
@@ -13,8 +15,6 @@ from tagmask.comparison_figures import (
     warnings,
     write_figures,
 )
-from tagmask.config.recipes import load_recipe
-from tagmask.errors import TagmaskError
 from tagmask.system.storage import write_json
 
 

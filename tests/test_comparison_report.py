@@ -3,8 +3,6 @@ import re
 import numpy as np
 import pytest
 
-from tagmask.comparison import plan
-from tagmask.comparison_figures import ComparisonFigures, RunFigures, collect, recipe_figures
 from tagmask.comparison_report import (
     ComparedImage,
     body,
@@ -15,6 +13,8 @@ from tagmask.comparison_report import (
     write,
 )
 from tagmask.data.images import write_mask
+from tagmask.scoring.comparison import plan
+from tagmask.scoring.comparison_figures import ComparisonFigures, RunFigures, collect, recipe_figures
 from tagmask.system.storage import MapArchive, write_json, write_maps
 
 SETTINGS = ("data.num_train=4", "data.num_val=3", "data.size=48", "report.num_images=2")

@@ -1,7 +1,7 @@
 import csv
 
-from tagmask import comparison_table as table
-from tagmask.comparison_figures import ComparisonFigures, RunFigures, Spread, recipe_figures
+from tagmask.scoring import comparison_table as table
+from tagmask.scoring.comparison_figures import ComparisonFigures, RunFigures, Spread, recipe_figures
 
 PROTOCOL = "seed on cats train, all 4 images; background threshold {}, chosen on these very masks; tags given."
 

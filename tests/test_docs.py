@@ -20,11 +20,11 @@ from pydantic import BaseModel
 import tagmask
 from conftest import TinyBackbone
 from tagmask.cli import app
-from tagmask.comparison_figures import ComparisonFigures, RunFigures, recipe_figures, write_figures
 from tagmask.config import Recipe
 from tagmask.config.recipes import load_recipe, recipe_names
 from tagmask.contracts import Batch
 from tagmask.methods import METHODS
+from tagmask.scoring.comparison_figures import ComparisonFigures, RunFigures, recipe_figures, write_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tagmask.metrics import (
+from tagmask.scoring.metrics import (
     IGNORE,
     Protocol,
     average_precision,

@@ -37,7 +37,7 @@ def maps_of(*rows: list[float]) -> np.ndarray:
 
 
 def test_workers_need_no_torch() -> None:
-    code = "import sys, tagmask.masks.scores, tagmask.metrics; sys.exit('torch' in sys.modules)"
+    code = "import sys, tagmask.masks.scores, tagmask.scoring.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -12,7 +12,7 @@ from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
-    from tagmask.comparison import Comparison
+    from tagmask.scoring.comparison import Comparison
     from tagmask.stages.run import Run
 
 app = typer.Typer(
@@ -89,7 +89,7 @@ def compare(
     settings: Set = [],  # noqa: B006
 ) -> None:
     """Run several recipes on the same data and write one table and one page."""
-    from tagmask import comparison  # noqa: PLC0415
+    from tagmask.scoring import comparison  # noqa: PLC0415
 
     planned = comparison.plan(names, data, out, seeds, until, settings)
     for note in planned.dataset.notes:
@@ -98,7 +98,12 @@ def compare(
 
 
 def _carry_out(planned: "Comparison") -> None:
-    from tagmask import comparison, comparison_figures, comparison_report, comparison_table  # noqa: PLC0415
+    from tagmask import comparison_report
+    from tagmask.scoring import (
+        comparison,
+        comparison_figures,
+        comparison_table,  # noqa: PLC0415
+    )
 
     failures: dict[Path, str] = {}
     for each in planned.unfinished:
@@ -164,7 +169,8 @@ def _evaluate(opened: "Run") -> None:
 
     if not this_process().is_main_process:
         return
-    from tagmask import evaluation, run_report  # noqa: PLC0415
+    from tagmask import run_report
+    from tagmask.scoring import evaluation  # noqa: PLC0415
 
     scores = evaluation.evaluate(opened)
     table = Table("score", "%", "protocol", title=f"{opened.recipe.name} on {opened.dataset.name}")

@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from tagmask import comparison_table
-from tagmask.comparison import Comparison
-from tagmask.comparison_figures import ComparisonFigures, RecipeFigures
-from tagmask.comparison_table import NAMES, Column
 from tagmask.contracts import Record
 from tagmask.data.images import read_mask
-from tagmask.evaluation import scored_training_records
 from tagmask.markup import Markup, element, join
 from tagmask.masks import overlays
 from tagmask.masks.grids import to_image
 from tagmask.masks.scores import add_threshold, argmax_classes
 from tagmask.report import class_chips, note_list, write_page
 from tagmask.report_sections import command_and_environment, duration, example_header, picture
+from tagmask.scoring import comparison_table
+from tagmask.scoring.comparison import Comparison
+from tagmask.scoring.comparison_figures import ComparisonFigures, RecipeFigures
+from tagmask.scoring.comparison_table import NAMES, Column
+from tagmask.scoring.evaluation import scored_training_records
 from tagmask.stages.masks import has_background
 from tagmask.stages.run import Run
 from tagmask.system.storage import read_json, read_maps

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tagmask.metrics import (
+from tagmask.scoring.metrics import (
     IGNORE,
     Protocol,
     Scores,

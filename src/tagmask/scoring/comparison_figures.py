@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tagmask.comparison import Comparison, PlannedRun
 from tagmask.config import Recipe
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
+from tagmask.scoring.comparison import Comparison, PlannedRun
 from tagmask.stages.run_folder import environment
 from tagmask.system.storage import read_json, write_json
 

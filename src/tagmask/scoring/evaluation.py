@@ -13,7 +13,7 @@ from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.masks.grids import to_image
 from tagmask.masks.scores import argmax_classes
-from tagmask.metrics import (
+from tagmask.scoring.metrics import (
     Protocol,
     Scores,
     average_precision,

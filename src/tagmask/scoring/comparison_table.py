@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagmask.comparison_figures import SCORES, ComparisonFigures, RecipeFigures, RunFigures, Spread, write_figures
+from tagmask.scoring.comparison_figures import (
+    SCORES,
+    ComparisonFigures,
+    RecipeFigures,
+    RunFigures,
+    Spread,
+    write_figures,
+)
 from tagmask.system.storage import write_bytes
 
 NAMES = {
