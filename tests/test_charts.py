@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask.charts import HEIGHT, NUM_COLORS, WIDTH, histogram, legend, line_chart, nice_ticks, thin
+from tagmask.report.charts import HEIGHT, NUM_COLORS, WIDTH, histogram, legend, line_chart, nice_ticks, thin
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6))

@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from tagmask.comparison_report import (
+from tagmask.data.images import write_mask
+from tagmask.report.comparison_report import (
     ComparedImage,
     body,
     seed_mask,
@@ -12,7 +13,6 @@ from tagmask.comparison_report import (
     validation_images,
     write,
 )
-from tagmask.data.images import write_mask
 from tagmask.scoring.comparison import plan
 from tagmask.scoring.comparison_figures import ComparisonFigures, RunFigures, collect, recipe_figures
 from tagmask.system.storage import MapArchive, write_json, write_maps

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask.markup import Markup, element, join
+from tagmask.report.markup import Markup, element, join
 
 
 class Texts(HTMLParser):

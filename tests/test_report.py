@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagmask.markup import VOID
-from tagmask.report import ReportContent, write_report
-from tagmask.report_content import Example, ScoreRow
+from tagmask.report.content import Example, ScoreRow
+from tagmask.report.markup import VOID
+from tagmask.report.page import ReportContent, write_report
 
 EVIL = "<script>alert(1)</script>\"'&$body"
 RNG = np.random.default_rng(0)
@@ -146,5 +146,5 @@ def test_a_long_report_stays_small(tmp_path: Path) -> None:
 
 
 def test_report_needs_no_torch() -> None:
-    code = "import sys, tagmask.report; sys.exit('torch' in sys.modules)"
+    code = "import sys, tagmask.report.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

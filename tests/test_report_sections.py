@@ -1,5 +1,5 @@
-from tagmask.report_content import ScoreRow
-from tagmask.report_sections import class_table, duration, example_list, loss_charts, percent, score_list, time_table
+from tagmask.report.content import ScoreRow
+from tagmask.report.sections import class_table, duration, example_list, loss_charts, percent, score_list, time_table
 
 
 def test_shares_and_durations_in_words() -> None:

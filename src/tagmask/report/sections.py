@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tagmask import charts
-from tagmask.markup import Markup, element, join
 from tagmask.masks import overlays
-from tagmask.report_content import Example, ReportContent, ScoreRow
+from tagmask.report.content import Example, ReportContent, ScoreRow
+from tagmask.report.markup import Markup, element, join
+from tagmask.report.page import charts
 
 PICTURE_WIDTH = 256
 QUEUE_WIDTH = 168

@@ -9,12 +9,12 @@ from jaxtyping import Int, UInt8
 
 from tagmask.contracts import Record
 from tagmask.data.images import read_mask
-from tagmask.markup import Markup, element, join
 from tagmask.masks import overlays
 from tagmask.masks.grids import to_image
 from tagmask.masks.scores import add_threshold, argmax_classes
-from tagmask.report import class_chips, note_list, write_page
-from tagmask.report_sections import command_and_environment, duration, example_header, picture
+from tagmask.report.markup import Markup, element, join
+from tagmask.report.page import class_chips, note_list, write_page
+from tagmask.report.sections import command_and_environment, duration, example_header, picture
 from tagmask.scoring import comparison_table
 from tagmask.scoring.comparison import Comparison
 from tagmask.scoring.comparison_figures import ComparisonFigures, RecipeFigures

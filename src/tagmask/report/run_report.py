@@ -15,8 +15,8 @@ from tagmask.conventions import BACKGROUND
 from tagmask.data.images import read_mask
 from tagmask.inference.predictor import Predictor, load
 from tagmask.masks.scores import normalize_max
-from tagmask.report import write_report
-from tagmask.report_content import Example, ReportContent, ScoreRow
+from tagmask.report.content import Example, ReportContent, ScoreRow
+from tagmask.report.page import write_report
 from tagmask.scoring.evaluation import scored_training_records
 from tagmask.stages.masks import read_quality, walked_at_image_size
 from tagmask.stages.run import Run

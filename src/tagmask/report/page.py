@@ -5,9 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from tagmask.markup import Markup, element, join
-from tagmask.report_content import ReportContent
-from tagmask.report_sections import (
+from tagmask.report.content import ReportContent
+from tagmask.report.markup import Markup, element, join
+from tagmask.report.sections import (
     class_table,
     example_list,
     loss_charts,
