@@ -98,7 +98,7 @@ def compare(
 
 
 def _carry_out(planned: "Comparison") -> None:
-    from tagmask.report.page import comparison_report
+    from tagmask.report import comparison_report
     from tagmask.scoring import (
         comparison,
         comparison_figures,
@@ -169,7 +169,7 @@ def _evaluate(opened: "Run") -> None:
 
     if not this_process().is_main_process:
         return
-    from tagmask.report.page import run_report
+    from tagmask.report import run_report
     from tagmask.scoring import evaluation  # noqa: PLC0415
 
     scores = evaluation.evaluate(opened)

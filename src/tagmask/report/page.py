@@ -38,7 +38,7 @@ def write_page(path: Path, title: str, shown: Markup) -> None:
         title: of its window.
         shown: everything inside its ``main``.
     """
-    template = Template(files("tagmask").joinpath("report.html").read_text(encoding="utf-8"))
+    template = Template(files("tagmask.report").joinpath("report.html").read_text(encoding="utf-8"))
     write_bytes(path, template.substitute(title=join(title), body=shown).encode())
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tagmask.masks import overlays
+from tagmask.report import charts
 from tagmask.report.content import Example, ReportContent, ScoreRow
 from tagmask.report.markup import Markup, element, join
-from tagmask.report.page import charts
 
 PICTURE_WIDTH = 256
 QUEUE_WIDTH = 168

@@ -1,5 +1,6 @@
 """What every method promises, alone and inside PPC; a new line in METHODS is tested by itself."""
 
+import importlib
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
@@ -295,8 +296,10 @@ def train_a_share(rank: int, folder: str) -> None:
     distributed.destroy_process_group()
 
 
-def test_two_processes_learn_like_one(tmp_path):
-    multiprocessing.spawn(train_a_share, args=(str(tmp_path),), nprocs=2)
+def test_two_processes_learn_like_one(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)  # new processes import this file by its plain name
+    share = importlib.import_module(Path(__file__).stem).train_a_share
+    multiprocessing.spawn(share, args=(str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     for name, config in SHARED.items():
         expected = numbers(config, shared_batch())

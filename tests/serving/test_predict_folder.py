@@ -4,7 +4,7 @@ from PIL import Image
 
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.serving import predict_folder as prediction
+from tagmask.serving import predict_folder
 from tagmask.serving.predict_folder import image_files, predict_images
 
 
@@ -31,7 +31,7 @@ def photos(tmp_path):
 
 @pytest.fixture(autouse=True)
 def predictor(monkeypatch):
-    monkeypatch.setattr(prediction, "load", lambda model: Halves())
+    monkeypatch.setattr(predict_folder, "load", lambda model: Halves())
 
 
 def written(out) -> list[str]:

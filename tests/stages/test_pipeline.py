@@ -9,7 +9,7 @@ from PIL import Image
 
 import tagmask
 from tagmask.config.recipes import load_recipe
-from tagmask.report.page import run_report
+from tagmask.report import run_report
 from tagmask.scoring import evaluation
 from tagmask.serving.predict_folder import predict_images
 from tagmask.stages.pipeline import make_maps, make_masks, run_all, train_affinity, train_method

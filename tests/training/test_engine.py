@@ -343,8 +343,13 @@ def test_two_processes_train_like_one(tmp_path):
     script = "import sys, test_engine; test_engine.train_in_a_process(sys.argv[1])"
     (tmp_path / "train.py").write_text(script)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    here = str(Path(__file__).parent)
-    environment = {**os.environ, "PYTHONPATH": here, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    here = Path(__file__).parent
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{here}{os.pathsep}{here.parent}",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+    }
     arguments = [str(tmp_path / "train.py"), str(tmp_path)]
     done = subprocess.run(
         [*command, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False

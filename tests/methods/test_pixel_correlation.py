@@ -14,7 +14,7 @@ from tagmask.errors import TagmaskError
 from tagmask.methods import likeness
 from tagmask.methods.pixel_correlation import PixelCorrelation, correlate, correlation_input
 
-GOLDEN = Path(__file__).parent / "golden" / "seam.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "seam.npz"
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from conftest import TINY
 from tagmask import cli
+from tagmask.config.recipes import recipe_text
 from tagmask.errors import TagmaskError
 from tagmask.scoring import comparison
 from tagmask.scoring.comparison import plan
@@ -84,7 +85,7 @@ def test_a_run_of_a_comparison_is_an_ordinary_run(tmp_path):
 
 
 def test_a_recipe_of_ones_own_takes_part(tmp_path):
-    text = Path(comparison.__file__).with_name("recipes").joinpath("toy.yaml").read_text()
+    text = recipe_text("toy")
     (tmp_path / "mine.yaml").write_text(text.replace("name: toy", "name: mine"))
     runs = planned(tmp_path / "out", "toy", str(tmp_path / "mine.yaml")).runs
     assert [run.competitor.name for run in runs] == ["toy", "mine"]
@@ -185,7 +186,7 @@ def test_a_comparison_of_seeds_can_be_taken_further(tmp_path, calls, compare):
 
 
 def test_one_failure_loses_no_other_run(tmp_path, calls, compare):
-    text = Path(comparison.__file__).with_name("recipes").joinpath("toy.yaml").read_text()
+    text = recipe_text("toy")
     broken = text.replace("name: toy", "name: broken").replace("weights: none", "weights: nowhere.safetensors")
     (tmp_path / "broken.yaml").write_text(broken)
     code, text = compare(tmp_path / "broken.yaml", "toy", "--until", "seed", "--out", tmp_path / "out")
