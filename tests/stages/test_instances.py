@@ -113,7 +113,7 @@ class TwoHalves(AffinityModel):
         rows, columns = images.shape[2] // 4, images.shape[3] // 4
         return Neighbourhood(torch.zeros(1, len(self.offsets), rows, columns), torch.ones(1, 1, rows, columns))
 
-    def calibrate(self, images):
+    def measure_shift(self, images):
         """Is asked for by the protocol."""
 
     def losses(self, batch):

@@ -18,13 +18,12 @@ from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.masks import crf
 from tagmask.masks.confident_labels import label_scores
-from tagmask.masks.grids import to_grid
-from tagmask.masks.scores import add_background, add_threshold, posterior, quality, resize_bilinear
+from tagmask.masks.grids import resized, to_grid
+from tagmask.masks.scores import add_background, add_threshold, posterior, quality
 from tagmask.stages.masks import (
     AffinityLabelMaker,
     MaskMaker,
     confident_mask,
-    has_background,
     label_ignore_value,
     label_posteriors,
     read_quality,
@@ -321,7 +320,7 @@ def test_maps_come_to_the_grid_by_block_means_or_by_sampling():
     mean = walk_start(maps, (30, 41), 4, WalkConfig(resizing="mean"))
     sampled = walk_start(maps, (30, 41), 4, WalkConfig(resizing="bilinear"))
     np.testing.assert_array_equal(mean, to_grid(maps, (30, 41), 4))
-    np.testing.assert_array_equal(sampled, resize_bilinear(maps, (8, 11)))
+    np.testing.assert_array_equal(sampled, resized(maps, (8, 11)))
     assert mean.shape == sampled.shape == (2, 8, 11)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt8
 from tagmask.contracts import Record
 from tagmask.data.images import read_mask
 from tagmask.masks import overlays
-from tagmask.masks.grids import to_image
+from tagmask.masks.grids import resized
 from tagmask.masks.scores import add_threshold, argmax_classes
 from tagmask.report.markup import Markup, element, join
 from tagmask.report.page import class_chips, note_list, write_page
@@ -18,9 +18,9 @@ from tagmask.report.sections import command_and_environment, duration, example_h
 from tagmask.scoring import comparison_table
 from tagmask.scoring.comparison import Comparison
 from tagmask.scoring.comparison_figures import ComparisonFigures, RecipeFigures
-from tagmask.scoring.comparison_table import NAMES, Column
+from tagmask.scoring.comparison_table import Column
 from tagmask.scoring.evaluation import scored_training_records
-from tagmask.stages.masks import has_background
+from tagmask.scoring.table import WORDS
 from tagmask.stages.run import Run
 from tagmask.system.storage import read_json, read_maps
 
@@ -68,7 +68,7 @@ def shown_runs(comparison: Comparison, figures: ComparisonFigures) -> dict[str, 
         seed = next((run.seed for run in recipe.runs if run.finished), None)
         if seed is not None:
             folder = comparison.planned(competitor, seed).folder
-            runs[competitor.name] = Run(folder.recipe(), folder, comparison.dataset)
+            runs[competitor.name] = Run(folder.recipe(), folder, competitor.dataset, comparison.data)
     return runs
 
 
@@ -126,8 +126,8 @@ def _training_image(runs: Mapping[str, Run], thresholds: Mapping[str, float], re
 def seed_mask(run: Run, record: Record, size: tuple[int, int], threshold: float) -> Mask:
     """The mask straight from the maps: against the method's own background if it learns one, else the constant."""
     archive = read_maps(run.folder.maps(record.id))
-    maps, classes = to_image(archive.maps, size), archive.classes
-    if has_background(classes):
+    maps, classes = resized(archive.maps, size), archive.classes
+    if archive.has_background:
         return argmax_classes(maps, classes)
     return argmax_classes(add_threshold(maps, threshold), np.concatenate([[0], classes]))
 
@@ -235,12 +235,12 @@ def _gains(figures: ComparisonFigures) -> Markup:
         )
         for recipe in figures.recipes[1:]
     ]
-    return _table(["recipe", *(NAMES[name] for name in names)], rows)
+    return _table(["recipe", *(WORDS[name] for name in names)], rows)
 
 
 def _protocols(figures: ComparisonFigures) -> Markup:
     known = comparison_table.protocols(figures)
-    facts = [join(element("dt", NAMES[name]), element("dd", text)) for name, text in known.items()]
+    facts = [join(element("dt", WORDS[name]), element("dd", text)) for name, text in known.items()]
     return element("dl", *facts) if facts else Markup()
 
 

@@ -14,11 +14,12 @@ from tagmask.contracts import Record
 from tagmask.conventions import BACKGROUND
 from tagmask.data.images import read_mask
 from tagmask.inference.predictor import Predictor, load
+from tagmask.masks.from_archives import walked_at_image_size
 from tagmask.masks.scores import normalize_max
 from tagmask.report.content import Example, ReportContent, ScoreRow
 from tagmask.report.page import write_report
 from tagmask.scoring.evaluation import scored_training_records
-from tagmask.stages.masks import read_quality, walked_at_image_size
+from tagmask.stages.masks import read_quality
 from tagmask.stages.run import Run
 from tagmask.system.storage import MapArchive, read_json, read_maps
 
