@@ -29,7 +29,7 @@ class Line:
     Attributes:
         name: beside its colour.
         color: number of its colour in the style sheet, below ``NUM_COLORS``.
-        corners: ``(x, y)`` in units of the chart, x rightwards and y downwards.
+        corners: ``(x, y)`` in units of the chart.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of ``WIDTH`` x ``HEIGHT`` units.
+    """A chart; everything in it is measured in its own units, x rightwards and y downwards.
 
     Attributes:
         title: above it.
@@ -58,6 +58,11 @@ class Chart:
         y_ticks: from below.
         lines: the lines that have points.
         bars: from left to right.
+        width: of the whole.
+        height: of the whole.
+        left: where the horizontal axis begins.
+        right: where it ends.
+        base: where the vertical axis begins, below.
     """
 
     title: str
