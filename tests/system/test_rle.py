@@ -94,3 +94,20 @@ def test_pixels_survive_run_lengths_and_their_text(rows, columns, share, seed):
     assert decode_counts(text) == runs
     np.testing.assert_array_equal(run_pixels(runs, rows, columns), pixels)
     assert text.encode() == pycocotools.mask.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"]
+
+
+@pytest.mark.parametrize("counts", [[5], [7], [], [3, -1, 4]])
+def test_runs_that_do_not_cover_the_region_exactly_are_refused(counts: list[int]):
+    with pytest.raises(ValueError, match="expected 2 x 3 = 6"):
+        run_pixels(counts, 2, 3)
+
+
+@pytest.mark.parametrize("segmentation", [None, "05", {"counts": [6]}, {"size": [3, 2], "counts": [6]}])
+def test_what_is_no_region_of_this_size_is_refused(segmentation: object):
+    with pytest.raises(ValueError, match=r"run lengths of size \[2, 3\]"):
+        region_pixels(segmentation, 2, 3)
+
+
+def test_regions_that_overlap_are_one():
+    left, right = [0, 0, 2, 0, 2, 2, 0, 2], [1, 0, 3, 0, 3, 2, 1, 2]
+    assert region_pixels([left, right], 2, 3).all()

@@ -5,7 +5,9 @@ import pytest
 
 from data.datasets.photo_folder import ALL_TRAIN, paint, splits_of, table, tags_of
 from tagmask.config import FolderData
+from tagmask.data.datasets.checks import Problems
 from tagmask.data.datasets.folder import Folder
+from tagmask.data.datasets.tables import Row, read_table
 from tagmask.errors import TagmaskError
 
 
@@ -87,3 +89,61 @@ def test_json_that_is_no_table(tmp_path: Path, content: bytes):
     (tmp_path / "tags.json").write_bytes(content)
     with pytest.raises(TagmaskError, match=r"tags\.json"):
         Folder(FolderData(tags="tags.json"), tmp_path)
+
+
+# ── rows, read directly ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rows(path: Path, *lines: str, **settings) -> tuple[Row, ...]:
+    path.write_text("\n".join(lines))
+    return read_table(path, FolderData(**settings), Problems()).rows
+
+
+def test_each_tag_is_listed_once_in_the_order_written(tmp_path: Path):
+    assert rows(tmp_path / "t.csv", "image,tags", "a,dog;cat;;dog ; ") == (Row("a", ("dog", "cat")),)
+
+
+def test_without_separators_a_cell_is_one_tag(tmp_path: Path):
+    assert rows(tmp_path / "t.csv", "image,tags", "a,cat; the fat", separators="") == (Row("a", ("cat; the fat",)),)
+
+
+def test_one_hot_columns_are_those_of_nothing_but_yes_and_no(tmp_path: Path):
+    path = tmp_path / "t.csv"
+    path.write_text("split,image,zebra,count,ant\n1,a,TRUE,2,\n0,b,false,1,1.0\n")
+    table = read_table(path, FolderData(), Problems())
+    assert table.classes == ("zebra", "ant")
+    assert table.rows == (Row("a", ("zebra",), "1"), Row("b", ("ant",), "0"))
+
+
+def test_written_tags_come_before_one_hot_columns(tmp_path: Path):
+    assert rows(tmp_path / "t.csv", "image,tags,zebra", "a,cat,1") == (Row("a", ("cat",)),)
+
+
+def noted(path: Path, content: str) -> str:
+    path.write_text(content)
+    problems = Problems()
+    read_table(path, FolderData(), problems)
+    with pytest.raises(TagmaskError) as raised:
+        problems.raise_any(path.parent)
+    return str(raised.value)
+
+
+def test_broken_rows_are_named_as_an_editor_counts_them(tmp_path: Path):
+    told = noted(tmp_path / "t.csv", "image,tags,split\na,cat,train\n,cat,train\nb,cat,\nc,cat,val,more\n")
+    assert "(3): row 3 of t.csv, row 4 of t.csv, row 5 of t.csv;" in told
+    told = noted(tmp_path / "t.json", '[{"image": "a", "tags": []}, {"image": null, "tags": "cat"}]')
+    assert "(1): row 2 of t.json;" in told
+
+
+def test_a_json_cell_of_no_tags_is_a_negative(tmp_path: Path):
+    assert rows(tmp_path / "t.json", '{"a": null, "b": "cat;dog", "c": ["cat;dog"]}') == (
+        Row("a", ()),
+        Row("b", ("cat", "dog")),
+        Row("c", ("cat;dog",)),
+    )
+
+
+def test_a_table_that_is_no_text_is_named(tmp_path: Path):
+    (tmp_path / "t.csv").write_bytes(b"image,tags\na.jpg,\xff\n")
+    with pytest.raises(TagmaskError, match=r"cannot read the table .*t\.csv.*UTF-8"):
+        read_table(tmp_path / "t.csv", FolderData(), Problems())
