@@ -38,7 +38,8 @@ def second_of_three(monkeypatch):
     whole = torch.arange(6)
 
     def all_gather(parts, sent):
-        assert torch.equal(sent.long(), whole[1::3].to(sent.dtype).long())
+        assert sent.dtype != torch.bool  # not every backend sends truth values
+        assert sent.tolist() == whole[1::3].tolist()
         for rank, part in enumerate(parts):
             part.copy_(whole[rank::3].to(sent.dtype))
 
