@@ -573,7 +573,7 @@ def test_zeros_yield_no_nan_in_maps_losses_or_gradients(training, empty):
             assert tensor.grad is None or tensor.grad.isfinite().all()
 
 
-def test_a_constant_image_is_a_constant_map():
+def test_maps_of_a_constant_image_are_finite():
     network = method().eval()
     with torch.no_grad():
         finished = network.finish(network(torch.zeros(1, 3, 33, 47)), torch.ones(1, CLASSES))
@@ -645,7 +645,6 @@ def test_published_behaviour_is_kept_by_refusing_changes(changed):
 
 def test_published_behaviour_leaves_what_does_not_change_it():
     SipeConfig(published=True, levels=(0, 1), widths=(8, 8), structure_memory=4, maps="general", background_factor=0.5)
-    assert all(name in SipeConfig.model_fields for name in ("published", "levels", "widths"))
 
 
 def test_settings_that_nobody_sorted_are_refused_when_published():
