@@ -75,12 +75,13 @@ def _say(text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415
 
         typer.echo(f"tagmask {version('tagmask')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
