@@ -265,12 +265,26 @@ def _evaluate(opened: "Run") -> None:
     from tagmask.report import run_report  # noqa: PLC0415
     from tagmask.scoring import evaluation  # noqa: PLC0415
 
-    scores = evaluation.evaluate(opened)
+    scores = _scores_or_report(opened)
+    for sentence in evaluation.unfinished(opened):
+        _say(f"note: {sentence}")
     table = Table("score", "%", "protocol", title=f"{opened.recipe.name} on {opened.dataset.name}")
     for name, value, protocol in evaluation.summary(scores):
         table.add_row(name, f"{value:.1f}", protocol)
     console.print(table, markup=False)
     _say(f"report: {run_report.write(opened)}")
+
+
+def _scores_or_report(opened: "Run") -> dict[str, Any]:
+    """The scores; where they cannot be had, the report is written all the same before the error ends the call."""
+    from tagmask.report import run_report  # noqa: PLC0415
+    from tagmask.scoring import evaluation  # noqa: PLC0415
+
+    try:
+        return evaluation.evaluate(opened)
+    except TagmaskError:
+        _say(f"report, without scores: {run_report.write(opened)}")
+        raise
 
 
 @_command("report", "Write the report of a run anew, without scoring it again.", "tagmask report runs/photos")

@@ -9,6 +9,7 @@ from tagmask.scoring.metrics import (
     best_threshold,
     confusion_matrix,
     score,
+    score_counts,
     threshold_sweep,
 )
 
@@ -40,13 +41,13 @@ def metrics(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _curve(arrays: dict[str, np.ndarray], truths: list[np.ndarray], k: int) -> tuple[np.ndarray, int, Scores]:
     thresholds = arrays["in_thresholds"].astype(np.float32)
     protocol = _protocol("zero")
-    confusions = np.sum(
+    counts = np.sum(
         [threshold_sweep(t, arrays[f"in_maps{i}"], arrays[f"in_keys{i}"], thresholds, k) for i, t in enumerate(truths)],
         axis=0,
     )
-    best = best_threshold(confusions, protocol)
-    curve = np.array([score(confusion, protocol).mean_iou for confusion in confusions])
-    return curve, best, score(confusions[best], protocol)
+    best = best_threshold(counts, protocol)
+    curve = np.array([score_counts(each, protocol).mean_iou for each in counts])
+    return curve, best, score_counts(counts[best], protocol)
 
 
 def _truth(gt: np.ndarray, ignore: int) -> np.ndarray:

@@ -12,9 +12,11 @@ from tagmask.scoring.metrics import (
     average_precision,
     best_threshold,
     confusion_matrix,
+    counts_of,
     describe,
     mean_average_precision,
     score,
+    score_counts,
     sweep_thresholds,
     threshold_sweep,
 )
@@ -113,10 +115,10 @@ def test_sweep_equals_one_argmax_per_threshold(image: tuple[np.ndarray, np.ndarr
     truth, maps, tags = image
     swept = threshold_sweep(truth, maps, tags, THRESHOLDS, 5)
     order = np.argsort(tags)
-    for confusion, threshold in zip(swept, THRESHOLDS, strict=True):
+    for counts, threshold in zip(swept, THRESHOLDS, strict=True):
         stacked = np.concatenate([np.full((1, 3, 4), threshold, np.float32), maps[order]])
         prediction = np.concatenate([[0], tags[order] + 1])[stacked.argmax(axis=0)]
-        assert np.array_equal(confusion, confusion_matrix(truth, prediction, 5))
+        assert np.array_equal(counts, counts_of(confusion_matrix(truth, prediction, 5)))
 
 
 def test_best_threshold_is_the_first_of_the_best() -> None:
@@ -125,7 +127,15 @@ def test_best_threshold_is_the_first_of_the_best() -> None:
     swept = threshold_sweep(truth, maps, np.array([0]), THRESHOLDS, 2)
     best = best_threshold(swept, PROTOCOL)
     assert best == 2
-    assert score(swept[best], PROTOCOL).mean_iou == 1.0
+    assert score_counts(swept[best], PROTOCOL).mean_iou == 1.0
+
+
+def test_a_sweep_over_many_classes_holds_no_square_of_their_number() -> None:
+    maps = np.random.default_rng(0).random((2, 20, 20), dtype=np.float32)
+    swept = threshold_sweep(np.full((20, 20), 7, np.int32), maps, np.array([6, 2998]), THRESHOLDS, 3000)
+    assert swept.shape == (len(THRESHOLDS), 3, 3000)
+    assert swept[0, 1, 7] == 400
+    assert swept[0, 2, [0, 7, 2999]].sum() == 400
 
 
 def test_sweep_refuses_unsorted_thresholds_and_wrong_tags() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import score_records
@@ -20,17 +20,19 @@ from tagmask.scoring.metrics import (
     average_precision,
     best_threshold,
     confusion_matrix,
-    score,
+    counts_of,
+    score_counts,
     sweep_thresholds,
     threshold_sweep,
 )
 from tagmask.scoring.table import WORDS, in_order
 from tagmask.stages.run import Run
+from tagmask.stages.table import STAGES, Stage
 from tagmask.system import workers
 from tagmask.system.progress import track
 from tagmask.system.storage import read_json, read_maps, write_json
 
-Confusions = dict[str, Int64[np.ndarray, "..."]]
+NamedCounts = dict[str, Int64[np.ndarray, "..."]]  # hits, true and predicted pixels, see ``metrics.counts_of``
 
 
 def evaluate(run: Run) -> dict[str, Any]:
@@ -38,10 +40,11 @@ def evaluate(run: Run) -> dict[str, Any]:
 
     Entries: ``tags`` (average precision of the classifier on validation images); ``seed_fixed``, ``seed_best``,
     ``seed_own`` (with the background that the method has learnt), ``walk`` and ``mask`` (training images that have
-    ground truth); ``prediction`` (validation images, no tags given). What cannot be scored is left out.
+    ground truth); ``prediction`` (validation images, no tags given). What cannot be scored is left out, and so is what
+    an unfinished stage has left behind: a part of the images is not the score of all.
     """
     found: dict[str, Any] = {}
-    if run.folder.predicted_tags.exists():
+    if run.folder.is_done("make-maps") and run.folder.predicted_tags.exists():
         found["tags"] = _score_tags(run)
     training = scored_training_records(run)
     if training and any(run.folder.is_done(stage) for stage in ("make-maps", "make-seed-maps")):
@@ -51,6 +54,22 @@ def evaluate(run: Run) -> dict[str, Any]:
         found["prediction"] = _score_predictions(run, validation).as_dict(run.dataset.classes)
     write_json(run.folder.scores, found)
     return found
+
+
+def unfinished(run: Run) -> list[str]:
+    """A sentence for each stage that has written something but has not finished, and is not scored."""
+    return [
+        f"stage {stage.name} has not finished: what it has written so far is not scored."
+        for stage in STAGES
+        if not run.folder.is_done(stage.name) and not _is_covered(run, stage)
+    ]
+
+
+def _is_covered(run: Run, stage: Stage) -> bool:
+    """Whether nothing of a stage is there, or another stage that writes the same has finished."""
+    others = [other for other in STAGES if other is not stage and run.folder.is_done(other.name)]
+    finished = {result for other in others for result in other.writes}
+    return not any((run.folder.path / result).exists() for result in set(stage.writes) - finished)
 
 
 def scored_training_records(run: Run) -> tuple[Record, ...]:
@@ -79,11 +98,17 @@ def _score_tags(run: Run) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _TrainingCounts:
-    """Confusion matrices of one training image, computed in a worker process."""
+    """Counts of one training image, computed in a worker process.
+
+    Attributes:
+        run: where maps, walks and masks are read.
+        with_masks: whether walks and pseudo masks are finished.
+    """
 
     run: Run
+    with_masks: bool
 
-    def __call__(self, record: Record) -> Confusions:
+    def __call__(self, record: Record) -> NamedCounts:
         run, k = self.run, len(self.run.dataset.classes) + 1
         truth = _truth(run.dataset, record)
         size = (truth.shape[0], truth.shape[1])
@@ -92,21 +117,28 @@ class _TrainingCounts:
         maps, tags = resized(archive.maps[seen], size), archive.classes[seen].astype(np.int64) - 1
         thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
         fixed = np.array([run.recipe.evaluation.threshold], np.float32)
-        counts: Confusions = {
+        counts: NamedCounts = {
             "sweep": threshold_sweep(truth, maps, tags, thresholds, k),
             "seed_fixed": threshold_sweep(truth, maps, tags, fixed, k)[0],
         }
         if archive.has_background:
             own = resized(archive.maps, size)
-            counts["seed_own"] = confusion_matrix(truth, argmax_classes(own, archive.classes), k)
-        if run.folder.walks(record.id).exists() and run.recipe.affinity is not None:
+            counts["seed_own"] = self._counts(truth, argmax_classes(own, archive.classes))
+        return counts | (self._masks(record, truth) if self.with_masks else {})
+
+    def _masks(self, record: Record, truth: Int32[np.ndarray, "h w"]) -> NamedCounts:
+        run, size = self.run, (truth.shape[0], truth.shape[1])
+        mask = read_mask(run.folder.mask(record.id), run.mask_ignore_value)
+        counts: NamedCounts = {"mask": self._counts(truth, mask)}
+        if run.recipe.affinity is not None:
             archive = read_maps(run.folder.walks(record.id))
             walked = walked_at_image_size(archive, size, run.recipe.walk, run.recipe.affinity.stride)
             scores, classes = walked_scores(walked, run.recipe.masks.background)
-            counts["walk"] = confusion_matrix(truth, argmax_classes(scores, classes), k)
-        if run.folder.mask(record.id).exists():
-            counts["mask"] = confusion_matrix(truth, read_mask(run.folder.mask(record.id), run.mask_ignore_value), k)
+            counts["walk"] = self._counts(truth, argmax_classes(scores, classes))
         return counts
+
+    def _counts(self, truth: Int32[np.ndarray, "h w"], mask: Int32[np.ndarray, "h w"]) -> Int64[np.ndarray, "3 k"]:
+        return counts_of(confusion_matrix(truth, mask, len(self.run.dataset.classes) + 1))
 
 
 def _truth(dataset: Dataset, record: Record) -> np.ndarray:
@@ -116,16 +148,17 @@ def _truth(dataset: Dataset, record: Record) -> np.ndarray:
     return truth
 
 
-def _summed(run: Run, count: Callable[[Record], Confusions], records: Sequence[Record], title: str) -> Confusions:
-    total: Confusions = {}
+def _summed(run: Run, count: Callable[[Record], NamedCounts], records: Sequence[Record], title: str) -> NamedCounts:
+    total: NamedCounts = {}
     for counts in track(workers.in_order(count, records, run.recipe.masks.workers), title, len(records)):
-        for name, confusion in counts.items():
-            total[name] = total[name] + confusion if name in total else confusion
+        for name, each in counts.items():
+            total[name] = total[name] + each if name in total else each
     return total
 
 
 def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
-    total = _summed(run, _TrainingCounts(run), records, "evaluate (training images)")
+    counts = _TrainingCounts(run, run.folder.is_done("make-masks"))
+    total = _summed(run, counts, records, "evaluate (training images)")
     split, num_images = run.recipe.data.train_split, len(run.training_records)
 
     def protocol(subject: str, **details: Any) -> Protocol:
@@ -134,17 +167,17 @@ def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
     best = best_threshold(total["sweep"], protocol("seed"))
     scored = {
-        "seed_fixed": score(total["seed_fixed"], protocol("seed", threshold=run.recipe.evaluation.threshold)),
-        "seed_best": score(
+        "seed_fixed": score_counts(total["seed_fixed"], protocol("seed", threshold=run.recipe.evaluation.threshold)),
+        "seed_best": score_counts(
             total["sweep"][best], protocol("seed", threshold=float(thresholds[best]), threshold_choice="best")
         ),
     }
     if "seed_own" in total:
-        scored["seed_own"] = score(total["seed_own"], protocol("seed", own_background=True))
+        scored["seed_own"] = score_counts(total["seed_own"], protocol("seed", own_background=True))
     if "walk" in total:
-        scored["walk"] = score(total["walk"], protocol("walk"))
+        scored["walk"] = score_counts(total["walk"], protocol("walk"))
     if "mask" in total:
-        scored["mask"] = score(total["mask"], protocol("pseudo mask"))
+        scored["mask"] = score_counts(total["mask"], protocol("pseudo mask"))
     return {name: scores.as_dict(run.dataset.classes) for name, scores in scored.items()}
 
 
@@ -153,14 +186,14 @@ def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _PredictionCounts:
-    """Confusion matrix of one prediction, computed in a worker process."""
+    """Counts of one prediction, computed in a worker process."""
 
     run: Run
 
-    def __call__(self, record: Record) -> Confusions:
+    def __call__(self, record: Record) -> NamedCounts:
         truth = _truth(self.run.dataset, record)
         predicted = read_mask(self.run.folder.prediction(record.id), ignore_value=-1)
-        return {"prediction": confusion_matrix(truth, predicted, len(self.run.dataset.classes) + 1)}
+        return {"prediction": counts_of(confusion_matrix(truth, predicted, len(self.run.dataset.classes) + 1))}
 
 
 def _score_predictions(run: Run, records: Sequence[Record]) -> Scores:
@@ -169,7 +202,7 @@ def _score_predictions(run: Run, records: Sequence[Record]) -> Scores:
     protocol = Protocol(
         "prediction", run.dataset.name, split, len(records), len(run.validation_records), tags_given=False
     )
-    return score(total["prediction"], protocol)
+    return score_counts(total["prediction"], protocol)
 
 
 def summary(scores: dict[str, Any]) -> list[tuple[str, float, str]]:

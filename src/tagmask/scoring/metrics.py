@@ -11,11 +11,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 
-from tagmask.conventions import IGNORE
+from tagmask.conventions import BACKGROUND, IGNORE
 
 UNION_FLOOR = 1e-10
 
 Confusion = Int64[np.ndarray, "k k+1"]
+Counts = Int64[np.ndarray, "3 k"]
 
 
 # ── what a number means ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,14 +141,31 @@ def _require_classes(name: str, mask: Int[np.ndarray, "h w"], k: int) -> None:
         )
 
 
+def counts_of(confusion: Confusion) -> Counts:
+    """Right, true and predicted pixels of each class.
+
+    Example:
+        >>> counts_of(np.array([[1, 0, 0], [1, 0, 1]]))
+        array([[1, 0],
+               [1, 2],
+               [2, 0]])
+    """
+    return np.stack([np.diagonal(confusion), confusion.sum(axis=1), confusion[:, : len(confusion)].sum(axis=0)])
+
+
 def score(confusion: Confusion, protocol: Protocol) -> Scores:
-    """Scores of a summed confusion matrix: IoU = hits / (true + predicted - hits), mean as ``protocol.absent`` says.
+    """Scores of a summed confusion matrix, see ``score_counts``."""
+    return score_counts(counts_of(confusion), protocol)
+
+
+def score_counts(counts: Counts, protocol: Protocol) -> Scores:
+    """Scores of summed counts: IoU = hits / (true + predicted - hits), mean as ``protocol.absent`` says.
 
     ``zero`` divides by the union plus 1e-10, as SEAM's evaluation does, and counts absent classes as 0; ``left out``
     is the mean over classes that occur in truth or predictions.
     """
-    hits, true = np.diagonal(confusion).astype(float), confusion.sum(axis=1)
-    union = true + confusion[:, : len(confusion)].sum(axis=0) - hits
+    hits, true, predicted = counts.astype(float)
+    union = true + predicted - hits
     iou = hits / (union + UNION_FLOOR) if protocol.absent == "zero" else hits / np.maximum(union, 1)
     counted = (union > 0) | (protocol.absent == "zero")
     total = max(int(true.sum()), 1)
@@ -181,8 +199,8 @@ def threshold_sweep(
     tags: Int[np.ndarray, " n"],
     thresholds: Float[np.ndarray, " t"],
     num_classes_with_background: int,
-) -> Int64[np.ndarray, "t k k+1"]:
-    """Confusion matrix of one image's maps for every background constant, in a single pass over the pixels.
+) -> Int64[np.ndarray, "t 3 k"]:
+    """Counts of one image's maps for every background constant (see ``counts_of``), in a single pass over the pixels.
 
     A pixel is background where no map exceeds the constant, else the class of the largest map, the lowest class among
     equals. As the constant never changes which map is largest, one histogram over (true class, best map, number of
@@ -204,10 +222,14 @@ def threshold_sweep(
     order = np.argsort(tags)
     labelled = truth != IGNORE
     counts = _exceedances(truth[labelled], maps[order][:, labelled], thresholds, k)
-    confusions = np.zeros((len(thresholds), k, k + 1), np.int64)
-    confusions[:, :, tags[order] + 1] = counts.transpose(2, 0, 1)
-    confusions[:, :, 0] = np.bincount(truth[labelled], minlength=k) - counts.sum(axis=1).T
-    return confusions
+    found = np.zeros((len(thresholds), 3, k), np.int64)
+    true, classes = np.bincount(truth[labelled], minlength=k), tags[order] + 1
+    found[:, 1] = true
+    found[:, 0, classes] = counts[classes, np.arange(len(classes))].T
+    found[:, 2, classes] = counts.sum(axis=0).T
+    found[:, 0, BACKGROUND] = true[BACKGROUND] - counts[BACKGROUND].sum(axis=0)
+    found[:, 2, BACKGROUND] = true.sum() - counts.sum(axis=(0, 1))
+    return found
 
 
 def _require_sweep(tags: Int[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"], k: int) -> None:
@@ -232,9 +254,9 @@ def _exceedances(
     return histogram[:, :, :0:-1].cumsum(axis=2)[:, :, ::-1]
 
 
-def best_threshold(confusions: Int64[np.ndarray, "t k k+1"], protocol: Protocol) -> int:
+def best_threshold(counts: Int64[np.ndarray, "t 3 k"], protocol: Protocol) -> int:
     """Position of the threshold with the highest mean IoU, the first among equals."""
-    return int(np.argmax([score(confusion, protocol).mean_iou for confusion in confusions]))
+    return int(np.argmax([score_counts(each, protocol).mean_iou for each in counts]))
 
 
 # ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
