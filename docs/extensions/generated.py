@@ -1,0 +1,122 @@
+"""Parts of pages that are made while the site is built, so that they cannot go stale.
+
+A page asks for such a part with a fence::
+
+    ```{generated} commands
+    ```
+
+The first word names a function of ``PARTS``, which returns Markdown; further words are its arguments. The text takes the
+place of the fence before the page is parsed, so headings and links in it are like those of the page.
+
+Pages are written so that their links work where the files lie. Where a link leaves ``docs``, the site shows what it has.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from api import rooms
+from commands import commands
+from settings import recipes, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+FENCE = re.compile(r"^```\{generated\} (.+)\n```$", re.MULTILINE)
+LINK = re.compile(r"\]\((?![a-z]+:|[#/<])([^)\s#]+)(#[^)\s]*)?\)")
+PLACES = {
+    "README.md": "/index.md",
+    "CONTRIBUTING.md": "/contributing.md",
+    "CHANGELOG.md": "/changelog.md",
+    "SECURITY.md": "/security.md",
+    "benchmarks/LOG.md": "/experiments.md",
+    "benchmarks/records/README.md": "/records.md",
+    "benchmarks/records": "/records.md",
+}
+
+
+# ── files beside the pages ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def file(name: str) -> str:
+    """A Markdown file of the repository."""
+    path = ROOT / name
+    return relinked(path.read_text(encoding="utf-8"), path.parent)
+
+
+def records() -> str:
+    """All records of benchmarks, newest first."""
+    folders = sorted((p for p in (ROOT / "benchmarks" / "records").iterdir() if p.is_dir()), reverse=True)
+    return "\n\n".join(map(record, folders))
+
+
+def record(folder: Path) -> str:
+    """One record below a label of its name; its front lines become a list."""
+    text = relinked((folder / "README.md").read_text(encoding="utf-8"), folder)
+    text = re.sub(r"^Command: (.+)$", r"```sh\n\1\n```", text, count=1, flags=re.MULTILINE)
+    front, blank, rest = text.partition("\n\n")
+    facts, gap, prose = rest.partition("\n\n")
+    facts = re.sub(r"^([A-Z][a-z]+): ", r"- **\1:** ", facts, flags=re.MULTILINE)
+    return f"({label(folder.name)})=\n#{front}{blank}Record: `{folder.name}`\n\n{facts}{gap}{prose}"
+
+
+def label(name: str) -> str:
+    """The label of a record."""
+    return f"record-{name}"
+
+
+def relinked(text: str, folder: Path) -> str:
+    """The text with the links that leave ``docs`` turned to what the site has."""
+
+    def turn(found: re.Match[str]) -> str:
+        target = (folder / found[1]).resolve()
+        inside = target.is_relative_to(DOCS)
+        if not target.exists() or (inside and folder.is_relative_to(DOCS)):
+            return found[0]
+        if inside:
+            return f"](/{target.relative_to(DOCS).as_posix()}{found[2] or ''})"
+        return f"]({place(target)}{found[2] or ''})"
+
+    return LINK.sub(turn, text)
+
+
+def place(target: Path) -> str:
+    """Where the site shows a file that lies outside ``docs``: a page, or a download."""
+    name = target.relative_to(ROOT).as_posix()
+    if name in PLACES:
+        return PLACES[name]
+    if name.startswith("benchmarks/records/"):
+        return f"#{label(Path(name).parts[2])}"
+    return f"/../{name}" if target.is_file() else "/rooms.md"
+
+
+# ── joining ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PARTS: dict[str, Callable[..., str]] = {
+    "commands": commands,
+    "file": file,
+    "recipes": recipes,
+    "records": records,
+    "rooms": rooms,
+    "settings": settings,
+}
+
+
+def made(fence: re.Match[str]) -> str:
+    """The text that takes the place of a fence."""
+    name, *arguments = fence[1].split()
+    return PARTS[name](*arguments)
+
+
+def on_read(app: Sphinx, page: str, content: list[str]) -> None:
+    """Fill the fences of a page, and turn its links."""
+    source = Path(str(app.env.doc2path(page)))
+    content[0] = FENCE.sub(made, relinked(content[0], source.parent))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Join Sphinx."""
+    app.connect("source-read", on_read)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
