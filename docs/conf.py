@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "tagmask"
 author = "The tagmask maintainers"
-copyright = author  # noqa: A001 - the name Sphinx asks for
+copyright = author
 
 extensions = [
     "myst_parser",

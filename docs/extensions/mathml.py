@@ -22,7 +22,7 @@ def markup(node: nodes.Element, display: str) -> str:
     text = node.astext()
     try:
         made = convert(text, display=display)
-    except Exception as error:  # noqa: BLE001 - the converter has errors of many kinds
+    except Exception as error:
         log.warning("formula %r: %s", text, error, location=node)
         return f"<code>{nodes.unescape(text)}</code>"
     if STRANGE.search(made):

@@ -13,9 +13,8 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from sphinx.application import Sphinx
-
 from settings import default, limits, values
+from sphinx.application import Sphinx
 
 
 def on_signature(
