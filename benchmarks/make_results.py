@@ -124,7 +124,7 @@ def describe(record: Record, root: str) -> str:
     facts = [f"- {name}: {record.facts[name]}" for name in SHOWN if name in record.facts]
     command = record.facts["Command"].strip("`")
     link = f"- Record: [benchmarks/records/{record.name}]({place(record, root)})"
-    return "\n".join([f"### {record.title}", "", *facts, link, "", "```sh", command, "```", "", table(record)])
+    return "\n".join([f"## {record.title}", "", *facts, link, "", "```sh", command, "```", "", table(record)])
 
 
 def place(record: Record, root: str) -> str:

@@ -1,7 +1,7 @@
 """The command line as Markdown, read from the commands themselves."""
 
 import inspect
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import typer.main
 
@@ -57,7 +57,8 @@ def row(parameter: Any) -> str:
         name = f"`{placeholder(parameter)}`"
     else:
         name = " ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
-    choices = getattr(parameter.type, "choices", None)
+    annotation = parameter.type_descriptor.annotation
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     text = (parameter.help or "").replace("|", "\\|")
     if choices:
         text = f"{text} One of {', '.join(f'`{choice}`' for choice in choices)}."

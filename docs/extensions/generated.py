@@ -5,10 +5,11 @@ A page asks for such a part with a fence::
     ```{generated} commands
     ```
 
-The first word names a function of ``PARTS``, which returns Markdown; further words are its arguments. The text takes the
-place of the fence before the page is parsed, so headings and links in it are like those of the page.
+The first word names a function of ``PARTS``, which returns Markdown; further words are its arguments. The text takes
+the place of the fence before the page is parsed, so headings and links in it are like those of the page.
 
-Pages are written so that their links work where the files lie. Where a link leaves ``docs``, the site shows what it has.
+Pages are written so that their links work where the files lie. Where a link leaves ``docs``, the site shows what it
+has.
 """
 
 import re

@@ -68,7 +68,7 @@ def block(path: str, model: type[BaseModel]) -> str:
     if kind is not None and isinstance(kind.default, str) and len(get_args(kind.annotation)) == 1:
         name = f"{name}: `{kind.default}`"
     text = (model.__doc__ or "").strip().splitlines()[0]
-    return f"### {name}\n\n{text}\n\n{table(model)}"
+    return f"## {name}\n\n{text}\n\n{table(model)}"
 
 
 def table(model: type[BaseModel]) -> str:

@@ -1,7 +1,7 @@
 """Signatures as they stand in the code, and the fields of settings and records.
 
-Shapes such as ``Float[Tensor, "b 3 h w"]`` are classes that jaxtyping makes on the fly. Their names at run time are long and
-link to nothing. So signatures are taken from the source, where they read as they were written, and names of the package
+Shapes such as ``Float[Tensor, "b 3 h w"]`` are classes that jaxtyping makes on the fly. Their names at run time are long
+and link to nothing. So signatures are taken from the source, where they read as they were written, and names of the package
 in them become links.
 """
 
@@ -86,8 +86,8 @@ def on_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, li
     for field_name in vars(thing).get("__annotations__", {}):
         field = thing.model_fields.get(field_name)
         if field is not None:
-            words = f"{field.description or ''} {plain(values(field.annotation) + limits(field))}; default {plain(default(field))}."
-            lines += ["", f":ivar {field_name}: {words.strip()}"]
+            takes = plain(f"{values(field.annotation)}{limits(field)}; default {default(field)}")
+            lines += ["", f":ivar {field_name}: {field.description or ''} ({takes})"]
     lines.append("")
 
 
