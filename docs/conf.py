@@ -1,9 +1,8 @@
 """How ``make docs`` turns these pages into a site. It is read without a network, and so are the pages."""
 
 import sys
+from importlib.metadata import version as installed
 from pathlib import Path
-
-import tagmask
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
@@ -38,7 +37,6 @@ suppress_warnings = ["myst.strikethrough"]
 autodoc_default_options = {
     "members": True,
     "member-order": "bysource",
-    "show-inheritance": True,
     "ignore-module-all": True,
 }
 autodoc_inherit_docstrings = False
@@ -46,6 +44,7 @@ autodoc_typehints = "signature"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
 maximum_signature_line_length = 88
@@ -55,7 +54,7 @@ add_module_names = False
 # ── looks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 html_theme = "furo"
-html_title = f"tagmask {tagmask.__version__}" if hasattr(tagmask, "__version__") else "tagmask"
+html_title = f"tagmask {installed('tagmask')}"
 html_static_path = ["static"]
 html_css_files = ["tagmask.css"]
 html_copy_source = False

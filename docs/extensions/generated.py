@@ -19,8 +19,10 @@ from typing import Any
 
 from api import rooms
 from commands import commands
+from docutils import nodes
 from settings import recipes, settings
 from sphinx.application import Sphinx
+from sphinx.util.nodes import make_refnode
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -40,10 +42,19 @@ PLACES = {
 # ── files beside the pages ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def file(name: str) -> str:
-    """A Markdown file of the repository."""
+def file(name: str, below: str = "") -> str:
+    """A Markdown file of the repository; ``below`` makes its headings one level smaller."""
     path = ROOT / name
-    return relinked(path.read_text(encoding="utf-8"), path.parent)
+    text = relinked(path.read_text(encoding="utf-8"), path.parent)
+    return smaller(text) if below else text
+
+
+def smaller(text: str) -> str:
+    """The text with every heading one level down; code stays as it is."""
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
+    return "".join(
+        re.sub(r"^#", "##", part, flags=re.MULTILINE) if i % 2 == 0 else part for i, part in enumerate(parts)
+    )
 
 
 def records() -> str:
@@ -116,7 +127,18 @@ def on_read(app: Sphinx, page: str, content: list[str]) -> None:
     content[0] = FENCE.sub(made, relinked(content[0], source.parent))
 
 
+def on_resolved(app: Sphinx, tree: nodes.document, page: str) -> None:
+    """Link the functions and classes that pages name without the package, such as ``methods.cam.tag_loss``."""
+    known = app.env.get_domain("py").data["objects"]
+    for code in list(tree.findall(nodes.literal)):
+        target = known.get(f"tagmask.{code.astext()}")
+        if target and not isinstance(code.parent, nodes.reference) and not page.startswith("api/"):
+            link = make_refnode(app.builder, page, target.docname, target.node_id, code.deepcopy())
+            code.replace_self(link)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Join Sphinx."""
     app.connect("source-read", on_read)
+    app.connect("doctree-resolved", on_resolved)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,8 @@
 """Formulas as MathML, which browsers draw by themselves.
 
 MathJax and KaTeX would load scripts and fonts from elsewhere, or bring megabytes of them; images of formulas need a
-LaTeX installation. MathML is text inside the page: nothing is loaded, it scales, it can be copied, and it works offline.
-A formula that cannot be converted is a warning, and so fails the build.
+LaTeX installation. MathML is text inside the page: nothing is loaded, it scales, can be copied, and works offline. A
+formula that cannot be converted is a warning, and so fails the build.
 """
 
 import re

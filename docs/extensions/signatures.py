@@ -1,13 +1,14 @@
 """Signatures as they stand in the code, and the fields of settings and records.
 
-Shapes such as ``Float[Tensor, "b 3 h w"]`` are classes that jaxtyping makes on the fly. Their names at run time are long
-and link to nothing. So signatures are taken from the source, where they read as they were written, and names of the package
-in them become links.
+Shapes such as ``Float[Tensor, "b 3 h w"]`` are classes that jaxtyping makes on the fly. Their names at run time are
+long and link to nothing. So signatures are taken from the source, where they read as they were written, and names of
+the package in them become links.
 """
 
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from dataclasses import is_dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 from settings import default, limits, values
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 
 
 def on_signature(
@@ -24,7 +26,7 @@ def on_signature(
     if not str(getattr(thing, "__module__", "")).startswith("tagmask"):
         return None
     if what in ("class", "exception"):
-        return class_signature(thing)
+        return class_signature(thing) if signature is not None else None
     if what not in ("function", "method"):
         return None
     return source_signature(inspect.unwrap(thing), bound=what == "method")
@@ -34,10 +36,8 @@ def class_signature(thing: type) -> tuple[str, str | None] | None:
     """Of a class: that of ``__init__``; nothing for records and settings, whose fields are listed."""
     made = vars(thing).get("__init__")
     listed = is_dataclass(thing) or issubclass(thing, BaseModel)
-    if listed:
-        return "", None
-    found = None if made is None else source_signature(made, bound=True)
-    return (found[0], None) if found else None
+    found = None if listed or made is None else source_signature(made, bound=True)
+    return (found[0], None) if found else ("", None)
 
 
 def source_signature(function: Any, bound: bool) -> tuple[str, str | None] | None:
@@ -78,17 +78,48 @@ class FullNames(ast.NodeTransformer):
 
 
 def on_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Bars are bars, not substitutions; settings get a list of their fields."""
+    """Bars are bars, errors are links, indented text stays as it is, and records and settings tell their fields."""
     lines[:] = [line.replace(":raises TagmaskError:", ":raises tagmask.errors.TagmaskError:") for line in lines]
     lines[:] = [line if line.lstrip().startswith((">>>", "...")) else escaped(line) for line in lines]
-    if what != "class" or not issubclass(thing, BaseModel):
+    if what == "module":
+        lines[:] = [literal(line, rest) for line, rest in zip(lines, [*lines[2:], "", ""], strict=True)]
+    if what != "class":
         return
-    for field_name in vars(thing).get("__annotations__", {}):
-        field = thing.model_fields.get(field_name)
-        if field is not None:
-            takes = plain(f"{values(field.annotation)}{limits(field)}; default {default(field)}")
-            lines += ["", f":ivar {field_name}: {field.description or ''} ({takes})"]
-    lines.append("")
+    bases = [base for base in thing.__bases__ if base.__module__.startswith("tagmask.") and base.__name__[0] != "_"]
+    if bases:
+        roles = ", ".join(f":py:class:`~{base.__module__}.{base.__qualname__}`" for base in bases)
+        lines[:0] = [f"Base: {roles}.", ""]
+    lines += ["", *(setting_lines(thing) if issubclass(thing, BaseModel) else field_lines(thing)), ""]
+
+
+def setting_lines(thing: type[BaseModel]) -> list[str]:
+    """The fields of a block of settings: what they mean, which values they take, and their default."""
+    found = [(name, thing.model_fields.get(name)) for name in vars(thing).get("__annotations__", {})]
+    return [
+        f":ivar {name}: {field.description or ''} "
+        f"({plain(f'{values(field.annotation)}{limits(field)}; default {default(field)}')})"
+        for name, field in found
+        if field is not None
+    ]
+
+
+def field_lines(thing: type) -> list[str]:
+    """The types of the fields of a record, as they stand in the code."""
+    if not is_dataclass(thing):
+        return []
+    tree = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    known = vars(sys.modules[thing.__module__])
+    fields = [node for node in getattr(tree, "body", ()) if isinstance(node, ast.AnnAssign)]
+    return [
+        f":vartype {field.target.id}: {ast.unparse(FullNames(known).visit(field.annotation))}"
+        for field in fields
+        if isinstance(field.target, ast.Name)
+    ]
+
+
+def literal(line: str, rest: str) -> str:
+    """A line that announces indented text: such text is kept as it stands."""
+    return f"{line}:" if re.search(r"\w:$", line) and rest.startswith("    ") else line
 
 
 def escaped(line: str) -> str:
@@ -109,6 +140,7 @@ def on_member(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Join Sphinx."""
+    next(field for field in PyObject.doc_field_types if field.name == "variable").label = "Attributes"
     app.connect("autodoc-process-signature", on_signature)
     app.connect("autodoc-process-docstring", on_docstring, priority=900)
     app.connect("autodoc-skip-member", on_member)
