@@ -20,6 +20,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "extensions"]
 nitpicky = True
+highlight_language = "none"
 nitpick_ignore_regex = [
     ("py:class", r"(?!tagmask\.).*"),  # torch, numpy, shapes and their names have no pages here
     ("py:class", r"tagmask\..*\._\w+"),  # private bases

@@ -13,7 +13,7 @@ has.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ PLACES = {
     "CONTRIBUTING.md": "/contributing.md",
     "CHANGELOG.md": "/changelog.md",
     "SECURITY.md": "/security.md",
+    "AGENTS.md": "/contributing.md",
     "benchmarks/LOG.md": "/experiments.md",
     "benchmarks/records/README.md": "/records.md",
     "benchmarks/records": "/records.md",
@@ -128,13 +129,32 @@ def on_read(app: Sphinx, page: str, content: list[str]) -> None:
 
 
 def on_resolved(app: Sphinx, tree: nodes.document, page: str) -> None:
-    """Link the functions and classes that pages name without the package, such as ``methods.cam.tag_loss``."""
+    """Link the functions and classes that pages name without the package, and let long names in tables break."""
     known = app.env.get_domain("py").data["objects"]
     for code in list(tree.findall(nodes.literal)):
         target = known.get(f"tagmask.{code.astext()}")
-        if target and not isinstance(code.parent, nodes.reference) and not page.startswith("api/"):
+        in_table = any(isinstance(parent, nodes.entry) for parent in parents(code))
+        if in_table and code.astext().count(".") > 1:
+            code[:] = breakable(code.astext())
+        if target and target.objtype != "module" and not isinstance(code.parent, nodes.reference):
             link = make_refnode(app.builder, page, target.docname, target.node_id, code.deepcopy())
             code.replace_self(link)
+
+
+def parents(node: nodes.Node) -> Iterator[nodes.Node]:
+    """What a node lies in, from the inside out."""
+    while node.parent is not None:
+        node = node.parent
+        yield node
+
+
+def breakable(name: str) -> list[nodes.Node]:
+    """A dotted name that may be broken behind its dots; nothing is added to what one copies."""
+    first, *rest = name.split(".")
+    found: list[nodes.Node] = [nodes.Text(first)]
+    for part in rest:
+        found += [nodes.Text("."), nodes.raw("", "<wbr>", format="html"), nodes.Text(part)]
+    return found
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def setting_lines(thing: type[BaseModel]) -> list[str]:
     """The fields of a block of settings: what they mean, which values they take, and their default."""
     found = [(name, thing.model_fields.get(name)) for name in vars(thing).get("__annotations__", {})]
     return [
-        f":ivar {name}: {field.description or ''} "
+        f":ivar {name}: {plain(field.description or '')} "
         f"({plain(f'{values(field.annotation)}{limits(field)}; default {default(field)}')})"
         for name, field in found
         if field is not None
