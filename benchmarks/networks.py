@@ -17,12 +17,13 @@ from measuring import in_turn
 from PIL import Image
 
 from tagmask.config import AugmentConfig, CamConfig, FolderData, MapsConfig, TimmBackbone, TrainingConfig
-from tagmask.contracts import Backbone, Batch, Method, channels_last
+from tagmask.contracts import Backbone, Batch, Method
 from tagmask.data.datasets import open_dataset
 from tagmask.inference.passes import class_maps, load_pyramids, pyramid, summed_activations, with_mirror
 from tagmask.masks.scores import normalize_max
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
+from tagmask.networks.memory_format import channels_last
 from tagmask.system.storage import MapArchive, write_maps
 from tagmask.training import engine
 from tagmask.training.samples import TagSamples

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import boundaries
 import dense_crf
-import networks
 import random_walk
 import seed_location
 import torch
 import training_steps
+
+import networks
 
 TARGETS = (
     "random walk: 50x dense squarings, error 1e-4; stride 4 within 100 MB",

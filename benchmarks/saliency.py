@@ -22,7 +22,7 @@ from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.data.datasets.saliency_files import BUILT_IN
-from tagmask.masks.scores import resize_bilinear
+from tagmask.masks.grids import resized
 from tagmask.stages.saliency import built_in_saliency, initial_backbone
 
 LEVELS = 256
@@ -69,7 +69,7 @@ def measure(dataset: Dataset, records: tuple[Record, ...], read) -> dict[str, fl
         seconds.append(time.perf_counter() - began)
         mask = dataset.read_mask(record)
         if saliency.shape != mask.shape:
-            saliency = resize_bilinear(saliency[None], mask.shape)[0]
+            saliency = resized(saliency[None], mask.shape)[0]
         known = mask >= 0
         found.append(hits(saliency, mask))
         errors.append(float(np.abs(saliency - (mask > 0))[known].mean()))

@@ -36,10 +36,11 @@ from tagmask.config import (
     TimmBackbone,
     TrainingConfig,
 )
-from tagmask.contracts import Activation, Batch, Images, Losses, Method, ParameterGroup, channels_last
+from tagmask.contracts import Activation, Batch, Images, Losses, Method, ParameterGroup
 from tagmask.methods import build_method
 from tagmask.methods.ppc import Ppc
 from tagmask.networks.backbones import build_backbone
+from tagmask.networks.memory_format import channels_last
 from tagmask.training import engine
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -19,6 +19,7 @@ from tagmask.conventions import BACKGROUND
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import mask_bits, read_mask
 from tagmask.inference.predictor import Predictor
+from tagmask.masks.from_archives import walked_at_image_size
 from tagmask.masks.overlays import (
     Picture,
     class_colors,
@@ -28,7 +29,6 @@ from tagmask.masks.overlays import (
     shrink_mask,
     thumbnail_size,
 )
-from tagmask.stages.masks import walked_at_image_size
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, read_maps, write_bytes
 

@@ -95,9 +95,6 @@ _TOLERANCES = {
     "sipe_train": _sipe_train.TOLERANCE,
 }
 
-# File, or file.output, -> the method that will compute it. Nothing else may be missing.
-PENDING: dict[str, str] = {}
-
 
 def tolerance(name: str, key: str) -> tuple[float, float]:
     """Absolute and relative tolerance of one output."""

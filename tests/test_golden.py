@@ -1,8 +1,7 @@
 """Our functions against numbers made by the reference implementations.
 
 ``TAGMASK_GOLDEN`` names the folder of the files (default: ``tests/golden``). For each ``NAME.npz`` in it the adapter
-``NAME`` of ``golden_adapters`` computes the ``out_*`` arrays from the ``in_*`` and ``p_*`` arrays. Outputs of methods
-that are not built yet stand in ``PENDING``, with the method's name; nothing else may be missing.
+``NAME`` of ``golden_adapters`` computes the ``out_*`` arrays from the ``in_*`` and ``p_*`` arrays.
 
 Files that may not be passed on lie in ``golden`` below ``TAGMASK_SHARED`` (default: ``../shared``) and are skipped
 where that folder is absent.
@@ -20,10 +19,6 @@ FOLDER = Path(os.environ.get("TAGMASK_GOLDEN", Path(__file__).parent / "golden")
 NOT_PASSED_ON = ("ir_label",)  # made from a photograph of PASCAL VOC
 ELSEWHERE = Path(os.environ.get("TAGMASK_SHARED", "../shared")) / "golden"
 FILES = sorted({FOLDER / f"{name}.npz" for name in NOT_PASSED_ON} | set(FOLDER.glob("*.npz")))
-
-
-def is_pending(name: str, key: str) -> bool:
-    return name in golden_adapters.PENDING or f"{name}.{key}" in golden_adapters.PENDING
 
 
 def differences(
@@ -59,14 +54,10 @@ def found(path: Path) -> Path:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_golden(path: Path):
-    if path.stem in golden_adapters.PENDING:
-        pytest.skip(f"belongs to {golden_adapters.PENDING[path.stem]}, which is not built yet")
     with np.load(found(path), allow_pickle=False) as archive:
         arrays = {key: archive[key] for key in archive.files}
     given = {key: value for key, value in arrays.items() if key.startswith(("in_", "p_"))}
-    expected = {
-        key: value for key, value in arrays.items() if key.startswith("out_") and not is_pending(path.stem, key)
-    }
+    expected = {key: value for key, value in arrays.items() if key.startswith("out_")}
     computed = getattr(golden_adapters, path.stem)(given)
     missing = sorted(expected.keys() - computed.keys())
     assert not missing, f"not computed: {missing}"

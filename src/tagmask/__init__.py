@@ -1,6 +1,8 @@
 """tagmask: image tags in, segmentation masks out.
 
-``tagmask.load(run)(image)`` segments a new image with a finished run; everything else is in the modules.
+``tagmask.load(run)(image)`` segments a new image with a finished run. ``begin_run``, ``run_all`` and ``evaluate`` make
+one from Python, ``open_run`` goes on with one. What methods of one's own need lies in ``tagmask.config``,
+``tagmask.contracts``, ``tagmask.methods``, ``tagmask.affinity``, ``tagmask.networks`` and ``tagmask.testing``.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,14 +11,22 @@ if TYPE_CHECKING:
     from tagmask.config.recipes import load_recipe
     from tagmask.errors import TagmaskError
     from tagmask.inference.predictor import Predictor, load
+    from tagmask.scoring.evaluation import evaluate
+    from tagmask.stages.pipeline import run_all
+    from tagmask.stages.run import Run, begin_run, open_run
 
-__all__ = ["Predictor", "TagmaskError", "load", "load_recipe"]
+__all__ = ["Predictor", "Run", "TagmaskError", "begin_run", "evaluate", "load", "load_recipe", "open_run", "run_all"]
 
 _HOMES = {
     "Predictor": "tagmask.inference.predictor",
+    "Run": "tagmask.stages.run",
     "TagmaskError": "tagmask.errors",
+    "begin_run": "tagmask.stages.run",
+    "evaluate": "tagmask.scoring.evaluation",
     "load": "tagmask.inference.predictor",
     "load_recipe": "tagmask.config.recipes",
+    "open_run": "tagmask.stages.run",
+    "run_all": "tagmask.stages.pipeline",
 }
 
 

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
+from tagmask.stages.table import STAGES
 
 if TYPE_CHECKING:
     from tagmask.scoring.comparison import Comparison
@@ -25,13 +26,34 @@ app = typer.Typer(
 )
 console = Console()
 
-RecipeName = Annotated[str, typer.Argument(help="Name of a recipe (see `tagmask recipes`) or a .yaml file.")]
-Data = Annotated[Path | None, typer.Option(help="Data folder; the toy recipes need none.")]
-Out = Annotated[Path, typer.Option(help="Run folder: results go here, a second call continues it.")]
+RecipeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A recipe (see `tagmask recipes`), or a .yaml file; +ppc behind it puts PPC around it."
+    ),
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run; its recipe is read from there.")]
+Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Data folder; the toy recipes need none.")]
+MovedData = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the data lie now, if they have moved.")]
+Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder: results go here, a second call continues it.")]
 Until = Annotated[
     Goal, typer.Option(help="How far to go: maps of the images with masks, pseudo masks, or predictions.")
 ]
-Set = Annotated[list[str], typer.Option("--set", help="Change a setting, such as training.rate=0.01; repeatable.")]
+Set = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as training.rate=0.01; repeatable."),
+]
+SetHow = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change how the run is carried out or scored, such as training.workers=0; repeatable.",
+    ),
+]
+Redo = Annotated[
+    str | None, typer.Option(metavar="STAGE", help="Forget this stage and all that builds on it, then make them again.")
+]
 
 
 def main() -> None:
@@ -43,123 +65,209 @@ def main() -> None:
         sys.exit(2)
 
 
-def _open(recipe: str, data: Path | None, out: Path, settings: list[str], begun: bool = False) -> "Run":
+def _command(name: str, text: str, example: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A command whose help ends with an example."""
+    return app.command(name, help=text, short_help=text, epilog=f"Example:  {example}")
+
+
+def _say(text: str) -> None:
+    """Print for people: as it is, never read as markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"tagmask {version('tagmask')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+# ── opening runs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _begin(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Run":
     from tagmask.config.recipes import load_recipe  # noqa: PLC0415
 
     checked = load_recipe(recipe, settings)
     # Only now: a typing error must not wait for torch.
+    from tagmask.stages.run import begin_run  # noqa: PLC0415
+
+    return _with_notes(begin_run(checked, data, out))
+
+
+def _open(folder: Path, data: Path | None, settings: list[str]) -> "Run":
     from tagmask.stages.run import open_run  # noqa: PLC0415
+
+    return _with_notes(open_run(folder, data, settings))
+
+
+def _with_notes(run: "Run") -> "Run":
     from tagmask.system.processes import this_process  # noqa: PLC0415
 
-    opened = open_run(checked, data, out, begun)
-    for note in opened.dataset.notes if this_process().is_main_process else ():
-        console.print(f"note: {note}", markup=False, highlight=False)
-    return opened
+    for note in run.dataset.notes if this_process().is_main_process else ():
+        _say(f"note: {note}")
+    return run
+
+
+def _forget(run: "Run", stage: str | None) -> None:
+    from tagmask.system.processes import this_process  # noqa: PLC0415
+
+    if stage is not None and this_process().is_main_process:
+        names = [each.name for each in run.folder.forget(stage)]
+        _say(f"forgotten: {', '.join(names) or 'nothing, as none of it had begun'}")
+    this_process().wait_for_everyone()
+
+
+def _finish(run: "Run", until: Goal, redo: str | None) -> None:
+    from tagmask.stages.pipeline import run_all  # noqa: PLC0415
+
+    _forget(run, redo)
+    run_all(run, until)
+    _evaluate(run)
 
 
 # ── everything ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@app.command()
+@_command(
+    "run",
+    "Run a recipe from tags to masks, a segmentation network and a report.",
+    "tagmask run folder-cpu --data photos --out runs/photos",
+)
 def run(
     recipe: RecipeName,
     out: Out,
     data: Data = None,
     until: Until = "prediction",
     settings: Set = [],  # noqa: B006
+    redo: Redo = None,
 ) -> None:
-    """Run a recipe from tags to masks, a segmentation network and a report."""
-    opened = _open(recipe, data, out, settings)
-    from tagmask.stages.pipeline import run_all  # noqa: PLC0415
-
-    run_all(opened, until)
-    _evaluate(opened)
+    """Run a recipe; the same command goes on with it."""
+    _finish(_begin(recipe, data, out, settings), until, redo)
 
 
-@app.command()
+@_command(
+    "resume",
+    "Go on with a run, also with other workers or after its data have moved.",
+    "tagmask resume runs/photos --set training.workers=0",
+)
+def resume(
+    folder: RunPath,
+    data: MovedData = None,
+    until: Until = "prediction",
+    settings: SetHow = [],  # noqa: B006
+    redo: Redo = None,
+) -> None:
+    """Go on with a run from its folder alone."""
+    _finish(_open(folder, data, settings), until, redo)
+
+
+@_command("demo", "Run everything on drawn scenes: no data, no download, about a minute and a half.", "tagmask demo")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder.")] = Path("runs/demo"),
+    settings: Set = [],  # noqa: B006
+) -> None:
+    """Run the recipe `toy`."""
+    run("toy", out, settings=settings)
+
+
+@_command(
+    "compare",
+    "Run several recipes on the same data and write one table and one page.",
+    "tagmask compare toy toy+ppc --seeds 3 --out runs/compare",
+)
 def compare(
     names: Annotated[
         list[str],
         typer.Argument(metavar="RECIPE...", help="Recipes or .yaml files; the others are measured against the first."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of all runs and of the table; a second call continues.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder of all runs and of the table; a second call continues.")
+    ],
     data: Data = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe, with seeds 0, 1, ...")] = 1,
     until: Until = "prediction",
     settings: Set = [],  # noqa: B006
 ) -> None:
-    """Run several recipes on the same data and write one table and one page."""
+    """Run several recipes, each in a process of its own."""
     from tagmask.scoring import comparison  # noqa: PLC0415
 
     planned = comparison.plan(names, data, out, seeds, until, settings)
     for note in planned.dataset.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        _say(f"note: {note}")
     _carry_out(planned)
 
 
 def _carry_out(planned: "Comparison") -> None:
-    from tagmask.report import comparison_report
-    from tagmask.scoring import (
-        comparison,
-        comparison_figures,
-        comparison_table,  # noqa: PLC0415
-    )
+    from tagmask.report import comparison_report  # noqa: PLC0415
+    from tagmask.scoring import comparison, comparison_figures, comparison_table  # noqa: PLC0415
 
     failures: dict[Path, str] = {}
     for each in planned.unfinished:
-        console.print(f"{each.competitor.name}, seed {each.seed}: see {each.log}", markup=False, highlight=False)
+        _say(f"{each.competitor.name}, seed {each.seed}: see {each.log}")
         reason = comparison.execute(planned, each)
         if reason is not None:
             failures[each.folder.path] = reason
         comparison_table.write_tables(planned.out, comparison_figures.collect(planned, failures))
     figures = comparison_figures.collect(planned, failures)
     comparison_table.write_tables(planned.out, figures)
-    console.print(comparison_table.markdown(figures), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"page: {comparison_report.write(planned, figures)}")
+    _say(comparison_table.markdown(figures))
+    _say(f"page: {comparison_report.write(planned, figures)}")
     if failures:
         lines = [f"{folder}: {reason}" for folder, reason in failures.items()]
         head = f"{len(failures)} of {len(planned.runs)} runs failed; the same command continues them:"
         raise TagmaskError("\n".join([head, *lines]))
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
-    settings: Set = [],  # noqa: B006
-) -> None:
-    """Run everything on drawn scenes: no data, no download, about a minute and a half."""
-    run("toy", out, settings=settings)
+# ── stage by stage ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-# ── single stages ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _stage(name: str, text: str, function: str, first: bool = False) -> Callable[..., None]:
-    def command(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
-        opened = _open(recipe, data, out, settings, begun=not first)
-        from tagmask.stages import pipeline  # noqa: PLC0415
-
-        getattr(pipeline, function)(opened)
-
-    command.__doc__ = text
-    return app.command(name)(command)
-
-
-_stage("make-saliency", "Saliency maps of the training images, if the method learns from them.", "make_saliency", True)
-_stage("train-method", "Train the classifier on tags.", "train_method", True)
-_stage("make-maps", "Write activation maps of the training images.", "make_maps")
-_stage("train-affinity", "Train the affinity network on confident map labels.", "train_affinity")
-_stage("make-masks", "Random walk and CRF: from maps to pseudo masks.", "make_masks")
-_stage(
-    "make-instances", "Instance masks of the training images, if the recipe has `instances` (IRN).", "make_instances"
+@_command(
+    "begin",
+    "Check a recipe and its data and make the run folder, for going on stage by stage.",
+    "tagmask begin folder-cpu --data photos --out runs/photos",
 )
-_stage("train-segmenter", "Train the segmentation network and predict the validation images.", "train_segmenter")
+def begin(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
+    """Check everything, train nothing."""
+    begun = _begin(recipe, data, out, settings)
+    training, validation = len(begun.training_records), len(begun.validation_records)
+    _say(f"{out}: {training} training and {validation} validation images; next: tagmask train-method {out}")
 
 
-@app.command()
-def evaluate(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -> None:  # noqa: B006
-    """Score what the run has made so far and write the report."""
-    _evaluate(_open(recipe, data, out, settings, begun=True))
+def _stage(name: str, text: str) -> None:
+    def command(
+        folder: RunPath,
+        data: MovedData = None,
+        settings: SetHow = [],  # noqa: B006
+        redo: Annotated[bool, typer.Option("--redo", help="Forget it and all that builds on it first.")] = False,
+    ) -> None:
+        opened = _open(folder, data, settings)
+        from tagmask.stages.pipeline import COMMANDS  # noqa: PLC0415
+
+        _forget(opened, name if redo else None)
+        COMMANDS[name](opened)
+
+    _command(name, text, f"tagmask {name} runs/photos")(command)
+
+
+for _each in STAGES:
+    if _each.has_command:
+        _stage(_each.name, _each.text)
+
+
+@_command("evaluate", "Score what the run has made so far and write the report.", "tagmask evaluate runs/photos")
+def evaluate(folder: RunPath, data: MovedData = None, settings: SetHow = []) -> None:  # noqa: B006
+    """Score a run, finished or not."""
+    _evaluate(_open(folder, data, settings))
 
 
 def _evaluate(opened: "Run") -> None:
@@ -169,49 +277,79 @@ def _evaluate(opened: "Run") -> None:
 
     if not this_process().is_main_process:
         return
-    from tagmask.report import run_report
+    from tagmask.report import run_report  # noqa: PLC0415
     from tagmask.scoring import evaluation  # noqa: PLC0415
 
     scores = evaluation.evaluate(opened)
     table = Table("score", "%", "protocol", title=f"{opened.recipe.name} on {opened.dataset.name}")
     for name, value, protocol in evaluation.summary(scores):
         table.add_row(name, f"{value:.1f}", protocol)
-    console.print(table)
-    console.print(f"report: {run_report.write(opened)}")
+    console.print(table, markup=False)
+    _say(f"report: {run_report.write(opened)}")
+
+
+@_command("report", "Write the report of a run anew, without scoring it again.", "tagmask report runs/photos")
+def report(folder: RunPath, data: MovedData = None, settings: SetHow = []) -> None:  # noqa: B006
+    """Write the report of a run, finished or not."""
+    opened = _open(folder, data, settings)
+    from tagmask.report import run_report  # noqa: PLC0415
+
+    _say(f"report: {run_report.write(opened)}")
 
 
 # ── use ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@app.command()
+@_command("predict", "Segment new, untagged images.", "tagmask predict new_photos --model runs/photos --out masks")
 def predict(
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
-    model: Annotated[Path, typer.Option(help="Run folder with a trained segmenter.")],
-    out: Annotated[Path, typer.Option(help="Folder for the masks (indexed PNG) and overlays.")],
+    model: Annotated[Path, typer.Option(metavar="RUN", help="Run folder with a trained segmenter.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the masks (indexed PNG) and overlays.")],
     overlays: Annotated[bool, typer.Option(help="Also write the image with its mask drawn over it.")] = True,
 ) -> None:
-    """Segment new, untagged images."""
+    """Segment an image, or every image of a folder."""
     from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
 
     done, failed = predict_images(images, model, out, overlays)
-    console.print(f"{done} masks written to {out}")
+    _say(f"{done} masks written to {out}")
     if failed:
         raise TagmaskError("\n".join([f"{len(failed)} image(s) could not be segmented:", *failed]))
 
 
-@app.command()
-def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's text.")] = None) -> None:
-    """List the recipes, or show one."""
-    from rich.table import Table  # noqa: PLC0415
+# ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    from tagmask.config.recipes import WRAPPED, WRAPPER, recipe_names, recipe_text, summary  # noqa: PLC0415
 
-    if name is not None:
-        console.print(recipe_text(name.removesuffix(WRAPPED)), markup=False, highlight=False)
-        if name.endswith(WRAPPED):
-            console.print(f"# {WRAPPED}: all of `method` is the base of {WRAPPER}", markup=False, highlight=False)
+@_command("recipes", "List the recipes, or show one.", "tagmask recipes folder-cpu > mine.yaml")
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="Show this recipe's text.")] = None,
+) -> None:
+    """List the recipes with a line each, or print the YAML of one."""
+    from tagmask.config.recipes import recipe_names, recipe_text, split_name, summary  # noqa: PLC0415
+
+    if name is None:
+        _table(("recipe", "what it does"), [(known, summary(known)) for known in recipe_names()])
         return
-    table = Table("recipe", "what it does", box=None, pad_edge=False)
-    for known in recipe_names():
-        table.add_row(known, summary(known))
+    plain, wrappers = split_name(name)
+    typer.echo(recipe_text(plain).rstrip("\n"))
+    for kind in wrappers:
+        typer.echo(f"# +{kind}: all of `method` is the base of a method of kind {kind}")
+
+
+@_command("methods", "List the methods and affinity networks that recipes can name.", "tagmask methods")
+def methods() -> None:
+    """List those of the package and those of other installed packages."""
+    from tagmask.config.affinity import AFFINITY_KINDS  # noqa: PLC0415
+    from tagmask.config.methods import METHOD_KINDS  # noqa: PLC0415
+
+    for setting, kinds in {"method.kind": METHOD_KINDS, "affinity.kind": AFFINITY_KINDS}.items():
+        _table((setting, "what it is", "from"), kinds.listed())
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(*head, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(Text, row))
     console.print(table)

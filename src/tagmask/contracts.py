@@ -16,12 +16,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int32, UInt8
 from torch import Tensor, nn
+
+from tagmask.config.affinity import AffinityConfig
+from tagmask.config.methods import MethodConfig
 
 Images = Float[Tensor, "b 3 h w"]
 Tags = Float[Tensor, "b c"]
@@ -144,11 +147,6 @@ class Normalization:
         return pixels.sub_(torch.tensor(self.mean)[:, None, None]).div_(torch.tensor(self.std)[:, None, None])
 
 
-def channels_last(images: Images) -> Images:
-    """The same pixels with channels innermost in memory: convolutions run up to four times as fast on CPUs."""
-    return images.contiguous(memory_format=torch.channels_last)
-
-
 class Backbone(nn.Module, ABC):
     """Images in, feature grids out, finest first.
 
@@ -196,10 +194,17 @@ class Trainable(nn.Module, ABC):
         """Each trainable parameter in exactly one group."""
 
 
-class Method(Trainable):
+AnyActivation = TypeVar("AnyActivation", bound=Activation)
+
+
+class Method(Trainable, Generic[AnyActivation]):
     """A classifier whose activation maps find the objects: one forward pass for training and inference.
 
+    ``Method[Activation]`` yields plain activations; a method that knows more of an image names its own kind of them. It
+    is built from its settings, a backbone and the number of classes, in this order.
+
     Attributes:
+        config_type: the class of its settings, whose ``kind`` is its name in recipes.
         backbone: where the features come from.
         num_classes: classes without background.
         num_views: how many views of a batch one training step looks at.
@@ -207,6 +212,7 @@ class Method(Trainable):
             from minimum to maximum.
     """
 
+    config_type: ClassVar[type[MethodConfig]]
     backbone: Backbone
     num_classes: int
     num_views: int
@@ -217,15 +223,15 @@ class Method(Trainable):
         """The views of a batch that one training step looks at; usually the batch itself."""
 
     @abstractmethod
-    def forward(self, images: Images) -> Activation:
+    def forward(self, images: Images) -> AnyActivation:
         """Logits, maps and embedding of a batch."""
 
     def finish(
         self,
-        activation: Activation,
+        activation: AnyActivation,
         tags: Tags | None = None,  # noqa: ARG002 - for methods that override
         valid: Bool[Tensor, "b h w"] | None = None,  # noqa: ARG002
-    ) -> Activation:
+    ) -> AnyActivation:
         """The last step of a pass, after its mirror image has been added.
 
         Methods that read an image as a whole find their maps here; the others have them already.
@@ -240,12 +246,12 @@ class Method(Trainable):
     def calibrate(self, batches: Iterable[Batch]) -> None:
         """Measure, once after training and in evaluation mode, what the maps of inference need; most need nothing."""
 
-    def for_inference(self) -> "Method":
+    def for_inference(self) -> "Method[Any]":
         """What is left when training is over: the method itself, or the one inside that yields its maps."""
         return self
 
     @abstractmethod
-    def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
+    def view_losses(self, activations: list[AnyActivation], batch: Batch) -> Losses:
         """Named loss terms from the finished activations of all views."""
 
     @final
@@ -258,12 +264,16 @@ class Method(Trainable):
 class AffinityModel(Trainable):
     """A network that learns from confident labels which neighbouring cells of a grid belong together.
 
+    It is built from its settings and a backbone, in this order.
+
     Attributes:
+        config_type: the class of its settings, whose ``kind`` is its name in recipes.
         backbone: where the features come from.
         stride: pixels per cell of the affinity grid, which has ceil(size / stride) cells.
         offsets: (dy, dx) of each plane of affinities.
     """
 
+    config_type: ClassVar[type[AffinityConfig]]
     backbone: Backbone
     stride: int
     offsets: list[tuple[int, int]]

@@ -10,3 +10,6 @@ IGNORE = -1
 
 Goal = Literal["seed", "mask", "prediction"]
 """How far a run goes: maps of the images that score seeds, pseudo masks, or the segmenter's predictions."""
+
+EPSILON = 1e-5
+"""Keeps denominators from 0 in the published formulas of SEAM, SIPE and PPC, whose results contain it."""

@@ -4,8 +4,8 @@ import numpy as np
 
 from tagmask.config import CRF_PRESETS, AnyLabels, LearntLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
+from tagmask.masks.from_archives import confident_mask, label_posteriors
 from tagmask.masks.scores import argmax_classes
-from tagmask.stages.masks import confident_mask, label_posteriors
 from tagmask.system.storage import MapArchive
 
 # The margins are gaps of CRF posteriors, which the lattice fixes to 5e-4.

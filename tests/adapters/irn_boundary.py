@@ -7,9 +7,9 @@ from tagmask.affinity.boundaries import path, path_affinities
 from tagmask.affinity.pairs import Border, pair_exists, pair_offsets
 from tagmask.affinity.random_walk import random_walk
 from tagmask.config import WalkConfig
+from tagmask.masks.from_archives import walk_start
 from tagmask.masks.grids import from_grid
 from tagmask.masks.scores import add_threshold, argmax_classes, mask_values, normalize_jointly
-from tagmask.stages.masks import walk_start
 
 TOLERANCE = {
     "out_walk_b10_t256": (1e-9, 0.0),

@@ -49,7 +49,7 @@ def view(
     scores = contrast.published_scores(torch.from_numpy(arrays[f"in_cam_rv{number}"])[:, 1:], config.background)
     labels = contrast.best_channel(scores, tags, torch.ones_like(scores[:, 0]).bool())
     weights, tied = top(rows(scores), torch.from_numpy(arrays[f"in_top_index{number}"]).long())
-    prototypes = contrast.prototypes(rows(features.detach()), weights)
+    prototypes = contrast.class_prototypes(rows(features.detach()), weights)
     unit, flat = F.normalize(rows(features), dim=1), labels.flatten()
     likeness = contrast.similarities(unit.detach(), prototypes).gather(1, flat[:, None])[:, 0]
     draws = torch.ones(len(flat)).scatter(0, torch.from_numpy(arrays[f"in_rand_pixel{number}"]).long(), 0.0)

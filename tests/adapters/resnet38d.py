@@ -22,7 +22,7 @@ from tagmask.contracts import Backbone
 from tagmask.methods import build_method
 from tagmask.methods.cam import Cam
 from tagmask.methods.eps import Eps
-from tagmask.methods.equivariance import resized
+from tagmask.methods.equivariance import resized_aligned
 from tagmask.methods.ppc import Ppc
 from tagmask.networks.backbones import build_backbone
 
@@ -73,7 +73,7 @@ def seam_outputs(images: Tensor, backbone: Backbone, num_classes: int, salt: int
         projected = ppc.projected(found.embedding)
     outputs = {"ppc_f_proj": projected[0].numpy(), "ppc_cam_rv_down": found.refined[0].numpy()}
     for name, grid in {"cam": found.scores, "cam_rv": found.refined}.items():
-        enlarged = resized(grid[:, ENLARGED], (images.shape[2], images.shape[3]))
+        enlarged = resized_aligned(grid[:, ENLARGED], (images.shape[2], images.shape[3]))
         outputs |= {f"seam_{name}_low": grid[0].numpy(), f"seam_{name}_up": enlarged[0].numpy()}
     return outputs
 

@@ -6,7 +6,14 @@ from torch import Tensor
 
 from tagmask.config import EquivarianceConfig
 from tagmask.methods.cam import tag_loss
-from tagmask.methods.equivariance import compared_maps, cross, equivariance_losses, mean_of_resized, min_pool, resized
+from tagmask.methods.equivariance import (
+    compared_maps,
+    cross,
+    equivariance_losses,
+    mean_of_resized,
+    min_pool,
+    resized_aligned,
+)
 from tagmask.methods.pixel_correlation import correlate, correlation_input
 
 LEARNING = ("cls", "minpool", "er", "ecr", "ecr1", "ecr2", "total")
@@ -34,8 +41,8 @@ def _correlation(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
     return {
         "pcm_pcm_input": maps,
         "pcm_cam_rv": refined,
-        "pcm_cam_up": resized(scores[:, shown], size),
-        "pcm_cam_rv_up": resized(refined[:, shown], size),
+        "pcm_cam_up": resized_aligned(scores[:, shown], size),
+        "pcm_cam_rv_up": resized_aligned(refined[:, shown], size),
         "pcm_grad_f": torch.autograd.grad(refined, features, torch.from_numpy(arrays["in_pcm_cotangent"]))[0],
     }
 

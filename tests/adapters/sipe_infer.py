@@ -8,7 +8,7 @@ from conftest import tiny_backbone
 from tagmask.config import SipeConfig
 from tagmask.inference.passes import class_maps
 from tagmask.masks.scores import argmax_classes, mask_values, normalize_max
-from tagmask.methods.sipe import Sipe, SipeActivation, hierarchical_features, prototypes, seeds, structure_overlap
+from tagmask.methods.sipe import Sipe, SipeActivation, hierarchical_features, image_prototypes, seeds, structure_overlap
 
 TOLERANCE = {"*": (5e-6, 0.0)}
 
@@ -56,6 +56,6 @@ def _intermediate(finished: SipeActivation, tags: Tensor, factor: float) -> dict
         "iou_half": weighted,
         "belonging": winner.argmax(dim=1),
         "seeds": sown,
-        "proto": prototypes(sown, finished.hierarchical),
+        "proto": image_prototypes(sown, finished.hierarchical),
         "is_cam": torch.cat([finished.background, finished.maps], dim=1),
     }

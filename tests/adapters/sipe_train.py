@@ -13,7 +13,7 @@ from tagmask.methods.sipe import (
     allowed,
     divided_by_maximum,
     hierarchical_features,
-    prototypes,
+    image_prototypes,
     seeds,
     structure_overlap,
 )
@@ -54,7 +54,7 @@ def sipe_train(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "iou_half": weighted,
         "belonging": seeds(weighted, torch.ones_like(weighted)).argmax(dim=1).to(torch.uint8),
         "seeds": sown.to(torch.uint8),
-        "proto": prototypes(sown, hierarchical),
+        "proto": image_prototypes(sown, hierarchical),
         "is_cam": specific,
         "is_cam_norm": divided_by_maximum(specific),
         "score": found.logits,

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import conftest
+from tagmask.affinity import build_affinity_net
 from tagmask.affinity.boundaries import path_affinities
-from tagmask.affinity.networks import AffinityNet, Irn, build_affinity_net
+from tagmask.affinity.networks import AffinityNet, Irn
 from tagmask.affinity.pairs import fitting_radius, pair_exists, pair_offsets
 from tagmask.config import AffinityNetConfig, AugmentConfig, IrnConfig, TimmBackbone, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Level, Normalization
@@ -326,13 +327,13 @@ def test_the_mean_shift_is_taken_off_at_inference_alone():
     net = make_irn()
     first, second = make_batch((32, 48)).images, 2 * make_batch((40, 36)).images
     raw = [net.train().displacements(images) for images in (first, second)]
-    net.calibrate(iter([first, second]))
+    net.measure_shift(iter([first, second]))
     expected = (raw[0].mean((0, 2, 3)) + raw[1].mean((0, 2, 3))) / 2
     torch.testing.assert_close(net.mean_displacement, expected)
     assert net.mean_displacement.abs().min() > 0
     torch.testing.assert_close(net.train().displacements(first), raw[0])
     torch.testing.assert_close(net.eval().displacements(first), raw[0] - expected[:, None, None])
-    net.calibrate([first, second])
+    net.measure_shift([first, second])
     torch.testing.assert_close(net.mean_displacement, expected)
     with pytest.raises(ValueError, match="no batch"):
-        net.calibrate([])
+        net.measure_shift([])

@@ -1,8 +1,5 @@
 """The walk against powers of the full matrix, and its bounds."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -198,8 +195,3 @@ def test_plans_of_a_few_steps_are_exact():
         plan = chebyshev_plan(steps, 1e-15)
         assert chebyshev.cheb2poly(plan[:, 2]) == pytest.approx(np.eye(steps + 1)[steps], abs=1e-12)
         assert exact_plan(steps)[:, 2].tolist() == np.eye(steps + 1)[steps].tolist()
-
-
-def test_workers_need_no_torch():
-    check = "import sys, tagmask.affinity.random_walk; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from tagmask.affinity.networks import AffinityNet, build_affinity_net
+from tagmask.affinity import build_affinity_net
+from tagmask.affinity.networks import AffinityNet
 from tagmask.config import (
     CRF_PRESETS,
     AffinityNetConfig,

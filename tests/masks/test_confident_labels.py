@@ -9,7 +9,6 @@ from tagmask.config import AnyLabels, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.masks.confident_labels import agreed_labels, confident_labels, grid_labels, label_scores
-from tagmask.masks.scores import add_background
 
 
 def scores(*pixels: list[float]) -> np.ndarray:
@@ -64,9 +63,11 @@ def test_thresholds_are_constant_backgrounds():
 
 def test_powers_are_backgrounds_of_the_maps():
     strong, weak = label_scores(MAPS, False, PowerLabels(low=2, high=8))
-    np.testing.assert_array_equal(strong, add_background(MAPS, 2))
-    np.testing.assert_array_equal(weak, add_background(MAPS, 8))
-    assert (strong[0] >= weak[0]).all()
+    # the best maps are 0.9 and 0.4
+    np.testing.assert_allclose(strong[0], [[0.1**2, 0.6**2]], rtol=1e-5)
+    np.testing.assert_allclose(weak[0], [[0.1**8, 0.6**8]], rtol=1e-5)
+    np.testing.assert_array_equal(strong[1:], MAPS)
+    np.testing.assert_array_equal(weak[1:], MAPS)
 
 
 def test_a_learnt_background_is_scaled_and_nothing_else():

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask.masks.grids import feature_grid, from_grid, long_side_factor, scaled_size, to_grid, to_image
-from tagmask.masks.scores import resize_bilinear
+from tagmask.masks.grids import feature_grid, from_grid, long_side_factor, resized, scaled_size, to_grid
 
 sides = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -62,12 +61,32 @@ def test_a_step_edge_survives_the_way_to_the_grid_and_back():
     assert ((back > 0.5) == (maps > 0.5)).all()
 
 
-@pytest.mark.parametrize("function", [lambda maps: from_grid(maps, 8, (5, 5)), lambda maps: to_grid(maps, (5, 5), 2)])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda maps: from_grid(maps, 8, (5, 5)),
+        lambda maps: to_grid(maps, (5, 5), 2),
+        lambda maps: resized(maps, (6, 5)),
+    ],
+)
 def test_no_maps_stay_no_maps(function):
     assert function(np.zeros((0, 3, 3))).shape[0] == 0
 
 
-def test_to_image_resizes_only_what_has_another_size():
+def test_only_what_has_another_size_is_resized():
     maps = np.arange(6.0).reshape(1, 2, 3)
-    assert to_image(maps, (2, 3)) is maps
-    np.testing.assert_array_equal(to_image(maps, (4, 6)), resize_bilinear(maps, (4, 6)))
+    assert resized(maps, (2, 3)) is maps
+
+
+def test_pixels_between_two_cells_are_weighted_by_distance_and_borders_repeat():
+    columns = resized(np.array([[[0.0, 4.0]]], np.float32), (1, 8))[0, 0]
+    assert columns.tolist() == [0, 0, 0.5, 1.5, 2.5, 3.5, 4, 4]  # centres at -0.375, -0.125, 0.125, ...
+    rows = resized(np.array([[[0.0], [4.0]]], np.float32), (8, 1))[0, :, 0]
+    assert rows.tolist() == columns.tolist()
+
+
+def test_resizing_leaves_its_argument_alone():
+    maps = np.random.default_rng(0).random((2, 3, 4), np.float32)
+    before = maps.copy()
+    resized(maps, (6, 5))
+    assert np.array_equal(maps, before)

@@ -21,7 +21,7 @@ from tagmask.masks.instances import (
     cluster_numbers,
     coco_instances,
     instances_of,
-    winners,
+    winning_candidates,
 )
 
 CONFIG = InstancesConfig()
@@ -65,7 +65,7 @@ def as_they_are(starts: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 def found(field: np.ndarray, maps: np.ndarray, config: InstancesConfig = CONFIG) -> list[Instance]:
     """Instances of maps that do not walk."""
     candidates, origins = candidate_maps(maps, cluster_numbers(field, config))
-    shares, winner = winners(candidates, as_they_are(candidates), maps.shape[1:], config.background)
+    shares, winner = winning_candidates(candidates, as_they_are(candidates), maps.shape[1:], config.background)
     return list(instances_of(shares, winner, (origins + 1).astype(np.int16), config))
 
 
@@ -158,7 +158,7 @@ def test_two_classes_in_one_cluster_share_it_by_their_scores():
 def test_empty_maps_give_no_instance_and_no_nan(num_maps):
     maps = np.zeros((num_maps, 33, 47), np.float32)
     assert found(np.zeros((2, 33, 47), np.float32), maps) == []
-    shares, winner = winners(maps, as_they_are(maps), (33, 47), 0.25)
+    shares, winner = winning_candidates(maps, as_they_are(maps), (33, 47), 0.25)
     assert (shares == 0).all()
     assert (winner == NOBODY).all()
 
@@ -191,7 +191,7 @@ def test_scoring_some_at_a_time_changes_no_winner(seed, number, background):
         seen.extend(chosen)
         return (starts[chosen].reshape(len(chosen), 20) @ mixing.T).reshape(-1, 7, 9)
 
-    shares, winner = winners(starts, score, (7, 9), background)
+    shares, winner = winning_candidates(starts, score, (7, 9), background)
     everything = np.concatenate([np.zeros((1, 7, 9), np.float32), score(np.arange(number))])
     everything /= max(everything.max(), 1e-12)
     everything[0] = background
@@ -203,7 +203,7 @@ def test_hopeless_candidates_do_not_walk():
     starts = np.full((100, 3, 3), 0.2, np.float32)
     starts[70] = 1
     walked = []
-    _, winner = winners(starts, lambda chosen: walked.append(len(chosen)) or starts[chosen], (3, 3), 0.25)
+    _, winner = winning_candidates(starts, lambda chosen: walked.append(len(chosen)) or starts[chosen], (3, 3), 0.25)
     assert (winner == 70).all()
     assert sum(walked) < 20
 

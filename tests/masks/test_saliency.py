@@ -45,13 +45,10 @@ def test_cells_are_alike_by_their_angle_alone():
 def test_likeness_by_hand():
     # Cosines of the pairs: 0.8, 0 and 0.6; their mean is 0.466667 and their standard deviation 0.339935.
     found = likeness_of_features(np.array([[[1, 0.8, 0]], [[0, 0.6, 1]]], np.float32))
-    floor = 0.466667 + 0.339935
-    np.testing.assert_allclose(found[0, 1], 0, atol=1e-6)
-    assert floor > 0.8
+    np.testing.assert_allclose(found[0, 1], 0, atol=1e-6)  # 0.8 is below their sum
     wide = likeness_of_features(np.array([[[1, 0.96, 0, 0]], [[0, 0.28, 1, 1]]], np.float32))
-    cosines = np.array([0.96, 0, 0, 0.28, 0.28, 1])
-    floor = cosines.mean() + cosines.std()
-    np.testing.assert_allclose(wide[0, 1], ((0.96 - floor) / (1 - floor)) ** 3, rtol=1e-4)
+    # 0.96, 0, 0, 0.28, 0.28 and 1: their mean is 0.42 and their standard deviation the root of 1.02 / 6, 0.412311.
+    np.testing.assert_allclose(wide[0, 1], ((0.96 - 0.832311) / 0.167689) ** 3, rtol=1e-4)
     np.testing.assert_allclose(wide, wide.T)
 
 

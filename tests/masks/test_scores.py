@@ -1,13 +1,8 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from torch.nn import functional as F
 
 from tagmask.config import BackgroundConfig
 from tagmask.masks.scores import (
@@ -25,7 +20,6 @@ from tagmask.masks.scores import (
     normalize_min_max,
     posterior,
     quality,
-    resize_bilinear,
 )
 
 NO_MAPS = np.zeros((0, 3, 4), np.float32)
@@ -34,11 +28,6 @@ UNIT = st.floats(0, 1, width=32)
 
 def maps_of(*rows: list[float]) -> np.ndarray:
     return np.array(rows, np.float32)[:, None, :]
-
-
-def test_workers_need_no_torch() -> None:
-    code = "import sys, tagmask.masks.scores, tagmask.scoring.metrics; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # ── normalisation ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -109,30 +98,6 @@ def test_ties_with_the_threshold_are_background() -> None:
 def test_block_mean_completes_with_zeros() -> None:
     out = block_mean(np.ones((1, 3, 5), np.float32), block=2)
     assert out.tolist() == [[[1.0, 1.0, 0.5], [0.5, 0.5, 0.25]]]
-
-
-@given(
-    hnp.arrays(np.float32, hnp.array_shapes(min_dims=3, max_dims=3, max_side=9), elements=UNIT),
-    st.tuples(st.integers(1, 40), st.integers(1, 40)),
-)
-def test_resize_equals_torch(maps: np.ndarray, size: tuple[int, int]) -> None:
-    expected = F.interpolate(torch.from_numpy(maps)[None], size=size, mode="bilinear", align_corners=False)[0]
-    assert np.allclose(resize_bilinear(maps, size), expected.numpy(), rtol=0, atol=5e-6)
-
-
-def test_resize_of_a_photograph_sized_grid_equals_torch() -> None:
-    maps = np.random.default_rng(0).random((3, 47, 63), np.float32)
-    expected = F.interpolate(torch.from_numpy(maps)[None], size=(375, 500), mode="bilinear", align_corners=False)[0]
-    assert np.allclose(resize_bilinear(maps, (375, 500)), expected.numpy(), rtol=0, atol=2e-5)
-
-
-def test_resize_leaves_its_argument_alone_and_accepts_no_maps() -> None:
-    maps = np.random.default_rng(0).random((2, 3, 4), np.float32)
-    before = maps.copy()
-    assert np.array_equal(resize_bilinear(maps, (3, 4)), before)
-    resize_bilinear(maps, (6, 5))
-    assert np.array_equal(maps, before)
-    assert resize_bilinear(NO_MAPS, (6, 5)).shape == (0, 6, 5)
 
 
 # ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────────

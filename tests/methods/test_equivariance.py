@@ -9,13 +9,13 @@ from torch.nn import functional as F
 from tagmask.config import EquivarianceConfig
 from tagmask.methods.equivariance import (
     compared_maps,
-    consistency,
     cross,
     equivariance_losses,
     mean_of_resized,
     min_pool,
     stretched_maps,
-    winners,
+    view_consistency,
+    winning_maps,
 )
 
 SIZES = [(24, 31), (7, 9)]
@@ -140,8 +140,8 @@ def test_stretched_maps_stay_within_bounds_and_keep_their_order():
 def test_winners_by_hand():
     maps = torch.tensor([0.9, 0.5, 0.5, 0.4])[None, :, None, None]
     background, second = torch.tensor([[True, False, False, False]]), torch.tensor([[False, True, False, False]])
-    assert winners(maps, background).flatten().tolist() == pytest.approx([0.9, 0.5, 0.5, 0])
-    assert winners(maps, second).flatten().tolist() == pytest.approx([0.9, 0.5, 0, 0])
+    assert winning_maps(maps, background).flatten().tolist() == pytest.approx([0.9, 0.5, 0.5, 0])
+    assert winning_maps(maps, second).flatten().tolist() == pytest.approx([0.9, 0.5, 0, 0])
 
 
 # ── the losses ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,8 +150,8 @@ def test_winners_by_hand():
 def test_consistency_by_hand():
     first, second = torch.zeros(2, 2, 1, 2), torch.zeros(2, 2, 1, 2)
     first[0, 0, 0, 0], second[1, 1, 0, 1] = 1.0, 0.5
-    assert consistency(first, second, 4).item() == pytest.approx((1 + 0.5) / (2 * 4 * 2))
-    each = consistency(first, second, torch.tensor([1, 2]))
+    assert view_consistency(first, second, 4).item() == pytest.approx((1 + 0.5) / (2 * 4 * 2))
+    each = view_consistency(first, second, torch.tensor([1, 2]))
     assert each.item() == pytest.approx((1 / 2 / 1 + 0.5 / 2 / 2) / 2)
 
 

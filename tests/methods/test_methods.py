@@ -10,10 +10,9 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 from conftest import tiny_backbone
-from tagmask.config import AnyBase, AnyMethod, CamConfig, MethodConfig, PpcConfig, SipeConfig
+from tagmask.config import AnyBase, AnyMethod, MethodConfig, PpcConfig, SipeConfig
 from tagmask.contracts import Batch, Method
 from tagmask.methods import METHODS, build_method
-from tagmask.methods.cam import Cam, tag_loss
 from tagmask.methods.ppc import Ppc
 
 CLASSES = 4
@@ -308,71 +307,3 @@ def test_two_processes_learn_like_one(tmp_path, monkeypatch):
             text = f"{name}: {key}"
             torch.testing.assert_close(first[name][key], value, atol=1e-5, rtol=1e-5, msg=lambda m, t=text: f"{t}\n{m}")
             assert torch.equal(first[name][key], second[name][key])
-
-
-# ── class activation maps ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def cam(**fields) -> Cam:
-    torch.manual_seed(2)
-    return Cam(CamConfig(**fields), tiny_backbone(), CLASSES)
-
-
-def test_pooling_and_the_classifier_commute():
-    network = cam().eval()
-    with torch.no_grad():
-        found = network(batch().images)
-        everywhere = network.fc8(found.embedding)
-    torch.testing.assert_close(found.logits, everywhere.mean(dim=(2, 3)))
-    assert torch.equal(found.maps, everywhere.relu())
-
-
-def test_maps_by_hand():
-    network = cam().eval()
-    with torch.no_grad():
-        network.fc8.weight.zero_()
-        network.fc8.weight[1, 3] = 2.0
-        network.fc8.weight[2, 3] = -2.0
-        found = network(batch().images)
-    assert torch.equal(found.maps[:, 1], 2 * found.embedding[:, 3])
-    assert (found.maps[:, [0, 2, 3]] == 0).all()
-    torch.testing.assert_close(found.logits[:, 2], -2 * found.embedding[:, 3].mean(dim=(1, 2)))
-
-
-def test_the_root_changes_maps_alone():
-    with torch.no_grad():
-        plain, rooted = (cam(map_root=root).eval()(batch().images) for root in (False, True))
-    torch.testing.assert_close(rooted.maps, plain.maps.sqrt())
-    assert torch.equal(rooted.logits, plain.logits)
-
-
-def test_dropout_acts_on_logits_in_training_alone():
-    network = cam(dropout=0.9)
-    images = batch().images
-    with torch.no_grad():
-        assert not torch.equal(network.train()(images).logits, network.train()(images).logits)
-        assert torch.equal(network.eval()(images).logits, network.eval()(images).logits)
-
-
-def test_the_tag_loss_by_hand_and_in_half_precision():
-    logits, tags = torch.tensor([[0.0, 2.0], [-1.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    probability = logits.sigmoid()
-    terms = [
-        -probability[0, 0].log(),
-        -(1 - probability[0, 1]).log(),
-        -(1 - probability[1, 0]).log(),
-        -probability[1, 1].log(),
-    ]
-    torch.testing.assert_close(tag_loss(logits, tags), torch.stack(terms).mean())
-    half = tag_loss(logits.bfloat16(), tags)
-    assert half.dtype == torch.float32
-    torch.testing.assert_close(half, tag_loss(logits, tags), atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("size", [200.0, -200.0])
-def test_the_tag_loss_of_extreme_logits_is_finite(size):
-    logits = torch.full((1, 2), size, requires_grad=True)
-    loss = tag_loss(logits, torch.tensor([[1.0, 0.0]]))
-    loss.backward()
-    assert loss.item() == pytest.approx(100)
-    assert logits.grad.isfinite().all()

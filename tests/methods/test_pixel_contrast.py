@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tagmask.conventions import IGNORE
 from tagmask.methods.pixel_contrast import (
     best_channel,
+    class_prototypes,
     cross_losses,
     even_weights,
     first_of_top,
@@ -20,7 +21,6 @@ from tagmask.methods.pixel_contrast import (
     label_weights,
     other_prototypes,
     present_scores,
-    prototypes,
     published_ranks,
     published_scores,
     random_pixels,
@@ -137,13 +137,15 @@ def test_more_places_than_pixels_take_all(top):
 def test_a_prototype_is_a_weighted_mean_of_unit_length():
     features, weights = drawn(6, 3), drawn(6, 2, seed=1)
     expected = torch.stack([(weights[:, [k]] * features).sum(0) / weights[:, k].sum() for k in range(2)])
-    torch.testing.assert_close(prototypes(features, weights), F.normalize(expected, dim=1))
+    torch.testing.assert_close(class_prototypes(features, weights), F.normalize(expected, dim=1))
     # the published floor is negative: weights of -1 are a plain mean too
-    torch.testing.assert_close(prototypes(features, -torch.ones(6, 1)), F.normalize(features.mean(0)[None], dim=1))
+    torch.testing.assert_close(
+        class_prototypes(features, -torch.ones(6, 1)), F.normalize(features.mean(0)[None], dim=1)
+    )
 
 
 def test_a_channel_without_weight_has_no_prototype():
-    found = prototypes(drawn(4, 3), torch.tensor([[0.0, 1.0, -1.0]] * 2 + [[0.0, -1.0, 0.0]] * 2))
+    found = class_prototypes(drawn(4, 3), torch.tensor([[0.0, 1.0, -1.0]] * 2 + [[0.0, -1.0, 0.0]] * 2))
     assert (found[:2] == 0).all()
     assert (found[2] > 0).all()
 

@@ -5,12 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagmask.methods.second_view import resized, smaller_size, smaller_view
+from tagmask.methods.second_view import resized_aligned, smaller_size, smaller_view
 
 
 def test_corners_keep_their_values():
     grids = torch.arange(12.0).view(1, 1, 3, 4)
-    larger = resized(grids, (7, 10))
+    larger = resized_aligned(grids, (7, 10))
     assert larger.shape == (1, 1, 7, 10)
     torch.testing.assert_close(larger[..., ::6, ::9], grids[..., ::2, ::3])
     assert larger[0, 0, 3, 0] == 4.0  # halfway down
@@ -18,7 +18,7 @@ def test_corners_keep_their_values():
 
 def test_grids_of_the_right_size_are_not_touched():
     grids = torch.rand(1, 2, 3, 4)
-    assert resized(grids, (3, 4)) is grids
+    assert resized_aligned(grids, (3, 4)) is grids
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.floats(0.1, 0.9))

@@ -26,13 +26,13 @@ from tagmask.methods.sipe import (
     Sipe,
     SipeActivation,
     allowed,
-    consistency,
     divided_by_maximum,
     general_maps,
     hierarchical_features,
+    image_prototypes,
     image_specific_maps,
+    map_consistency,
     matched_factor,
-    prototypes,
     seeds,
     structure_overlap,
 )
@@ -227,7 +227,7 @@ def test_prototypes_are_sums_over_seeds_by_the_number_of_all_pixels():
     features, channel = drawn(2, 7, *GRID), drawn(2, 3, *GRID).argmax(dim=1)
     sown = F.one_hot(channel, 3).permute(0, 3, 1, 2).float()
     sown[:, 1] = 0
-    found = prototypes(sown, features)
+    found = image_prototypes(sown, features)
     expected = (sown[:, :, None] * features[:, None]).mean(dim=(3, 4))  # channels x features x pixels numbers
     torch.testing.assert_close(found, expected, atol=1e-7, rtol=0)
     assert (found[:, 1] == 0).all()
@@ -246,7 +246,7 @@ def test_image_specific_maps_are_rectified_cosines():
 def test_a_single_seed_is_most_like_itself():
     features, sown = drawn(1, 7, *GRID), torch.zeros(1, 1, *GRID)
     sown[0, 0, 2, 3] = 1
-    maps = image_specific_maps(features, prototypes(sown, features))
+    maps = image_specific_maps(features, image_prototypes(sown, features))
     assert maps[0, 0, 2, 3].item() == pytest.approx(1, abs=1e-6)
     assert maps.flatten().argmax() == 2 * GRID[1] + 3
 
@@ -257,9 +257,9 @@ def test_a_single_seed_is_most_like_itself():
 def test_the_consistency_by_hand():
     general = torch.tensor([[[[1.0, 0.5]], [[0.0, 0.5]]]])
     specific = torch.tensor([[[[0.2, 0.4]], [[0.0, 0.0]]]])  # over their maxima 0.5, 1 and 0, 0
-    loss = consistency(general, specific)
+    loss = map_consistency(general, specific)
     assert loss.item() == pytest.approx((0.5 + 0.5 + 0 + 0.5) / 4, abs=1e-4)
-    only_first = consistency(general, specific, torch.tensor([[1.0, 0.0]]))
+    only_first = map_consistency(general, specific, torch.tensor([[1.0, 0.0]]))
     assert only_first.item() == pytest.approx(0.5, abs=1e-4)
 
 
@@ -267,7 +267,10 @@ def test_absent_classes_dilute_the_consistency_by_known_factors():
     present, absent = torch.rand(2, 3, *GRID), torch.zeros(2, 5, *GRID)
     general, specific = torch.cat([present, absent], 1), torch.cat([drawn(2, 3, *GRID).relu(), absent], 1)
     channels = torch.tensor([[1.0] * 3 + [0.0] * 5] * 2)
-    diluted, undiluted = consistency(general, specific), consistency(general, specific, channels)
+    diluted, undiluted = (
+        map_consistency(general, specific),
+        map_consistency(general, specific, channels),
+    )
     torch.testing.assert_close(undiluted, diluted * 8 / 3)
 
 
@@ -290,7 +293,7 @@ def test_training_follows_the_deepest_features_and_lets_only_tags_compete():
     overlap[:, 0] *= 0.5
     sown = seeds(overlap, open_to)
     assert torch.equal(finished.general, general)
-    expected = image_specific_maps(found.hierarchical, prototypes(sown, found.hierarchical))
+    expected = image_specific_maps(found.hierarchical, image_prototypes(sown, found.hierarchical))
     torch.testing.assert_close(all_maps(finished), expected)
     assert (finished.maps[TAGS == 0] == 0).all()
 
@@ -302,7 +305,7 @@ def test_leaving_out_classes_without_tag_changes_no_seed(seed, chosen):
     overlap = broadcast_overlap(found.embedding, general_maps(found.class_maps) * open_to)
     overlap[:, 0] *= 0.5
     sown = seeds(overlap, open_to)
-    expected = image_specific_maps(found.hierarchical, prototypes(sown, found.hierarchical))
+    expected = image_specific_maps(found.hierarchical, image_prototypes(sown, found.hierarchical))
     torch.testing.assert_close(all_maps(method().train().finish(found, tags)), expected, atol=1e-6, rtol=0)
 
 
@@ -322,7 +325,7 @@ def test_losses_are_the_tag_loss_and_the_weighted_consistency():
     finished = network.finish(activation(), TAGS)
     losses = network.view_losses([finished], batch)
     torch.testing.assert_close(losses["tags"], tag_loss(finished.logits, TAGS))
-    torch.testing.assert_close(losses["consistency"], 0.25 * consistency(finished.general, all_maps(finished)))
+    torch.testing.assert_close(losses["consistency"], 0.25 * map_consistency(finished.general, all_maps(finished)))
     present = method(consistency_over="present").view_losses([finished], batch)["consistency"]
     difference = (finished.general - divided_by_maximum(all_maps(finished))).abs().mean(dim=(2, 3)).sum(dim=1)
     torch.testing.assert_close(present, (difference / torch.tensor([3.0, 2.0])).mean())
@@ -388,7 +391,7 @@ def expected_maps(found: SipeActivation, features: Tensor, competing: Tensor, fa
     overlap = broadcast_overlap(features, general)
     overlap[:, 0] *= factors[1]
     sown = seeds(overlap, allowed(TAGS, None, GRID))
-    return image_specific_maps(found.hierarchical, prototypes(sown, found.hierarchical))
+    return image_specific_maps(found.hierarchical, image_prototypes(sown, found.hierarchical))
 
 
 def test_each_option_of_inference_does_what_it_says():
@@ -570,7 +573,7 @@ def test_zeros_yield_no_nan_in_maps_losses_or_gradients(training, empty):
             assert tensor.grad is None or tensor.grad.isfinite().all()
 
 
-def test_a_constant_image_is_a_constant_map():
+def test_maps_of_a_constant_image_are_finite():
     network = method().eval()
     with torch.no_grad():
         finished = network.finish(network(torch.zeros(1, 3, 33, 47)), torch.ones(1, CLASSES))
@@ -642,7 +645,6 @@ def test_published_behaviour_is_kept_by_refusing_changes(changed):
 
 def test_published_behaviour_leaves_what_does_not_change_it():
     SipeConfig(published=True, levels=(0, 1), widths=(8, 8), structure_memory=4, maps="general", background_factor=0.5)
-    assert all(name in SipeConfig.model_fields for name in ("published", "levels", "widths"))
 
 
 def test_settings_that_nobody_sorted_are_refused_when_published():

@@ -141,13 +141,19 @@ def test_v1_takes_one_rate():
 
 def test_v2_sums_its_branches():
     net = network("deeplab_v2").eval()
-    features = torch.randn(1, 8, 5, 6)
-    with torch.no_grad():
-        expected = sum(branch(features) for branch in net.head.branches)
-        torch.testing.assert_close(net.head([features]), expected)
     weights = torch.cat([branch.weight.flatten() for branch in net.head.branches])
     assert 0.008 < weights.std() < 0.012
     assert not any(branch.bias.any() for branch in net.head.branches)
+    features = torch.zeros(1, 8, 5, 7)
+    features[0, 0, 2, 3] = 1.0
+    with torch.no_grad():
+        for branch, tap in zip(net.head.branches, (1.0, 10.0), strict=True):
+            branch.weight.fill_(tap)
+        logits = net.head([features])
+    # the taps of rates 1 and 2 around the one feature, which both see at its own place
+    near, far = torch.zeros(5, 7), torch.zeros(5, 7)
+    near[1:4, 2:5], far[::2, 1::2] = 1.0, 10.0
+    assert torch.equal(logits, (near + far).expand(1, CLASSES + 1, 5, 7))
 
 
 def test_images_of_a_batch_do_not_mix():

@@ -1,22 +1,26 @@
-import re
-
 import numpy as np
 import pytest
 
+from report.pages import Page, assert_whole
+from tagmask.config.recipes import load_recipe
+from tagmask.data.datasets import open_dataset
 from tagmask.data.images import write_mask
 from tagmask.report.comparison_report import (
     ComparedImage,
-    body,
+    card,
+    content,
     seed_mask,
     shown_runs,
     training_images,
     validation_images,
     write,
 )
+from tagmask.report.page import render
 from tagmask.scoring.comparison import plan
 from tagmask.scoring.comparison_figures import ComparisonFigures, RunFigures, collect, recipe_figures
 from tagmask.system.storage import MapArchive, write_json, write_maps
 
+TINY = ("data.num_train=4", "data.num_val=2", "data.size=48")
 SETTINGS = ("data.num_train=4", "data.num_val=3", "data.size=48", "report.num_images=2")
 
 
@@ -41,24 +45,17 @@ def compared(tmp_path):
     return found
 
 
-def figures_in(page: str) -> list[str]:
-    return re.findall(r"<figcaption>([^<]*)</figcaption>", page)
-
-
 def test_the_page_shows_the_same_images_of_every_recipe(compared):
-    page = write(compared, collect(compared, {})).read_text()
-    captions = figures_in(page)
+    text = write(compared, collect(compared, {})).read_text()
+    page = assert_whole(text)
+    captions = page.captions
     assert captions.count("photograph") == captions.count("ground truth") == 2 + 2
     for name in ("toy", "toy-sipe"):
         for kind in ("seed", "pseudo mask", "prediction"):
             assert captions.count(f"{name}: {kind}") == 2
-    assert "2 recipes on toy scenes" in page
-    assert "toy: 25.0" not in page
-    assert page.count("<b>25.0</b>") == 0  # equal scores: none is best
-    assert "Points more than toy" in page
-    assert "backbone.model" in page
-    assert "tagmask compare toy toy-sipe" in page
-    assert "http" not in page.split("</head>")[1]
+    for words in ("2 recipes on toy scenes", "Points more than toy", "backbone.model", "tagmask compare toy toy-sipe"):
+        assert words in page.text
+    assert 'class="best">25.0' not in text  # equal scores: none is best
 
 
 def test_examples_are_spread_over_the_list(compared):
@@ -84,7 +81,7 @@ def test_recipes_without_results_are_left_out_of_the_images(compared):
     page = write(compared, collect(compared, {compared.runs[1].folder.path: "out of luck"})).read_text()
     assert "toy-sipe (0 of 1 runs)" in page
     assert "out of luck" in page
-    captions = figures_in(page)
+    captions = Page(page).captions
     assert "toy: seed" in captions
     assert not any(caption.startswith("toy-sipe") for caption in captions)
 
@@ -117,17 +114,35 @@ def comparison(name="a & b <c>"):
     )
 
 
+def written(figures):
+    return content(figures, open_dataset(load_recipe("toy", TINY).data, None), [], [])
+
+
 def test_the_best_is_marked_and_deviations_stand_beside_means():
-    page = body("title", comparison(), ("cat",), [], [])
-    assert '<td class="best"><b>60.0</b><small> ± 14.1</small></td>' in page
-    assert "<td><span>45.0</span><small> ± 7.1</small></td>" in page
-    assert "+15.0 ± 7.1" in page
-    assert "The recipes do not share training.steps." in page
-    assert "<td>4</td><td>none</td>" in page
+    shown = written(comparison("better"))
+    base, better = shown.results.rows
+    assert (base.cells[0].text, base.cells[0].small, base.cells[0].is_best) == ("45.0", " ± 7.1", False)
+    assert (better.cells[0].text, better.cells[0].small, better.cells[0].is_best) == ("60.0", " ± 14.1", True)
+    assert [(row.name, row.cells[0].text) for row in shown.gains.rows] == [("better", "+15.0 ± 7.1")]
+    assert shown.notes == ["The recipes do not share training.steps."]
+
+
+def test_settings_stand_side_by_side():
+    table = written(comparison("better")).settings
+    assert [(row.name, [cell.text for cell in row.cells]) for row in table.rows] == [
+        ("method", ["cam", "cam"]),
+        ("training.steps", ["4", "none"]),
+    ]
+
+
+def test_times_are_given_for_each_stage_and_for_all():
+    table = written(comparison("better")).times
+    assert list(table.head) == ["recipe", "predict", "all stages"]
+    assert [cell.text for cell in table.rows[0].cells] == ["30 s", "30 s"]
 
 
 def test_no_name_breaks_the_page():
-    page = body("title", comparison(), ("cat",), [], [])
+    page = render(written(comparison()))
     assert "a &amp; b &lt;c&gt;" in page
     assert "<c>" not in page
 
@@ -135,7 +150,8 @@ def test_no_name_breaks_the_page():
 def test_masks_lie_below_each_other_in_the_column_of_their_recipe():
     mask = np.ones((8, 8), np.int32)
     masks = {"seed": {"base": mask, "b": mask}, "pseudo mask": {"b": mask}}
-    image = ComparedImage("1", ("cat",), np.zeros((8, 8, 3), np.uint8), None, masks)
-    page = body("title", comparison("b"), ("cat",), [image], [])
-    captions = re.findall(r"<figure>(?:<img[^>]*><figcaption>([^<]*)</figcaption>)?</figure>", page)
+    image = ComparedImage("1", (), np.zeros((8, 8, 3), np.uint8), None, masks)
+    shown = card(image, ["base", "b", "without any"])
+    captions = [picture.caption if picture else "" for picture in shown.pictures]
+    assert shown.columns == 4
     assert captions == ["photograph", "", "base: seed", "b: seed", "", "", "", "b: pseudo mask"]

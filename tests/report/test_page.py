@@ -1,150 +1,159 @@
 import dataclasses
 import subprocess
 import sys
-from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tagmask.report.content import Example, ScoreRow
-from tagmask.report.markup import VOID
-from tagmask.report.page import ReportContent, write_report
+from report.pages import Page, assert_whole
+from tagmask.report.charts import histogram, line_chart
+from tagmask.report.content import Card, Cell, ComparisonContent, Picture, ReportContent, Row, ScoreRow, Table, Tag
+from tagmask.report.page import color, duration, percent, render, write_page
 
-EVIL = "<script>alert(1)</script>\"'&$body"
-RNG = np.random.default_rng(0)
-IMAGE = RNG.integers(0, 255, (60, 80, 3), np.uint8)
-MASK = np.pad(np.full((20, 30), 2, np.int32), ((20, 20), (25, 25)))
-EXAMPLE = Example(
+EVIL = "<script>alert(1)</script>\"'&$body{{ content }}"
+PIXELS = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+CARD = Card(
     id="folder/one",
-    image=IMAGE,
-    tags=("cat", "dog"),
-    maps={"cat": RNG.random((6, 8), np.float32), "dog": np.zeros((6, 8), np.float32)},
-    walks={"cat": RNG.random((60, 80), np.float32)},
-    mask=MASK,
-    truth=np.where(MASK == 2, 1, -1).astype(np.int32),
+    tags=(Tag("cat", 1), Tag("dog", 2)),
+    pictures=[Picture("photograph", PIXELS), Picture("map: dog", PIXELS)],
     quality=0.42,
 )
-CONTENT = ReportContent(
+TABLE = Table(["class", "Seed"], [Row("cat", [Cell("10.0", share=0.1)])], Row("mean", [Cell("50.0", share=0.5)]))
+RUN = ReportContent(
     title="Run one",
     recipe_name="toy",
     data_name="drawn",
     classes=("cat", "dog"),
     summary="What happened.",
     notes=("Look here.",),
-    scores=(
-        ScoreRow("Seed", "On 3 masks.", 0.5, 0.75, {"background": 0.9, "cat": 0.1, "dog": None}),
-        ScoreRow("Pseudo mask", "On 3 masks, too.", 0.625, 0.8, {"background": 0.95, "cat": 0.3}, (0.6, 0.65)),
-    ),
-    stage_seconds={"train-method": 75.0, "evaluate": 0.0},
-    log=[{"stage": "method", "step": i, "losses": {"tags": 1 / i, "other": None}} for i in range(1, 5)],
-    training_examples=(EXAMPLE,),
-    validation_examples=(dataclasses.replace(EXAMPLE, tags_predicted=True, maps={}, walks={}, prediction=MASK),),
-    lowest=(EXAMPLE,),
-    highest=(dataclasses.replace(EXAMPLE, mask=None, quality=None),),
-    qualities=(0.42, 0.9),
+    scores=[ScoreRow("Seed", "On 3 masks.", 0.5, 0.75, {})],
+    iou=TABLE,
+    training=[CARD],
+    validation=[dataclasses.replace(CARD, predicted_tags=(Tag("dog", 2),))],
+    is_segmented=True,
+    qualities=histogram("Quality", (0.42, 0.9), "quality"),
+    lowest=[CARD],
+    highest=[CARD],
+    losses=[line_chart("method", {"tags": [(1, 1.0), (2, 0.5)]}, "step")],
+    times=Table((), [Row("train-method", [Cell(bar=1.0), Cell("1 min 15 s")])]),
     recipe_yaml="name: toy\n",
     command="tagmask run toy",
     environment={"python": "3.11"},
 )
+COMPARISON = ComparisonContent(
+    title="Two recipes",
+    recipe_names=("a", "b"),
+    data="drawn",
+    classes=("cat", "dog"),
+    notes=("b is missing.",),
+    reading="Mean IoU.",
+    results=Table(["recipe", "mask"], [Row("a", [Cell("60.0", " ± 1.0", is_best=True)])]),
+    protocols={"mask": "On 3 masks."},
+    gains=Table(["recipe", "mask"], [Row("b", [Cell("+1.0")])]),
+    training=[dataclasses.replace(CARD, pictures=[*CARD.pictures, None], columns=3)],
+    validation=[CARD],
+    times=Table(["recipe", "all stages"], [Row("a", [Cell("2 s")])]),
+    settings=Table(["setting", "a", "b"], [Row("steps", [Cell("4"), Cell("none")])]),
+    command="tagmask compare a b",
+    environment={"python": "3.11"},
+)
 
 
-class Page(HTMLParser):
-    """Checks that every element is closed in order; collects elements, addresses and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def written(folder: Path, content: ReportContent) -> tuple[str, Page]:
-    path = write_report(folder, content)
-    assert list(folder.iterdir()) == [path]
-    text = path.read_text(encoding="utf-8")
-    return text, Page(text)
-
-
-def test_report_is_one_whole_file(tmp_path: Path) -> None:
-    text, page = written(tmp_path, CONTENT)
-    assert "http:" not in text
-    assert "https:" not in text
-    assert "url(" not in text
-    assert "script" not in page.elements
-    assert page.addresses
-    assert all(address.startswith("data:image/") for address in page.addresses)
-    # Photograph, two maps, a walk, mask and truth; photograph, mask, prediction and truth; two in the queues.
-    assert page.elements.count("img") == 6 + 4 + 2
-    # Loss curves and histogram.
+def test_the_report_is_one_whole_file(tmp_path):
+    path = write_page(tmp_path / "report.html", RUN)
+    assert list(tmp_path.iterdir()) == [path]
+    page = assert_whole(path.read_text(encoding="utf-8"))
+    assert page.elements.count("img") == 2 + 2 + 1 + 1  # a queue shows the first picture of a card
     assert page.elements.count("svg") == 2
 
 
-def test_report_says_what_it_was_given(tmp_path: Path) -> None:
-    _, page = written(tmp_path, CONTENT)
-    said = (
-        "50.0\N{NO-BREAK SPACE}%",
-        "On 3 masks, too.",
-        "95 %: 60.0 to 65.0",
-        "1 min 15 s",
-        "quality 0.42",
-        "Look here.",
-    )
-    said += ("predicted tags:", "map: dog", "walk: cat", "ground truth", "tagmask run toy", "name: toy", "folder/one")
-    for words in said:
-        assert words in page.text
-    assert "was chosen" not in page.text
+def test_the_page_of_a_comparison_is_one_whole_file():
+    page = assert_whole(render(COMPARISON))
+    assert page.elements.count("img") == 2 + 2
+    assert page.elements.count("figure") == 2 + 2 + 1  # the gap in a grid of fixed columns
 
 
-def test_empty_sections_say_why(tmp_path: Path) -> None:
-    reasons = {"Scores": "Nobody drew a mask."}
-    content = ReportContent("Run", "toy", "drawn", ("cat",), reasons=reasons)
-    _, page = written(tmp_path, content)
-    for words in ("Nobody drew a mask.", "no pseudo masks yet", "no training log", "No stage has finished"):
-        assert words in page.text
+@pytest.mark.parametrize("content", [RUN, COMPARISON])
+def test_all_that_is_given_is_said(content):
+    page = Page(render(content))
+    given = ["folder/one", "cat", "dog", "quality 0.42", "map: dog", content.command, "3.11", *content.notes]
+    given += ["50.0", "1 min 15 s", "On 3 masks.", "name: toy"] if content is RUN else ["60.0 ± 1.0", "+1.0", "none"]
+    for words in given:
+        assert words in page.text, words
+
+
+def test_predicted_tags_stand_beside_those_that_are_known():
+    validation = {
+        "both": dataclasses.replace(CARD, predicted_tags=(Tag("dog", 2),)),
+        "found": Card("2", (), (Tag("dog", 2),)),
+        "missed": Card("3", (Tag("cat", 1),), ()),
+        "unknown": Card("4"),
+    }
+    said = {}
+    for name, card in validation.items():
+        page = Page(render(dataclasses.replace(RUN, training=(), validation=[card], lowest=(), highest=())))
+        said[name] = " ".join(page.text.split("Validation images")[1].split("Review queue")[0].split())
+    assert "tags: cat dog predicted tags: dog" in said["both"]
+    assert "2 predicted tags: dog" in said["found"]
+    assert "3 tags: cat predicted tags: none" in said["missed"]
+    assert "4 no tags" in said["unknown"]
+
+
+def test_what_is_empty_is_left_out_and_missing_scores_are_explained_once():
+    nothing = ReportContent("Run", "toy", "drawn", ("cat",), unscored="Nobody drew a mask.")
+    page = Page(render(nothing))
+    assert page.titles == ["Scores", "Repeat this run"]
+    assert page.text.count("Nobody drew a mask.") == 1
     assert "img" not in page.elements
+    assert Page(render(ComparisonContent("", (), "", ()))).titles == ["Repeat"]
 
 
-@pytest.mark.filterwarnings("error")
-def test_names_cannot_break_the_page(tmp_path: Path) -> None:
-    row = ScoreRow(EVIL, EVIL, 0.5, 0.5, {EVIL: 0.5})
-    example = dataclasses.replace(EXAMPLE, id=EVIL, tags=(EVIL,), maps={EVIL: np.ones((2, 2), np.float32)})
-    content = ReportContent(
-        EVIL, EVIL, EVIL, (EVIL,), EVIL, (EVIL,), (row,), {EVIL: 1.0},
-        [{"stage": EVIL, "step": 1, "losses": {EVIL: 1.0}}], (example,), (example,), (example,), (example,), (0.5,),
-        EVIL, EVIL, {EVIL: EVIL}, {"Scores": EVIL},
-    )  # fmt: skip
-    text, page = written(tmp_path, content)
-    assert "<script" not in text
+def test_words_are_explained_where_they_are_first_shown():
+    lead = Page(render(RUN)).text.split("Training images")[1].split("folder/one")[0]
+    for word in ("A map ", "a walk ", "a pseudo mask,"):
+        assert word in lead
+
+
+def replaced(value):
+    """The same content with a hostile text in place of every text."""
+    if isinstance(value, str):
+        return EVIL if value else value
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(
+            value, **{f.name: replaced(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        )
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(replaced, value))
+    if isinstance(value, dict):
+        return {replaced(key): replaced(each) for key, each in value.items()}
+    return type(value)(map(replaced, value)) if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize("content", [RUN, COMPARISON])
+def test_no_text_breaks_the_page(content):
+    page = assert_whole(render(replaced(content)))
+    assert page.elements == Page(render(content)).elements
     assert page.text.count(EVIL) > 15
 
 
-def test_a_long_report_stays_small(tmp_path: Path) -> None:
-    photo = np.asarray(np.kron(RNG.integers(0, 255, (38, 50, 3), np.uint8), np.ones((10, 10, 1), np.uint8)))
-    example = dataclasses.replace(
-        EXAMPLE, image=photo, mask=np.zeros(photo.shape[:2], np.int32), truth=np.zeros(photo.shape[:2], np.int32)
-    )
-    content = dataclasses.replace(CONTENT, training_examples=(example,) * 4)
-    size = write_report(tmp_path, content).stat().st_size
-    assert size < 24 / 4 * 1_000_000 / 4
+def test_class_names_are_shown_as_they_are():
+    page = render(dataclasses.replace(RUN, classes=("<b>dog</b> & co",)))
+    assert "<b>dog</b>" not in page
+    assert "&lt;b&gt;dog&lt;/b&gt; &amp; co" in page
 
 
-def test_report_needs_no_torch() -> None:
+def test_shares_durations_and_colours():
+    assert percent(0.6125001) == "61.3\N{NO-BREAK SPACE}%"
+    assert [duration(s) for s in (0, 59.6, 60, 3599.7, 3600)] == [
+        "0.0 s",
+        "1 min 00 s",
+        "1 min 00 s",
+        "1 h 00 min",
+        "1 h 00 min",
+    ]
+    assert color(0) == "rgb(0,0,0)"
+
+
+def test_pages_need_no_torch():
     code = "import sys, tagmask.report.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,6 @@ from tagmask.scoring.comparison import plan
 from tagmask.scoring.comparison_figures import (
     RunFigures,
     collect,
-    method_name,
     read_figures,
     recipe_figures,
     settings_side_by_side,
@@ -152,5 +151,5 @@ def test_what_belongs_to_a_method_may_differ_in_silence():
 
 
 def test_methods_are_named_with_their_base():
-    assert method_name(load_recipe("toy")) == "cam"
-    assert method_name(load_recipe("toy+ppc")) == "ppc(cam)"
+    assert load_recipe("toy").method.label == "cam"
+    assert load_recipe("toy+ppc").method.label == "ppc(cam)"

@@ -11,7 +11,6 @@ from tagmask.scoring.metrics import (
     Protocol,
     average_precision,
     best_threshold,
-    confidence_interval,
     confusion_matrix,
     describe,
     mean_average_precision,
@@ -135,15 +134,6 @@ def test_sweep_refuses_unsorted_thresholds_and_wrong_tags() -> None:
         threshold_sweep(truth, maps, np.array([0]), np.array([0.2, 0.1], np.float32), 3)
     with pytest.raises(ValueError, match=r"distinct values in 0\.\.1"):
         threshold_sweep(truth, maps, np.array([2]), THRESHOLDS, 3)
-
-
-def test_confidence_interval_holds_the_mean_and_shrinks_with_more_masks() -> None:
-    good, bad = np.array([[9, 1, 0], [0, 10, 0]]), np.array([[5, 5, 0], [5, 5, 0]])
-    few, many = np.stack([good, bad] * 2), np.stack([good, bad] * 40)
-    (low, high), (tight_low, tight_high) = confidence_interval(few, PROTOCOL), confidence_interval(many, PROTOCOL)
-    mean = score(good + bad, PROTOCOL).mean_iou
-    assert low < tight_low < mean < tight_high < high
-    assert confidence_interval(few, PROTOCOL) == (low, high)
 
 
 # ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,8 +19,9 @@ from tagmask.data.datasets import open_dataset
 from tagmask.data.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
 from tagmask.errors import TagmaskError
 from tagmask.stages import pipeline, run
-from tagmask.stages.instances import FindsCentres, InstanceMaker
-from tagmask.stages.pipeline import make_instances, run_all, train_affinity
+from tagmask.stages.affinity import FindsCentres, train_affinity
+from tagmask.stages.instances import InstanceMaker, make_instances
+from tagmask.stages.pipeline import run_all
 from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import MapArchive, write_maps
@@ -113,7 +114,7 @@ class TwoHalves(AffinityModel):
         rows, columns = images.shape[2] // 4, images.shape[3] // 4
         return Neighbourhood(torch.zeros(1, len(self.offsets), rows, columns), torch.ones(1, 1, rows, columns))
 
-    def calibrate(self, images):
+    def measure_shift(self, images):
         """Is asked for by the protocol."""
 
     def losses(self, batch):
@@ -126,7 +127,7 @@ class TwoHalves(AffinityModel):
 def prepared(folder, *settings) -> Run:
     """A run of four scenes of 48 pixels whose affinity network is said to be trained; maps are 1 everywhere."""
     recipe = tiny_recipe(IRN, "instances={workers: 0}", "data.size=50", *settings)
-    made = Run(recipe, RunFolder(folder), open_dataset(recipe.data, None))
+    made = Run(recipe, RunFolder(folder), open_dataset(recipe.data, None), None)
     for record in made.training_records:
         classes = [tag + 1 for tag in record.tags][:1]
         write_maps(made.folder.maps(record.id), archive(classes, np.ones((len(classes), 50, 50)), (50, 50)))
@@ -180,7 +181,7 @@ def test_no_instances_unless_asked_for(tmp_path):
 @pytest.mark.parametrize("stage", [make_instances, run_all])
 def test_other_affinity_networks_are_refused_at_once(tmp_path, changes, named, stage):
     recipe = tiny_recipe("instances={}").model_copy(update=changes)
-    made = Run(recipe, RunFolder(tmp_path), open_dataset(recipe.data, None))
+    made = Run(recipe, RunFolder(tmp_path), open_dataset(recipe.data, None), None)
     with pytest.raises(TagmaskError, match=rf"{named}; set affinity\.kind to irn"):
         stage(made)
     assert not made.folder.is_done("train-method")
@@ -275,7 +276,7 @@ def learned(tmp_path_factory) -> Run:
         "instances={centre_below: 1.0, workers: 0}",
         "walk={beta: 10, steps: 256, resizing: bilinear}",
     )
-    made = Run(recipe, RunFolder(tmp_path_factory.mktemp("touching")), TouchingPairs())
+    made = Run(recipe, RunFolder(tmp_path_factory.mktemp("touching")), TouchingPairs(), None)
     for record in made.training_records:
         classes = [tag + 1 for tag in record.tags]
         maps = made.dataset.read_mask(record) == np.array(classes, np.int32)[:, None, None]

@@ -12,8 +12,8 @@ from tagmask.config.recipes import load_recipe
 from tagmask.report import run_report
 from tagmask.scoring import evaluation
 from tagmask.serving.predict_folder import predict_images
-from tagmask.stages.pipeline import make_maps, make_masks, run_all, train_affinity, train_method
-from tagmask.stages.run import Run, open_run
+from tagmask.stages.pipeline import run_all
+from tagmask.stages.run import Run, begin_run
 
 SETTINGS = (
     *("data.num_train=96", "data.num_val=16", "data.num_classes=2", "data.size=96", "maps.validation=true"),
@@ -25,7 +25,7 @@ FLOORS = {"seed_fixed": 35, "walk": 55, "mask": 60, "prediction": 55}
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Run:
-    run = open_run(load_recipe("toy", SETTINGS), None, tmp_path_factory.mktemp("runs") / "toy")
+    run = begin_run(load_recipe("toy", SETTINGS), None, tmp_path_factory.mktemp("runs") / "toy")
     run_all(run)
     evaluation.evaluate(run)
     return run
@@ -103,9 +103,8 @@ SIPE_GAIN = 6  # points of the seed over that of the plain classifier, each by i
 
 @pytest.mark.slow
 def test_sipe_finds_more_of_the_objects_than_the_plain_classifier(finished, tmp_path):
-    run = open_run(load_recipe("toy-sipe", SETTINGS), None, tmp_path / "sipe")
-    for stage in (train_method, make_maps, train_affinity, make_masks):
-        stage(run)
+    run = begin_run(load_recipe("toy-sipe", SETTINGS), None, tmp_path / "sipe")
+    run_all(run, until="mask")
     found, plain = evaluation.evaluate(run), json.loads(finished.folder.scores.read_text())
     means = {name: 100 * found[name]["mean_iou"] for name in ("seed_own", "walk", "mask")}
     assert means["seed_own"] >= 100 * plain["seed_fixed"]["mean_iou"] + SIPE_GAIN, means

@@ -9,15 +9,13 @@ from tagmask.data.datasets import open_dataset
 from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
 from tagmask.stages import pipeline
-from tagmask.stages.run import open_run
+from tagmask.stages.run import begin_run, check_saliency, makes_saliency
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.saliency import (
     SaliencyMaker,
     SaliencyReader,
     built_in_saliency,
-    check_saliency,
     initial_backbone,
-    is_wanted,
     reader,
     require_something_to_make,
 )
@@ -29,7 +27,7 @@ BUILT_IN = "data.saliency=built-in"
 
 def test_a_method_without_maps_is_refused_before_anything_begins(tmp_path):
     with pytest.raises(TagmaskError) as caught:
-        open_run(tiny_recipe(EPS, *LEARNT), None, tmp_path / "run")
+        begin_run(tiny_recipe(EPS, *LEARNT), None, tmp_path / "run")
     assert "--set data.saliency=built-in" in str(caught.value)
     assert "--set data.saliency=FOLDER" in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -37,20 +35,20 @@ def test_a_method_without_maps_is_refused_before_anything_begins(tmp_path):
 
 def test_other_methods_need_no_maps(tmp_path, scenes):
     check_saliency(tiny_recipe())
-    assert not is_wanted(tiny_recipe(BUILT_IN))
+    assert not makes_saliency(tiny_recipe(BUILT_IN))
     assert reader(tiny_recipe(BUILT_IN), RunFolder(tmp_path), scenes) is None
 
 
 def test_a_method_around_another_asks_for_what_that_one_needs():
     recipe = tiny_recipe("method={kind: ppc, base: {kind: eps}}", BUILT_IN)
-    assert is_wanted(recipe)
+    assert makes_saliency(recipe)
     with pytest.raises(TagmaskError, match="method 'eps' learns from saliency maps"):
         check_saliency(recipe.model_copy(update={"data": recipe.data.model_copy(update={"saliency": None})}))
 
 
 def test_drawn_scenes_have_no_folder(tmp_path):
     with pytest.raises(TagmaskError, match=r"data\.saliency=built-in"):
-        open_run(tiny_recipe(EPS, "data.saliency=maps"), None, tmp_path)
+        begin_run(tiny_recipe(EPS, "data.saliency=maps"), None, tmp_path)
 
 
 def test_nothing_to_make_is_said():
@@ -63,7 +61,7 @@ def test_nothing_to_make_is_said():
 
 @pytest.fixture
 def run(tmp_path):
-    return open_run(tiny_recipe(EPS, BUILT_IN, *LEARNT), None, tmp_path / "run")
+    return begin_run(tiny_recipe(EPS, BUILT_IN, *LEARNT), None, tmp_path / "run")
 
 
 def test_the_stage_writes_a_map_of_each_image_and_resumes(run):
@@ -94,7 +92,7 @@ def test_training_makes_the_maps_it_needs_and_learns_from_them(run, monkeypatch)
 
 
 def test_other_trainings_make_none(tmp_path):
-    made = open_run(tiny_recipe(BUILT_IN), None, tmp_path / "run")
+    made = begin_run(tiny_recipe(BUILT_IN), None, tmp_path / "run")
     pipeline.train_method(made)
     assert not made.folder.is_done("make-saliency")
     assert not (made.folder.path / "saliency").exists()

@@ -1,6 +1,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from tagmask.system.storage import (
     read_json,
     read_maps,
     read_posteriors,
+    remove_abandoned,
     write_bytes,
     write_json,
     write_maps,
@@ -201,3 +204,23 @@ def test_json_ends_with_a_line_break(tmp_path: Path):
     text = (tmp_path / "a.json").read_text()
     assert text.endswith("}\n")
     assert json.loads(text) == {"a": 1}
+
+
+def test_only_what_dead_processes_were_writing_is_removed(tmp_path: Path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "deep").mkdir()
+    theirs = tmp_path / "deep" / f".{dead.pid}-a1b2.tmp.npz"
+    kept = {f".{os.getpid()}-a1b2.tmp.npz", f"{dead.pid}-a1b2.tmp.npz", ".x-a1b2.tmp.npz", f".{10**30}-a.tmp.npz"}
+    for path in (theirs, *(tmp_path / name for name in kept)):
+        path.touch()
+    remove_abandoned(tmp_path)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
+def test_files_being_written_are_known_to_belong_to_their_process(tmp_path: Path):
+    with writing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        remove_abandoned(tmp_path)
+        assert temporary.exists()
+        assert temporary.name.startswith(f".{os.getpid()}-")

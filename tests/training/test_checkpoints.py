@@ -158,7 +158,7 @@ def test_weights_and_facts_come_back(tmp_path):
         file, network.to(memory_format=torch.contiguous_format), {"recipe": "{}", "name": "Grünspecht"}
     )
     other = nn.Linear(2, 3)
-    checkpoints.load_weights(file, other)
+    checkpoints.load_network(file, other)
     assert torch.equal(other.weight, network.weight)
     assert checkpoints.read_facts(file) == {"recipe": "{}", "name": "Grünspecht"}
 
@@ -176,7 +176,7 @@ def test_channels_innermost_and_shared_weights_can_be_saved(tmp_path):
     network[1].weight = network[0].weight
     checkpoints.save_weights(tmp_path / "x.safetensors", network, {})
     other = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
-    checkpoints.load_weights(tmp_path / "x.safetensors", other)
+    checkpoints.load_network(tmp_path / "x.safetensors", other)
     assert torch.equal(other[1].weight, network[0].weight)
 
 
@@ -190,7 +190,7 @@ def test_missing_and_damaged_weights_are_named(tmp_path, content):
     file = tmp_path / "method.safetensors"
     if content is not None:
         file.write_bytes(content)
-    for read in (checkpoints.read_facts, lambda path: checkpoints.load_weights(path, nn.Linear(2, 3))):
+    for read in (checkpoints.read_facts, lambda path: checkpoints.load_network(path, nn.Linear(2, 3))):
         with pytest.raises(TagmaskError, match=r"method.safetensors"):
             read(file)
 
@@ -199,7 +199,7 @@ def test_missing_and_damaged_weights_are_named(tmp_path, content):
 def test_weights_of_another_network_are_refused(tmp_path, other):
     checkpoints.save_weights(tmp_path / "x.safetensors", trained()[0], {})
     with pytest.raises(TagmaskError, match=rf"cannot be loaded into {type(other).__name__}"):
-        checkpoints.load_weights(tmp_path / "x.safetensors", other)
+        checkpoints.load_network(tmp_path / "x.safetensors", other)
 
 
 def test_a_full_disk_leaves_the_old_weights(tmp_path):
@@ -207,4 +207,4 @@ def test_a_full_disk_leaves_the_old_weights(tmp_path):
     checkpoints.save_weights(file, network, {})
     with no_more_than(50), pytest.raises(TagmaskError, match="free some space"):
         checkpoints.save_weights(file, nn.Linear(9, 9), {})
-    checkpoints.load_weights(file, nn.Linear(2, 3))
+    checkpoints.load_network(file, nn.Linear(2, 3))

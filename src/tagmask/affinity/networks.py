@@ -1,11 +1,9 @@
 """Networks that learn which neighbouring pixels belong together."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,15 +19,10 @@ from tagmask.affinity.pairs import (
     pair_exists,
     pair_offsets,
 )
-from tagmask.config import AffinityNetConfig, AnyAffinity, IrnConfig
+from tagmask.config import AffinityNetConfig, IrnConfig
 from tagmask.contracts import AffinityModel, Backbone, Batch, Images, Level, Losses, Neighbourhood, ParameterGroup
 from tagmask.errors import TagmaskError
 from tagmask.networks.parameter_groups import grouped_parameters
-
-
-def build_affinity_net(config: AnyAffinity, backbone: Backbone) -> AffinityModel:
-    """The affinity network a config asks for, on a backbone."""
-    return AFFINITY_NETS[type(config)](config, backbone)
 
 
 class AffinityNet(AffinityModel):
@@ -44,6 +37,8 @@ class AffinityNet(AffinityModel):
         levels: the levels of the backbone that are read, from 0.
         offsets: (dy, dx) of each plane of ``affinities``.
     """
+
+    config_type = AffinityNetConfig
 
     def __init__(self, config: AffinityNetConfig, backbone: Backbone) -> None:
         super().__init__()
@@ -108,9 +103,10 @@ class Irn(AffinityModel):
         backbone: where the features come from; frozen here, with its statistics, and without its dropout.
         levels: the levels of the backbone that are read, from 0.
         offsets: (dy, dx) of each plane of affinities at inference; training compares pairs farther apart.
-        mean_displacement: what ``calibrate`` found, rows and columns; 0 before.
+        mean_displacement: what ``measure_shift`` found, rows and columns; 0 before.
     """
 
+    config_type = IrnConfig
     mean_displacement: Float[Tensor, " 2"]
 
     def __init__(self, config: IrnConfig, backbone: Backbone) -> None:
@@ -167,7 +163,7 @@ class Irn(AffinityModel):
         return self.displacement_head(self._read(images), _grid(images, self.stride)).float()
 
     @torch.no_grad()
-    def calibrate(self, images: Iterable[Float[Tensor, "_ 3 _ _"]]) -> None:
+    def measure_shift(self, images: Iterable[Float[Tensor, "_ 3 _ _"]]) -> None:
         """Set ``mean_displacement``, once after training, to the mean over batches of the mean displacement of each.
 
         Batches may differ in the size of their images.
@@ -260,9 +256,3 @@ def _exists(grids: Float[Tensor, "b _ p q"], radius: int, border: Border) -> Boo
     exists = torch.zeros(len(offsets), height, width, dtype=torch.bool)
     exists[[offsets.index(offset) for offset in fitting]] = pair_exists(height, width, fitting, border)
     return exists.to(grids.device)
-
-
-AFFINITY_NETS: dict[type[BaseModel], Callable[[Any, Backbone], AffinityModel]] = {
-    AffinityNetConfig: AffinityNet,
-    IrnConfig: Irn,
-}

@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record, channels_last
+from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record
 from tagmask.masks.grids import long_side_factor, scaled_size
+from tagmask.networks.memory_format import channels_last
 from tagmask.system.workers import in_order
 
 

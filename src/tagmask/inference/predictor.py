@@ -19,8 +19,7 @@ from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
-from tagmask.stages.run_folder import RunFolder
-from tagmask.training import checkpoints
+from tagmask.networks.saved import load_network, read_facts
 
 
 class Predictor:
@@ -90,14 +89,14 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
         ``mask = tagmask.load("runs/x")("photo.jpg")``
     """
     path = Path(run)
-    file = RunFolder(path).weights("segmenter") if path.is_dir() else path
+    file = path / "segmenter.safetensors" if path.is_dir() else path
     if not file.exists():
         raise TagmaskError(
             f"no trained segmenter at {file}; train one with `tagmask run` or `tagmask train-segmenter`."
         )
     recipe, classes = _facts(file)
     network = build_segmenter(recipe, len(classes), load_initial=False)
-    checkpoints.load_weights(file, network)
+    load_network(file, network)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Predictor(network, recipe.segmenter, classes, place)
 
@@ -105,13 +104,13 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
 def _facts(file: Path) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe and the class names that a weights file was written with.
 
-    The method is left out: it has done its work, and one from outside the package need not be known here.
+    Method and affinity network are left out: they have done their work, and those of other packages need not be here.
     """
-    facts = checkpoints.read_facts(file)
+    facts = read_facts(file)
     if "recipe" not in facts or "classes" not in facts:
         raise TagmaskError(f"{file} was not written by tagmask train-segmenter; give a run folder.")
     try:
-        recipe = {**json.loads(facts["recipe"]), "method": CamConfig()}
+        recipe = {**json.loads(facts["recipe"]), "method": CamConfig(), "affinity": None}
         return Recipe.model_validate(recipe), tuple(json.loads(facts["classes"]))
     except ValidationError as error:
         raise TagmaskError(

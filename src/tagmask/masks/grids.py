@@ -1,9 +1,11 @@
-"""Sizes and grids: how image pixels, resized images and feature grids lie on each other. Numpy only."""
+"""Sizes and grids: how image pixels, resized images and feature grids lie on each other."""
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch.nn import functional as F
 
-from tagmask.masks.scores import block_mean, resize_bilinear
+from tagmask.masks.scores import block_mean
 
 
 def long_side_factor(size: tuple[int, int], long_side: int | None) -> float:
@@ -33,10 +35,22 @@ def feature_grid(size: tuple[int, int], stride: int) -> tuple[int, int]:
     return -(-size[0] // stride), -(-size[1] // stride)
 
 
+def resized(maps: Float[np.ndarray, "n _ _"], size: tuple[int, int]) -> Float[np.ndarray, "n h w"]:
+    """Maps of ``size`` (rows, columns), bilinear, pixel centres at half integers: the same ones if they have that size.
+
+    >>> resized(np.array([[[0.0, 1.0]]]), (1, 4))
+    array([[[0.  , 0.25, 0.75, 1.  ]]])
+    """
+    if maps.shape[1:] == size:
+        return maps
+    if not len(maps):  # an image without tags
+        return np.zeros((0, *size), maps.dtype)
+    return F.interpolate(torch.from_numpy(maps)[None], size, mode="bilinear", align_corners=False)[0].numpy()
+
+
 def to_grid(maps: Float[np.ndarray, "n _ _"], size: tuple[int, int], stride: int) -> Float[np.ndarray, "n p q"]:
     """Maps brought to ``size`` pixels and averaged over ``stride x stride`` blocks, zeros beyond the border."""
-    resized = maps if maps.shape[1:] == size else resize_bilinear(maps, size)
-    return block_mean(resized, stride)
+    return block_mean(resized(maps, size), stride)
 
 
 def from_grid(maps: Float[np.ndarray, "n p q"], cell: float, size: tuple[int, int]) -> Float[np.ndarray, "n h w"]:
@@ -46,9 +60,4 @@ def from_grid(maps: Float[np.ndarray, "n p q"], cell: float, size: tuple[int, in
     extent first; what lies beyond the image is cut off.
     """
     extent = (max(round(maps.shape[1] * cell), size[0]), max(round(maps.shape[2] * cell), size[1]))
-    return np.ascontiguousarray(resize_bilinear(maps, extent)[:, : size[0], : size[1]])
-
-
-def to_image(maps: Float[np.ndarray, "n _ _"], size: tuple[int, int]) -> Float[np.ndarray, "n h w"]:
-    """Maps that span exactly the image, on its pixel grid."""
-    return maps if maps.shape[1:] == size else resize_bilinear(maps, size)
+    return np.ascontiguousarray(resized(maps, extent)[:, : size[0], : size[1]])

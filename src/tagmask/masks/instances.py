@@ -142,7 +142,7 @@ def candidate_maps(
     return np.where(clusters == numbers[:, None, None], maps[origins], maps.dtype.type(0)), origins
 
 
-def winners(
+def winning_candidates(
     starts: Float[np.ndarray, "m p q"],
     score: Callable[[Int64[np.ndarray, " _"]], Float[np.ndarray, "_ h w"]],
     size: tuple[int, int],

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
+from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.data.images import palette
-from tagmask.masks.scores import BACKGROUND, IGNORE, resize_bilinear
+from tagmask.masks.grids import resized
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -92,9 +93,9 @@ def shrink_mask(mask: Int[np.ndarray, "h w"], size: tuple[int, int]) -> Int[np.n
 
 def scale_map(values: Float[np.ndarray, "p q"], size: tuple[int, int]) -> Float[np.ndarray, "_ _"]:
     """The map at ``size``, divided by its own largest value; zeros stay zeros."""
-    resized = resize_bilinear(values[None].astype(np.float32), size)[0]
-    largest = float(resized.max())
-    return resized / largest if largest > 0 else np.zeros_like(resized)
+    scaled = resized(values[None].astype(np.float32), size)[0]
+    largest = float(scaled.max())
+    return scaled / largest if largest > 0 else np.zeros_like(scaled)
 
 
 def data_uri(picture: Picture, quality: int = 84) -> str:

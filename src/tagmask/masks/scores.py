@@ -1,6 +1,6 @@
 """From activation maps to pseudo masks: normalise, add a background, take the best class, say how sure it is.
 
-Plain numpy on one image at a time, so that worker processes need not load torch. Scores are ``n h w``: one channel per
+Plain numpy on one image at a time. Scores are ``n h w``: one channel per
 listed class, with ``classes`` naming the mask value of each channel (0 background, tag i as i + 1).
 """
 
@@ -118,34 +118,6 @@ def block_mean(maps: Maps, block: int) -> Float[np.ndarray, "n _ _"]:
     padded = np.pad(maps, ((0, 0), (0, -h % block), (0, -w % block)))
     blocks = padded.reshape(n, padded.shape[1] // block, block, padded.shape[2] // block, block)
     return blocks.mean(axis=(2, 4))
-
-
-def resize_bilinear(maps: Float[np.ndarray, "n p q"], size: tuple[int, int]) -> Float[np.ndarray, "n _ _"]:
-    """Bilinear resize to ``size`` (rows, columns) with pixel centres at half integers and no antialiasing.
-
-    Equal, up to rounding, to ``torch.nn.functional.interpolate(..., mode="bilinear", align_corners=False)``.
-    """
-    low, high, weight = _neighbours(maps.shape[1], size[0])
-    rows = _blend(maps[:, low], maps[:, high], weight.astype(maps.dtype)[:, None])
-    low, high, weight = _neighbours(maps.shape[2], size[1])
-    return _blend(rows.take(low, axis=2), rows.take(high, axis=2), weight.astype(maps.dtype))
-
-
-def _neighbours(
-    length: int, new_length: int
-) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """The two source positions of each new position along one axis, and the weight of the second."""
-    position = np.maximum((np.arange(new_length) + 0.5) * (length / new_length) - 0.5, 0)
-    low = np.minimum(position.astype(np.intp), length - 1)
-    return low, np.minimum(low + 1, length - 1), position - low
-
-
-def _blend(low: Maps, high: Maps, weight: Float[np.ndarray, "..."]) -> Maps:
-    """``low + (high - low) * weight``; works in the two arguments' memory, which callers make for it."""
-    high -= low
-    high *= weight
-    high += low
-    return high
 
 
 # ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────────

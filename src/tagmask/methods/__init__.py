@@ -1,9 +1,15 @@
-"""Ways to train a classifier whose activation maps find the objects. A new method is one file and one line here."""
+"""Ways to train a classifier whose activation maps find the objects.
 
-from collections.abc import Callable
+Settings, a backbone and a number of classes enter, a ``Method`` leaves. Methods are strangers to each other: what
+several of them compute (second view, equivariance, correlation, likeness, contrast) lies in files of its own.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from tagmask.config import CamConfig, EpsConfig, MethodConfig, PpcConfig, SeamConfig, SipeConfig
+from tagmask.config.base import Config
+from tagmask.config.kinds import brought
+from tagmask.config.methods import METHOD_GROUP, MethodConfig, WrapperConfig
 from tagmask.contracts import Backbone, Method
 from tagmask.methods.cam import Cam
 from tagmask.methods.eps import Eps
@@ -11,22 +17,28 @@ from tagmask.methods.ppc import Ppc
 from tagmask.methods.seam import Seam
 from tagmask.methods.sipe import Sipe
 
-METHODS: dict[type[MethodConfig], Callable[[Any, Backbone, int], Method]] = {
-    CamConfig: Cam,
-    EpsConfig: Eps,
-    SeamConfig: Seam,
-    SipeConfig: Sipe,
-}
+METHODS: Mapping[type[Config], type[Method[Any]]] = {method.config_type: method for method in (Cam, Eps, Seam, Sipe)}
+"""The methods of the package by the class of their settings; each is built from settings, backbone, classes."""
+
+WRAPPERS: Mapping[type[Config], Callable[[Any, Method[Any]], Method[Any]]] = {Ppc.config_type: Ppc}
+"""Those that are put around another method; each is built from settings and that method."""
+
+__all__ = ["METHODS", "WRAPPERS", "build_method", "method_type"]
 
 
-def build_method(config: MethodConfig, backbone: Backbone, num_classes: int) -> Method:
-    """The method that settings ask for, on a backbone; PPC holds another method.
+def build_method(config: MethodConfig, backbone: Backbone, num_classes: int) -> Method[Any]:
+    """The method that settings ask for, on a backbone.
 
     Args:
-        config: settings of a method in ``METHODS``, or of PPC around one.
+        config: settings of a method of the package or of another one, or of a wrapper around one.
         backbone: where the features come from.
         num_classes: classes without background.
     """
-    if isinstance(config, PpcConfig):
-        return Ppc(config, build_method(config.base, backbone, num_classes))
-    return METHODS[type(config)](config, backbone, num_classes)
+    if isinstance(config, WrapperConfig):
+        return WRAPPERS[type(config)](config, build_method(config.base, backbone, num_classes))
+    return method_type(config)(config, backbone, num_classes)
+
+
+def method_type(config: MethodConfig) -> Any:
+    """The class that settings belong to: of this package, or brought by another one under the settings' kind."""
+    return METHODS.get(type(config)) or brought(METHOD_GROUP, config.kind, MethodConfig)

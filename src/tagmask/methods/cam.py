@@ -19,7 +19,7 @@ def tag_loss(logits: Float[Tensor, "b c"], tags: Tags) -> Float[Tensor, ""]:
     return F.multilabel_soft_margin_loss(logits.float(), tags)
 
 
-class Cam(Method):
+class Cam(Method[Activation]):
     """A classifier with global average pooling; its maps are M_c(i) = relu(w_c . f(i)).
 
     Averaging and the 1x1 classifier commute, so maps and logits share the same weights (eq. 1 of the paper).
@@ -30,6 +30,7 @@ class Cam(Method):
         num_classes: classes without background.
     """
 
+    config_type = CamConfig
     num_views = 1
 
     def __init__(self, config: CamConfig, backbone: Backbone, num_classes: int) -> None:

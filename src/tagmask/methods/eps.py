@@ -24,7 +24,7 @@ from tagmask.methods.pixel_correlation import PixelCorrelation
 from tagmask.methods.second_view import smaller_view
 from tagmask.networks.parameter_groups import grouped_parameters
 
-EPS = 1e-4  # joins the area of a map at every pixel, not once
+AREA_FLOOR = 1e-4  # joins the area of a map at every pixel, not once
 
 
 # ── the saliency loss ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -56,7 +56,7 @@ def salient_share(maps: Float[Tensor, "b k p q"], saliency: Float[Tensor, "b 1 p
     0.4999
     """
     inside = (maps > 0.5).to(maps.dtype)
-    return (inside * (saliency > 0.5)).sum(dim=(2, 3)) / (inside + EPS).sum(dim=(2, 3))
+    return (inside * (saliency > 0.5)).sum(dim=(2, 3)) / (inside + AREA_FLOOR).sum(dim=(2, 3))
 
 
 def salient_tags(share: Float[Tensor, "b c"], tags: Tags, overlap: float) -> Bool[Tensor, "b c"]:
@@ -121,7 +121,7 @@ class EpsActivation(Activation):
     scores: Float[Tensor, "b k p q"]
 
 
-class Eps(Method):
+class Eps(Method[EpsActivation]):
     """A classifier with a map of the background, whose maps share every pixel and explain the saliency map.
 
     The tag loss teaches the classes and the backbone, the saliency loss those and the background's map. With
@@ -136,6 +136,8 @@ class Eps(Method):
     Raises:
         TagmaskError: levels the backbone does not have.
     """
+
+    config_type = EpsConfig
 
     def __init__(self, config: EpsConfig, backbone: Backbone, num_classes: int) -> None:
         super().__init__()
@@ -164,21 +166,19 @@ class Eps(Method):
         refined = self.correlation(scores, images, levels) if self.correlation is not None and self.training else None
         return EpsActivation(logits, maps[:, 1:], background, levels[-1], scores, refined=refined)
 
-    def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
+    def view_losses(self, activations: list[EpsActivation], batch: Batch) -> Losses:
         """Tag loss and saliency loss, each the mean over the views; and what ``equivariance`` adds.
 
         Raises:
             TagmaskError: the batch has no saliency maps.
         """
-        found = [activation for activation in activations if isinstance(activation, EpsActivation)]
-        assert len(found) == self.num_views
-        tag_losses = [tag_loss(view.logits, batch.tags) for view in found]
+        tag_losses = [tag_loss(view.logits, batch.tags) for view in activations]
         losses = {
             "tags": torch.stack(tag_losses).mean(),
-            "saliency": self._saliency_loss([view.scores for view in found], batch),
+            "saliency": self._saliency_loss([view.scores for view in activations], batch),
         }
         settings = self.config.equivariance
-        return losses if settings is None else losses | self._equivariance_losses(found, batch, settings)
+        return losses if settings is None else losses | self._equivariance_losses(activations, batch, settings)
 
     def _saliency_loss(self, scores: Sequence[Float[Tensor, "b k _ _"]], batch: Batch) -> Float[Tensor, ""]:
         given, config = saliency_of(batch), self.config

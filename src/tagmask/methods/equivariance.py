@@ -14,9 +14,8 @@ from torch.nn import functional as F
 
 from tagmask.config import EquivarianceConfig
 from tagmask.contracts import Losses, Tags
-from tagmask.methods.second_view import resized
-
-EPS = 1e-5
+from tagmask.conventions import EPSILON
+from tagmask.methods.second_view import resized_aligned
 
 Size = tuple[int, int]
 
@@ -54,10 +53,10 @@ def stretched_maps(scores: Float[Tensor, "b n _ _"], size: Size) -> Float[Tensor
     least, largest = (F.relu(found)[:, :, None, None] for found in (values.min(2).values, values.max(2).values))
     # Dividing commutes with resizing; relu(relu(x) - a) is relu(x - a) for a > 0. The sum with what was negated before
     # spares the gradient a pass over all pixels.
-    return resized(F.relu(scores + -(least + EPS)), size) / (largest - least + EPS)
+    return resized_aligned(F.relu(scores + -(least + EPSILON)), size) / (largest - least + EPSILON)
 
 
-def winners(maps: Float[Tensor, "b n h w"], exempt: Bool[Tensor, "b n"]) -> Float[Tensor, "b n h w"]:
+def winning_maps(maps: Float[Tensor, "b n h w"], exempt: Bool[Tensor, "b n"]) -> Float[Tensor, "b n h w"]:
     """Maps set to 0 where another one is larger; equal ones both stay.
 
     Args:
@@ -66,7 +65,7 @@ def winners(maps: Float[Tensor, "b n h w"], exempt: Bool[Tensor, "b n"]) -> Floa
 
     Example:
         >>> maps = torch.tensor([[[[0.9, 0.1]], [[0.6, 0.2]], [[0.5, 0.3]]]])
-        >>> winners(maps, torch.tensor([[True, False, False]]))
+        >>> winning_maps(maps, torch.tensor([[True, False, False]]))
         tensor([[[[0.9000, 0.1000]],
         <BLANKLINE>
                  [[0.6000, 0.0000]],
@@ -81,7 +80,7 @@ def winners(maps: Float[Tensor, "b n h w"], exempt: Bool[Tensor, "b n"]) -> Floa
 # ── losses ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def consistency(
+def view_consistency(
     first: Float[Tensor, "b n h w"], second: Float[Tensor, "b n h w"], num_maps: Int[Tensor, " b"] | int
 ) -> Float[Tensor, ""]:
     """Equivariance loss L_ER: mean absolute difference of the maps of two views (equation 9).
@@ -153,7 +152,7 @@ def equivariance_losses(
     there, back = cross(second.winners, first.refined, *counted), cross(first.winners, second.refined, *counted)
     lowest = [min_pool(view.pixels, config.min_pool_fraction) for view in (first, second)]
     return {
-        "consistency": config.consistency_weight * consistency(first.maps, second.maps, num_maps),
+        "consistency": config.consistency_weight * view_consistency(first.maps, second.maps, num_maps),
         "cross": config.cross_weight * (there + back),
         "min_pool": config.min_pool_weight * (lowest[0] + lowest[1]) / 2,
     }
@@ -205,7 +204,7 @@ def compared_maps(
         # Channels without tag are made 0 on the small grid; they stay 0 when they are resized and stretched.
         pixels = _enlarged(view_refined, channels, present, size)
         maps = stretched_maps(_enlarged(view_scores, channels[:, 1:], present[:, 1:], size), sizes[-1])
-        best = winners(_with_background(maps if winners_learn else maps.detach()), channels == exempt)
+        best = winning_maps(_with_background(maps if winners_learn else maps.detach()), channels == exempt)
         views.append(ComparedMaps(maps, best, stretched_maps(pixels, sizes[-1]), pixels[:, 1:]))
     return views
 
@@ -228,7 +227,7 @@ def _enlarged(
 ) -> Float[Tensor, "b n h w"]:
     """The chosen channels of each image, 0 where it lacks them, in float32, resized."""
     places = channels[:, :, None, None].expand(-1, -1, *maps.shape[2:])
-    return resized(maps.float().gather(1, places) * present, size)
+    return resized_aligned(maps.float().gather(1, places) * present, size)
 
 
 def _with_background(maps: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n+1 h w"]:

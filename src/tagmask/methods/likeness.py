@@ -10,14 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-EPS = 1e-5
+from tagmask.conventions import EPSILON
+
 MEBIBYTE = 2**20
 BLOCKS = 12  # of S: measured; more of them leave out more of what symmetry repeats, until their products get too small
 
 
 def unit_features(features: Float[Tensor, "b d p q"]) -> Float[Tensor, "b d p q"]:
     """Each pixel's feature divided by its length plus 1e-5."""
-    return features / (features.norm(dim=1, keepdim=True) + EPS)
+    return features / (features.norm(dim=1, keepdim=True) + EPSILON)
 
 
 def likeness_sums(unit: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"], memory: int) -> Float[Tensor, "b m n"]:

@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tagmask.contracts import Tags
-from tagmask.conventions import IGNORE
+from tagmask.conventions import EPSILON, IGNORE
 
-EPS = 1e-5
 RIVALS = 20  # of one prototype on PASCAL VOC, for which the published numbers of skipped and kept ones were chosen
 
 
@@ -26,13 +25,13 @@ RIVALS = 20  # of one prototype on PASCAL VOC, for which the published numbers o
 def published_scores(maps: Float[Tensor, "b c p q"], background: float) -> Float[Tensor, "b c+1 p q"]:
     """A constant background, then each map stretched from its least to its largest value, as the published code does.
 
-    Values below least + ``EPS`` become 0 before the least value is subtracted, so the floor of a map is negative and a
-    map of zeros is -1 everywhere.
+    Values below least + ``EPSILON`` become 0 before the least value is subtracted, so the floor of a map is negative
+    and a map of zeros is -1 everywhere.
     """
     positive = F.relu(maps)
     least, largest = positive.amin(dim=(2, 3), keepdim=True), positive.amax(dim=(2, 3), keepdim=True)
-    kept = positive.masked_fill(positive < least + EPS, 0.0)
-    stretched = (kept - least - EPS) / (largest - least + EPS)
+    kept = positive.masked_fill(positive < least + EPSILON, 0.0)
+    stretched = (kept - least - EPSILON) / (largest - least + EPSILON)
     return torch.cat([torch.full_like(maps[:, :1], background), stretched], dim=1)
 
 
@@ -70,9 +69,9 @@ def unit_range(
     within = inside[:, None]
     largest = maps.masked_fill(~within, 0.0).amax(dim=(2, 3), keepdim=True)
     if normalization == "max":
-        return maps / (largest + EPS) * within
+        return maps / (largest + EPSILON) * within
     least = torch.minimum(maps.masked_fill(~within, torch.inf).amin(dim=(2, 3), keepdim=True), largest)
-    return ((maps - least - EPS) / (largest - least + EPS)).clamp(0, 1) * within
+    return ((maps - least - EPSILON) / (largest - least + EPSILON)).clamp(0, 1) * within
 
 
 def best_channel(scores: Float[Tensor, "b k p q"], tags: Tags, inside: Bool[Tensor, "b p q"]) -> Int[Tensor, "b p q"]:
@@ -106,12 +105,12 @@ def shared_top(scores: Float[Tensor, "n k"], count: int) -> Float[Tensor, "n k"]
     return scores * (above + equal * places)
 
 
-def prototypes(features: Float[Tensor, "n d"], weights: Float[Tensor, "n k"]) -> Float[Tensor, "k d"]:
+def class_prototypes(features: Float[Tensor, "n d"], weights: Float[Tensor, "n k"]) -> Float[Tensor, "k d"]:
     """Direction of the weighted mean feature of each channel; 0 for a channel without weight.
 
     A mean is the sum over the total weight; at unit length only the total's sign is left of it.
 
-    >>> prototypes(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    >>> class_prototypes(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """

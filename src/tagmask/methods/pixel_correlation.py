@@ -14,12 +14,10 @@ from torch.nn import functional as F
 
 from tagmask.config import EquivarianceConfig
 from tagmask.contracts import Backbone, Images
+from tagmask.conventions import EPSILON
 from tagmask.errors import TagmaskError
 from tagmask.methods.likeness import add_symmetric_product, likeness_blocks, likeness_sums, unit_features
-from tagmask.methods.second_view import resized
-
-EPS = 1e-5
-
+from tagmask.methods.second_view import resized_aligned
 
 # ── the correlation ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -41,7 +39,7 @@ def correlation_input(scores: Float[Tensor, "b k p q"]) -> Float[Tensor, "b k p 
         [[[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]]]
     """
     positive = F.relu(scores[:, 1:])
-    maps = F.relu(positive - EPS) / (positive.amax(dim=(2, 3), keepdim=True) + EPS)
+    maps = F.relu(positive - EPSILON) / (positive.amax(dim=(2, 3), keepdim=True) + EPSILON)
     best = maps.amax(dim=1, keepdim=True)
     return torch.cat([1 - best, maps * (maps >= best)], dim=1)
 
@@ -66,7 +64,7 @@ def correlate(
         rows = F.pad(maps.float().flatten(2), (0, 0, 0, 1), value=1.0)
         sums = _LikenessSums.apply(unit_features(features.float()).flatten(2), rows, memory)
         assert isinstance(sums, Tensor)
-        return (sums[:, :-1] / (sums[:, -1:] + EPS)).view_as(maps)
+        return (sums[:, :-1] / (sums[:, -1:] + EPSILON)).view_as(maps)
 
 
 class _LikenessSums(torch.autograd.Function):
@@ -151,7 +149,7 @@ class PixelCorrelation(nn.Module):
     ) -> Float[Tensor, "b d p q"]:
         low, high = (levels[level].detach() for level in self.levels)
         parts = [images, F.relu(self.f8_3(low)), F.relu(self.f8_4(high))]
-        return self.f9(torch.cat([resized(part, (size[0], size[1])) for part in parts], dim=1))
+        return self.f9(torch.cat([resized_aligned(part, (size[0], size[1])) for part in parts], dim=1))
 
 
 def _compared_levels(chosen: tuple[int, int] | None, count: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ views of the images teach each other. When training is over, projector and proto
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from tagmask.config import PpcConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
 from tagmask.methods import pixel_contrast as contrast
-from tagmask.methods.second_view import resized, smaller_view
+from tagmask.methods.second_view import resized_aligned, smaller_view
 from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.system.processes import gathered, num_processes, of_first_process, own_share
 
@@ -90,7 +91,7 @@ def intra_losses(config: PpcConfig, pixels: Pixels, labels: Int[Tensor, " n"]) -
 # ── the method ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Ppc(Method):
+class Ppc(Method[Any]):
     """A method that trains another one with pixel-to-prototype contrast, and leaves that one for inference.
 
     The contrast teaches the projector and, through the embedding, the backbone. Maps give labels and weights of
@@ -101,9 +102,10 @@ class Ppc(Method):
         base: the method that makes the maps.
     """
 
+    config_type = PpcConfig
     num_views = 2
 
-    def __init__(self, config: PpcConfig, base: Method) -> None:
+    def __init__(self, config: PpcConfig, base: Method[Any]) -> None:
         super().__init__()
         self.config = config
         self.base = base
@@ -139,7 +141,7 @@ class Ppc(Method):
         """As the base needs it."""
         self.base.calibrate(batches)
 
-    def for_inference(self) -> Method:
+    def for_inference(self) -> Method[Any]:
         """The base: projector and prototypes have done their work."""
         return self.base.for_inference()
 
@@ -183,7 +185,9 @@ class Ppc(Method):
         inside = on_grid(batch.valid, size)
         inside = torch.ones_like(inside) if self.config.faithful else inside
         return [
-            self._view(resized(features.float(), size), self._scores(found, batch.tags, inside), batch.tags, inside)
+            self._view(
+                resized_aligned(features.float(), size), self._scores(found, batch.tags, inside), batch.tags, inside
+            )
             for found, features in zip(activations, projections, strict=True)
         ]
 
@@ -194,9 +198,9 @@ class Ppc(Method):
         if self.config.faithful:
             # The refined maps, where the base has them, whatever it makes its maps of inference of.
             maps = found.maps if found.refined is None else found.refined[:, 1:]
-            return contrast.published_scores(resized(maps.float(), size), self.config.background)
-        background = None if found.background is None else resized(found.background.float(), size)
-        maps = resized(found.maps.float(), size)
+            return contrast.published_scores(resized_aligned(maps.float(), size), self.config.background)
+        background = None if found.background is None else resized_aligned(found.background.float(), size)
+        maps = resized_aligned(found.maps.float(), size)
         return contrast.present_scores(maps, background, tags, inside, self.map_normalization)
 
     def _view(
@@ -212,7 +216,7 @@ class Ppc(Method):
         labels = gathered(labels).flatten()
         top = contrast.first_of_top if self.config.faithful else contrast.shared_top
         weights = top(rows(gathered(scores)), max(1, int(self.config.prototype_fraction * cells)))
-        prototypes = contrast.prototypes(whole, weights)
+        prototypes = contrast.class_prototypes(whole, weights)
         likeness = contrast.similarities(F.normalize(whole, dim=1), prototypes)
         own = likeness.gather(1, labels.clamp_min(0)[:, None])[:, 0]
         present = torch.ones_like(weights[0]).bool() if self.config.faithful else prototypes.any(dim=1)

@@ -32,7 +32,7 @@ class SeamActivation(Activation):
     scores: Float[Tensor, "b k p q"]
 
 
-class Seam(Method):
+class Seam(Method[SeamActivation]):
     """A classifier on two views of each image, with a pixel correlation module that refines its maps.
 
     Tag loss and equivariance loss teach classifier and backbone; the equivariant cross loss and the min-pool loss teach
@@ -47,6 +47,7 @@ class Seam(Method):
         TagmaskError: levels the backbone does not have.
     """
 
+    config_type = SeamConfig
     num_views = 2
     map_normalization = "min_max"
 
@@ -79,14 +80,13 @@ class Seam(Method):
         logits = mean_of_resized(scores[:, 1:], (images.shape[2], images.shape[3]))
         return SeamActivation(logits, maps[:, 1:], None, features, scores, refined=refined)
 
-    def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
+    def view_losses(self, activations: list[SeamActivation], batch: Batch) -> Losses:
         """The classification loss, averaged over the views, and the three losses of ``equivariance_losses``."""
-        found = [activation for activation in activations if isinstance(activation, SeamActivation)]
-        assert len(found) == self.num_views
         settings, size = self.config.equivariance, (batch.images.shape[2], batch.images.shape[3])
         sizes = [size, smaller_size(size, settings.view_scale, settings.view_size)]
-        scores, refined = [view.scores for view in found], [view.refined for view in found if view.refined is not None]
-        tag_losses = [tag_loss(view.logits, batch.tags) for view in found]
+        scores = [view.scores for view in activations]
+        refined = [view.refined for view in activations if view.refined is not None]
+        tag_losses = [tag_loss(view.logits, batch.tags) for view in activations]
         losses = equivariance_losses(scores, refined, batch.tags, settings, sizes)
         return {"tags": torch.stack(tag_losses).mean(), **losses}
 

@@ -4,10 +4,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask.contracts import Images, channels_last
+from tagmask.contracts import Images
+from tagmask.networks.memory_format import channels_last
 
 
-def resized(grids: Float[Tensor, "b n _ _"], size: tuple[int, int]) -> Float[Tensor, "b n h w"]:
+def resized_aligned(grids: Float[Tensor, "b n _ _"], size: tuple[int, int]) -> Float[Tensor, "b n h w"]:
     """Grids of ``size`` rows and columns, bilinear with aligned corners: the same ones where they have that size."""
     return grids if grids.shape[2:] == size else F.interpolate(grids, size, mode="bilinear", align_corners=True)
 
@@ -25,7 +26,7 @@ def smaller_view(images: Images, scale: float, side: int | None = None) -> Float
     torch.Size([134, 134])
     """
     size = smaller_size((images.shape[2], images.shape[3]), scale, side)
-    return channels_last(resized(images, size))
+    return channels_last(resized_aligned(images, size))
 
 
 def smaller_size(size: tuple[int, int], scale: float, side: int | None = None) -> tuple[int, int]:

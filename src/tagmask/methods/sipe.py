@@ -17,14 +17,12 @@ from torch.nn import functional as F
 
 from tagmask.config import SipeConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
+from tagmask.conventions import EPSILON
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
 from tagmask.methods.likeness import likeness_sums, unit_features
 from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.system.processes import gathered
-
-EPS = 1e-5
-
 
 # ── from features to image-specific maps ─────────────────────────────────────────────────────────────────────────────
 
@@ -54,7 +52,7 @@ def general_maps(class_maps: Float[Tensor, "b c p q"], background_factor: float 
         background_factor: multiplies the background (equation 2: the paper's alpha).
     """
     positive = F.relu(class_maps)
-    maps = positive / (positive.amax(dim=(2, 3), keepdim=True) + EPS)
+    maps = positive / (positive.amax(dim=(2, 3), keepdim=True) + EPSILON)
     return torch.cat([background_factor * (1 - maps.amax(dim=1, keepdim=True)), maps], dim=1)
 
 
@@ -88,7 +86,7 @@ def structure_overlap(
 
 def _linear_sums(features: Float[Tensor, "b d n"], rows: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
     """sum_j (f_i · f_j) row_j as f_i · sum_j f_j row_j: no relu is needed; rows are divided, as they are few."""
-    lengths = features.square().sum(dim=1, keepdim=True).sqrt() + EPS
+    lengths = features.square().sum(dim=1, keepdim=True).sqrt() + EPSILON
     return (rows / lengths) @ features.transpose(1, 2) @ features / lengths
 
 
@@ -107,7 +105,7 @@ def matched_factor(
         inside: which pixels count; at least one.
     """
     ratio = overlap[:, 1:].amax(dim=1) / overlap[:, 0].clamp_min(torch.finfo(overlap.dtype).tiny)
-    return torch.quantile(ratio[inside].clamp_max(1 / EPS), general[:, 0][inside].mean())
+    return torch.quantile(ratio[inside].clamp_max(1 / EPSILON), general[:, 0][inside].mean())
 
 
 def seeds(overlap: Float[Tensor, "b k p q"], allowed: Float[Tensor, "b k p q"]) -> Float[Tensor, "b k p q"]:
@@ -116,7 +114,7 @@ def seeds(overlap: Float[Tensor, "b k p q"], allowed: Float[Tensor, "b k p q"]) 
     return winner * allowed
 
 
-def prototypes(seeds: Float[Tensor, "b k p q"], features: Float[Tensor, "b d p q"]) -> Float[Tensor, "b k d"]:
+def image_prototypes(seeds: Float[Tensor, "b k p q"], features: Float[Tensor, "b d p q"]) -> Float[Tensor, "b k d"]:
     """Sum of the seeds' features over the number of pixels; only its direction counts; 0 without seeds (equation 6)."""
     return seeds.flatten(2) @ features.flatten(2).transpose(1, 2) / seeds[0, 0].numel()
 
@@ -129,7 +127,7 @@ def image_specific_maps(
     return F.relu(torch.einsum("bkd,bdpq->bkpq", directions, unit))
 
 
-def consistency(
+def map_consistency(
     general: Float[Tensor, "b k p q"], specific: Float[Tensor, "b k p q"], channels: Float[Tensor, "b k"] | None = None
 ) -> Float[Tensor, ""]:
     """Mean absolute difference of general and image-specific maps, the latter divided by their maximum (equation 8).
@@ -145,8 +143,8 @@ def consistency(
 
 
 def divided_by_maximum(maps: Float[Tensor, "b k p q"]) -> Float[Tensor, "b k p q"]:
-    """Each map over its maximum plus ``EPS``: in [0, 1)."""
-    return maps / (maps.amax(dim=(2, 3), keepdim=True) + EPS)
+    """Each map over its maximum plus ``EPSILON``: in [0, 1)."""
+    return maps / (maps.amax(dim=(2, 3), keepdim=True) + EPSILON)
 
 
 # ── the method ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,7 +170,7 @@ class SipeActivation(Activation):
         return replace(self, **{name: value.float() for name, value in found.items() if value is not None})
 
 
-class Sipe(Method):
+class Sipe(Method[SipeActivation]):
     """A classifier with side branches on its backbone's levels, whose maps are redrawn by prototypes of each image.
 
     The tag loss teaches classifier and backbone. The consistency teaches them through the general maps, and through
@@ -187,6 +185,7 @@ class Sipe(Method):
         TagmaskError: levels the backbone does not have, or more levels than widths.
     """
 
+    config_type = SipeConfig
     num_views = 1
 
     def __init__(self, config: SipeConfig, backbone: Backbone, num_classes: int) -> None:
@@ -221,7 +220,7 @@ class Sipe(Method):
         return SipeActivation(logits, F.relu(class_maps), None, levels[-1], class_maps, hierarchical)
 
     def finish(
-        self, activation: Activation, tags: Tags | None = None, valid: Bool[Tensor, "b h w"] | None = None
+        self, activation: SipeActivation, tags: Tags | None = None, valid: Bool[Tensor, "b h w"] | None = None
     ) -> SipeActivation:
         """Find seeds and prototypes; the maps become the image-specific ones, unless ``maps`` asks for others.
 
@@ -229,7 +228,6 @@ class Sipe(Method):
         ``inference_seed_features`` and ``absent_classes_compete`` decide. All of it is done in float32, also where the
         network is not: the sums over all pixels that decide on seeds differ little from class to class.
         """
-        assert isinstance(activation, SipeActivation)
         if self.config.maps == "general" and not self.training:
             return activation
         known = torch.ones_like(activation.logits) if tags is None else tags
@@ -243,7 +241,7 @@ class Sipe(Method):
             overlap[:, 0] *= self._overlap_factor(overlap, general, allowed(known, valid, size)[:, 0].bool())
         found = seeds(overlap, allowed(known, valid, size))
         features = activation.hierarchical
-        specific = image_specific_maps(features, prototypes(found, features))
+        specific = image_specific_maps(features, image_prototypes(found, features))
         if self.config.maps == "mean" and not self.training:
             specific = (divided_by_maximum(specific) + general) / 2
         return replace(activation, maps=specific[:, 1:], background=specific[:, :1], general=general)
@@ -294,10 +292,9 @@ class Sipe(Method):
         overlaps, generals = (torch.cat(values).T[None, :, :, None] for values in zip(*found, strict=True))
         self.background_factor.copy_(matched_factor(overlaps, generals, torch.ones_like(generals[:, 0]).bool()))
 
-    def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
+    def view_losses(self, activations: list[SipeActivation], batch: Batch) -> Losses:
         """The classification loss and the general-specific consistency."""
         found = activations[0]
-        assert isinstance(found, SipeActivation)
         assert found.background is not None
         assert found.general is not None
         specific = torch.cat([found.background, found.maps], dim=1)
@@ -305,7 +302,7 @@ class Sipe(Method):
         weight = self.config.consistency_weight
         return {
             "tags": tag_loss(found.logits, batch.tags),
-            "consistency": weight * consistency(found.general, specific, channels),
+            "consistency": weight * map_consistency(found.general, specific, channels),
         }
 
     def parameter_groups(self) -> list[ParameterGroup]:

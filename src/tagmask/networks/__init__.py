@@ -1,1 +1,4 @@
-"""Networks."""
+"""Networks that others are built of: backbones, the segmentation network, their parameters, their files.
+
+Settings enter, modules leave: a backbone turns images into feature grids, DeepLab turns them into scores per pixel.
+"""

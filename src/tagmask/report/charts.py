@@ -1,11 +1,11 @@
-"""Charts as inline SVG: no script, no file beside them; colours come from the style sheet of the page."""
+"""Charts as plain data: where lines, bars and ticks lie. The template ``parts.html`` draws them as SVG."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-
-from tagmask.report.markup import Markup, element, join
 
 WIDTH, HEIGHT = 480, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 22, 10, 34
@@ -15,35 +15,148 @@ TINY = 1e-12
 Points = Sequence[tuple[float, float]]
 
 
-def line_chart(series: Mapping[str, Points], x_label: str) -> Markup:
-    """Lines over a common axis, with a legend; the vertical axis starts at 0 unless a value is negative.
+class Tick(NamedTuple):
+    """A number beside an axis, and where it lies along that axis, in units of the chart."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        name: beside its colour.
+        color: number of its colour in the style sheet, below ``NUM_COLORS``.
+        corners: ``(x, y)`` in units of the chart.
+    """
+
+    name: str
+    color: int
+    corners: Points
+
+
+class Bar(NamedTuple):
+    """A bar: its upper left corner and its size, in units of the chart."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart; everything in it is measured in its own units, x rightwards and y downwards.
+
+    Attributes:
+        title: above it.
+        description: of its kind, for those who cannot see it.
+        x_label: what the horizontal axis counts.
+        x_ticks: from left to right.
+        y_ticks: from below.
+        lines: the lines that have points.
+        bars: from left to right.
+        width: of the whole.
+        height: of the whole.
+        left: where the horizontal axis begins.
+        right: where it ends.
+        base: where the vertical axis begins, below.
+    """
+
+    title: str
+    description: str
+    x_label: str
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+    lines: Sequence[Line] = ()
+    bars: Sequence[Bar] = ()
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    base: int = HEIGHT - BOTTOM
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where values lie between two ends of a chart.
+
+    Attributes:
+        ticks: round numbers that enclose all values.
+        first: where the first tick lies, in units of the chart.
+        last: where the last one does.
+    """
+
+    ticks: Sequence[float]
+    first: int
+    last: int
+
+    def at(self, value: float) -> float:
+        """Where a value lies, in units of the chart.
+
+        Example:
+            >>> Axis([0, 5, 10], 40, 60).at(2.5)
+            45.0
+        """
+        share = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
+        return round(self.first + share * (self.last - self.first), 1)
+
+    def shown(self) -> list[Tick]:
+        """The ticks as they are written."""
+        return [Tick(self.at(value), f"{value:g}") for value in self.ticks]
+
+
+def line_chart(title: str, series: Mapping[str, Points], x_label: str) -> Chart:
+    """Lines over a common axis; the vertical axis starts at 0 unless a value is negative.
 
     Points that are not finite are left out; long series are thinned to means of neighbours.
+
+    Args:
+        title: above the chart.
+        series: ``(x, y)`` by the name of the line.
+        x_label: what the horizontal axis counts.
     """
-    lines = {name: thin([p for p in points if all(map(math.isfinite, p))]) for name, points in series.items()}
-    values = [p for points in lines.values() for p in points]
-    x_ticks = nice_ticks(min((x for x, _ in values), default=0), max((x for x, _ in values), default=1))
-    y_ticks = nice_ticks(min([0.0, *(y for _, y in values)]), max((y for _, y in values), default=1))
-    paths = [_path(points, x_ticks, y_ticks, i % NUM_COLORS) for i, points in enumerate(lines.values()) if points]
-    chart = _frame(join(_axes(x_ticks, y_ticks, x_label), *paths), f"Line chart of {', '.join(lines)} over {x_label}")
-    return join(chart, legend(list(lines)))
-
-
-def histogram(values: Sequence[float], x_label: str, bins: int = 20) -> Markup:
-    """Counts of values in [0, 1] as bars."""
-    counts, edges = np.histogram(np.clip(values, 0, 1), bins=bins, range=(0, 1))
-    x_ticks, y_ticks = [0.0, 0.25, 0.5, 0.75, 1.0], nice_ticks(0, max(1, int(counts.max())))
-    bars = [_bar(low, high, int(n), y_ticks) for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True) if n]
-    return _frame(join(_axes(x_ticks, y_ticks, x_label), *bars), f"Histogram of {x_label}")
-
-
-def legend(names: Sequence[str]) -> Markup:
-    """Names beside the colours of their lines."""
-    entries = [
-        element("li", element("i", class_=f"key s{i % NUM_COLORS}"), element("span", name))
-        for i, name in enumerate(names)
+    known = {name: thin([p for p in points if all(map(math.isfinite, p))]) for name, points in series.items()}
+    xs = [x for points in known.values() for x, _ in points]
+    ys = [y for points in known.values() for _, y in points]
+    x_axis = _across(nice_ticks(min(xs, default=0), max(xs, default=1)))
+    y_axis = _upwards(nice_ticks(min([0.0, *ys]), max(ys, default=1)))
+    lines = [
+        Line(name, i % NUM_COLORS, [(x_axis.at(x), y_axis.at(y)) for x, y in points])
+        for i, (name, points) in enumerate(known.items())
     ]
-    return element("ul", *entries, class_="legend")
+    return Chart(
+        title=title,
+        description=f"Line chart of {', '.join(known)} over {x_label}",
+        x_label=x_label,
+        x_ticks=x_axis.shown(),
+        y_ticks=y_axis.shown(),
+        lines=lines,
+    )
+
+
+def histogram(title: str, values: Sequence[float], x_label: str, bins: int = 20) -> Chart:
+    """Counts of values in [0, 1] as bars; empty bins have none.
+
+    Args:
+        title: above the chart.
+        values: clipped to [0, 1].
+        x_label: what the values are.
+        bins: how many, all of the same width.
+    """
+    counts, edges = np.histogram(np.clip(values, 0, 1), bins=bins, range=(0, 1))
+    x_axis, y_axis = _across([0.0, 0.25, 0.5, 0.75, 1.0]), _upwards(nice_ticks(0, max(1, int(counts.max()))))
+    found = zip(edges[:-1], edges[1:], counts, strict=True)
+    return Chart(
+        title=title,
+        description=f"Histogram of {x_label}",
+        x_label=x_label,
+        x_ticks=x_axis.shown(),
+        y_ticks=y_axis.shown(),
+        bars=[_bar(x_axis.at(low), x_axis.at(high), y_axis.at(int(n))) for low, high, n in found if n],
+    )
 
 
 def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -71,39 +184,14 @@ def thin(points: Points, limit: int = 200) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in (group.mean(axis=0) for group in groups)]
 
 
-def _frame(content: Markup, label: str) -> Markup:
-    return element("svg", content, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=label)
+def _across(ticks: Sequence[float]) -> Axis:
+    return Axis(ticks, LEFT, WIDTH - RIGHT)
 
 
-def _axes(x_ticks: list[float], y_ticks: list[float], x_label: str) -> Markup:
-    parts = []
-    for y in y_ticks:
-        at = f"{_y(y, y_ticks):.1f}"
-        parts.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at, class_="rule"))
-        parts.append(element("text", f"{y:g}", x=LEFT - 7, y=at, dy="0.35em", text_anchor="end"))
-    for x in x_ticks:
-        parts.append(element("text", f"{x:g}", x=f"{_x(x, x_ticks):.1f}", y=HEIGHT - BOTTOM + 15, text_anchor="middle"))
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    return join(*parts, element("text", x_label, x=middle, y=HEIGHT - 4, text_anchor="middle", class_="label"))
+def _upwards(ticks: Sequence[float]) -> Axis:
+    return Axis(ticks, HEIGHT - BOTTOM, TOP)
 
 
-def _path(points: Points, x_ticks: list[float], y_ticks: list[float], color: int) -> Markup:
-    corners = " ".join(f"{_x(x, x_ticks):.1f},{_y(y, y_ticks):.1f}" for x, y in points)
-    if len(points) == 1:
-        return element("circle", cx=corners.split(",")[0], cy=corners.split(",")[1], r=3, class_=f"dot s{color}")
-    return element("polyline", points=corners, class_=f"curve s{color}")
-
-
-def _bar(low: float, high: float, count: int, y_ticks: list[float]) -> Markup:
-    left, right = _x(low, [0.0, 1.0]) + 1, _x(high, [0.0, 1.0]) - 1
-    top, base = _y(count, y_ticks), _y(0, y_ticks)
-    size = {"width": f"{right - left:.1f}", "height": f"{base - top:.1f}"}
-    return element("rect", x=f"{left:.1f}", y=f"{top:.1f}", rx=1.5, class_="bar", **size)
-
-
-def _x(value: float, ticks: list[float]) -> float:
-    return LEFT + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - LEFT - RIGHT)
-
-
-def _y(value: float, ticks: list[float]) -> float:
-    return HEIGHT - BOTTOM - (value - ticks[0]) / (ticks[-1] - ticks[0]) * (HEIGHT - TOP - BOTTOM)
+def _bar(left: float, right: float, top: float) -> Bar:
+    """A bar from the base of the chart, one unit apart from its neighbours on either side."""
+    return Bar(left + 1, top, round(right - left - 2, 1), round(HEIGHT - BOTTOM - top, 1))

@@ -1,10 +1,84 @@
-"""What a report shows, as plain data."""
+"""What pages show, as plain data: whatever is computed has been computed, templates only lay it out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import UInt8
+
+from tagmask.report.charts import Chart
+
+
+class Tag(NamedTuple):
+    """A class in words, and the mask value that gives its colour."""
+
+    name: str
+    value: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small picture and what it shows."""
+
+    caption: str
+    pixels: UInt8[np.ndarray, "h w 3"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image on its way through the stages.
+
+    Attributes:
+        id: name of the image.
+        tags: those that are known.
+        predicted_tags: those that the classifier finds; None if it was not asked.
+        pictures: of the image, of its maps and masks; None leaves a gap in the grid.
+        columns: of the grid; None for as many as there is room for.
+        quality: of the pseudo mask, in [0, 1].
+    """
+
+    id: str
+    tags: Sequence[Tag] = ()
+    predicted_tags: Sequence[Tag] | None = None
+    pictures: Sequence[Picture | None] = ()
+    columns: int | None = None
+    quality: float | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        text: in the cell.
+        small: behind the text, in smaller letters.
+        is_best: whether the text is the best of its column.
+        share: in [0, 1], how much of the cell is tinted.
+        bar: in [0, 1], a bar instead of the text.
+    """
+
+    text: str = ""
+    small: str = ""
+    is_best: bool = False
+    share: float | None = None
+    bar: float | None = None
+
+
+class Row(NamedTuple):
+    """One line of a table: what it is about, then its cells."""
+
+    name: str
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Titles of the columns (none for a table without), lines, and a last line that sums them up."""
+
+    head: Sequence[str]
+    rows: Sequence[Row]
+    last: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -17,7 +91,6 @@ class ScoreRow:
         mean_iou: in [0, 1].
         pixel_accuracy: in [0, 1].
         iou: by class name, background included; None for a class that is left out.
-        interval: 95 % confidence interval of the mean IoU, where few masks were scored.
     """
 
     name: str
@@ -25,41 +98,11 @@ class ScoreRow:
     mean_iou: float
     pixel_accuracy: float
     iou: Mapping[str, float | None]
-    interval: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class Example:
-    """One image on its way through the stages. Maps may lie on any grid; masks have the image's size.
-
-    Attributes:
-        id: name of the image.
-        image: the photograph.
-        tags: class names, given or predicted.
-        tags_predicted: whether the classifier chose the tags.
-        maps: activation map of each tag.
-        walks: map of each tag after the random walk.
-        mask: pseudo mask.
-        prediction: the segmenter's mask.
-        truth: ground truth.
-        quality: of the pseudo mask, in [0, 1].
-    """
-
-    id: str
-    image: UInt8[np.ndarray, "h w 3"]
-    tags: tuple[str, ...] = ()
-    tags_predicted: bool = False
-    maps: Mapping[str, Float[np.ndarray, "_ _"]] = field(default_factory=dict)
-    walks: Mapping[str, Float[np.ndarray, "_ _"]] = field(default_factory=dict)
-    mask: Int[np.ndarray, "h w"] | None = None
-    prediction: Int[np.ndarray, "h w"] | None = None
-    truth: Int[np.ndarray, "h w"] | None = None
-    quality: float | None = None
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything a report shows, as plain data; what is empty is left out with a sentence that says so.
+    """Everything the report of a run shows; a section with nothing in it is left out.
 
     Attributes:
         title: headline.
@@ -69,34 +112,87 @@ class ReportContent:
         summary: a sentence or two below the headline.
         notes: observations a reader should act on, in words.
         scores: in the order of the stages.
-        stage_seconds: wall time of each stage.
-        log: logged steps: ``{"stage": str, "step": int, "losses": {name: value}, ...}``.
-        training_examples: images of the training split.
-        validation_examples: images of the validation split.
-        lowest: images to review first, worst first; ``mask`` and ``quality`` are shown.
-        highest: the images with the best pseudo masks.
-        qualities: quality of every pseudo mask.
+        unscored: why there are no scores, in a sentence.
+        iou: the scores class by class.
+        training: images of the training split.
+        validation: images of the validation split.
+        is_segmented: whether the validation images have predictions.
+        qualities: of all pseudo masks, as a histogram.
+        lowest: images to review first, worst first.
+        highest: the images with the best pseudo masks, best first.
+        losses: one chart a trained network.
+        times: wall time of each stage.
         recipe_yaml: the resolved recipe.
         command: command line that repeats the run.
         environment: versions and hardware, by name.
-        reasons: why a section is empty, by its title; a general reason is given where none is.
     """
 
     title: str
     recipe_name: str
     data_name: str
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     summary: str = ""
     notes: Sequence[str] = ()
     scores: Sequence[ScoreRow] = ()
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
-    log: Sequence[Mapping[str, object]] = ()
-    training_examples: Sequence[Example] = ()
-    validation_examples: Sequence[Example] = ()
-    lowest: Sequence[Example] = ()
-    highest: Sequence[Example] = ()
-    qualities: Sequence[float] = ()
+    unscored: str = ""
+    iou: Table | None = None
+    training: Sequence[Card] = ()
+    validation: Sequence[Card] = ()
+    is_segmented: bool = False
+    qualities: Chart | None = None
+    lowest: Sequence[Card] = ()
+    highest: Sequence[Card] = ()
+    losses: Sequence[Chart] = ()
+    times: Table | None = None
     recipe_yaml: str = ""
     command: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComparisonContent:
+    """Everything the page of a comparison shows; a section with nothing in it is left out.
+
+    Attributes:
+        title: headline.
+        recipe_names: in the order they were named; the first is the one that the others are measured against.
+        data: what the images are.
+        classes: class names without background, in mask order.
+        notes: what is not the same for all recipes, and which runs are missing.
+        reading: what the figures of the results are, in a sentence.
+        results: scores and costs of each recipe.
+        protocols: the sentence behind each score, by its name.
+        gains: points more than the first recipe.
+        training: the same training images as every recipe sees them.
+        validation: the same validation images as every recipe sees them.
+        times: wall time of each stage.
+        settings: side by side.
+        command: command line that repeats the comparison.
+        environment: versions and hardware, by name.
+    """
+
+    title: str
+    recipe_names: Sequence[str]
+    data: str
+    classes: Sequence[str]
+    notes: Sequence[str] = ()
+    reading: str = ""
+    results: Table | None = None
+    protocols: Mapping[str, str] = field(default_factory=dict)
+    gains: Table | None = None
+    training: Sequence[Card] = ()
+    validation: Sequence[Card] = ()
+    times: Table | None = None
+    settings: Table | None = None
+    command: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def tags_of(class_ids: Iterable[int], classes: Sequence[str]) -> tuple[Tag, ...]:
+    """Tags of class ids that count from 0, without background.
+
+    Example:
+        >>> tags_of([1], ["cat", "dog"])
+        (Tag(name='dog', value=2),)
+    """
+    return tuple(Tag(classes[i], i + 1) for i in class_ids)

@@ -1,52 +1,48 @@
-"""Collects what a run has made into the content of its report."""
+"""The report of a run: what the run has made, collected into the content of its page."""
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from tagmask.config import Recipe
 from tagmask.contracts import Record
 from tagmask.conventions import BACKGROUND
 from tagmask.data.images import read_mask
 from tagmask.inference.predictor import Predictor, load
+from tagmask.masks.from_archives import walked_at_image_size
 from tagmask.masks.scores import normalize_max
-from tagmask.report.content import Example, ReportContent, ScoreRow
-from tagmask.report.page import write_report
+from tagmask.report import charts
+from tagmask.report.content import Card, Cell, Picture, ReportContent, Row, ScoreRow, Table, Tag, tags_of
+from tagmask.report.page import duration, write_page
+from tagmask.report.pictures import Photograph, spread_evenly
 from tagmask.scoring.evaluation import scored_training_records
-from tagmask.stages.masks import read_quality, walked_at_image_size
+from tagmask.scoring.table import MASK_SCORES, WORDS
+from tagmask.stages.masks import read_quality
 from tagmask.stages.run import Run
+from tagmask.stages.table import in_order
 from tagmask.system.storage import MapArchive, read_json, read_maps
 
-_NAMES = {
-    "seed_fixed": "Seed, fixed threshold",
-    "seed_best": "Seed, best threshold",
-    "seed_own": "Seed, learnt background",
-    "walk": "After the random walk",
-    "mask": "Pseudo masks",
-    "prediction": "Segmentation network",
-}
-_STAGES = ("train-method", "make-maps", "train-affinity", "make-masks", "train-segmenter", "predict")
+_UNKNOWN = "No image has a ground-truth mask. Training needs none; a few would tell how far to trust the results."
 _QUEUE = 8
+_PICTURE_WIDTH = 320
+_QUEUE_WIDTH = 240
 
 
 def write(run: Run) -> Path:
     """Write ``report.html`` of a run, finished or not; returns its path."""
-    return write_report(run.folder.path, content(run))
+    return write_page(run.folder.path / "report.html", content(run))
 
 
 def content(run: Run) -> ReportContent:
     """Everything the report shows."""
-    recipe = run.recipe
+    recipe, folder, manifest = run.recipe, run.folder, run.folder.manifest()
     scores = _scores(run)
-    manifest = run.folder.manifest()
-    qualities = _qualities(run)
-    shown = recipe.report.num_images
-    predictor = load(run.folder.path) if run.folder.weights("segmenter").exists() else None
+    rows = score_rows(scores, run.dataset.classes)
+    ranked = _ranked(run)
     return ReportContent(
         title=f"{recipe.name} on {run.dataset.name}",
         recipe_name=recipe.name,
@@ -54,18 +50,26 @@ def content(run: Run) -> ReportContent:
         classes=run.dataset.classes,
         summary=_summary(run),
         notes=_notes(run, scores),
-        scores=[_score_row(name, scores[name], run.dataset.classes) for name in _NAMES if name in scores],
-        stage_seconds={name: manifest[name]["seconds"] for name in _STAGES if name in manifest},
-        log=_log(run),
-        training_examples=[_training_example(run, r, predictor) for r in _shown_training(run)],
-        validation_examples=[_validation_example(run, r) for r in _spread(run.validation_records, shown)],
-        lowest=_queue(run, qualities[:_QUEUE]),
-        highest=_queue(run, qualities[::-1][:_QUEUE]) if len(qualities) > _QUEUE else (),
-        qualities=[value for _, value in qualities],
+        scores=rows,
+        unscored="" if rows else _why_unscored(run),
+        iou=iou_table(rows) if rows else None,
+        training=_training_cards(run),
+        validation=_validation_cards(run),
+        is_segmented=folder.is_done("predict"),
+        qualities=_quality_chart([value for _, value in ranked]) if ranked else None,
+        lowest=_queue(run, ranked[:_QUEUE]),
+        highest=_queue(run, ranked[::-1][:_QUEUE]) if len(ranked) > _QUEUE else (),
+        losses=loss_charts(read_log(folder.log)),
+        times=time_table(manifest),
         recipe_yaml=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
-        command=_command(recipe, run),
-        environment={k: str(v) for k, v in manifest.get("train-method", {}).items() if isinstance(v, str)},
+        command=_command(run),
+        environment={
+            k: str(v) for k, v in manifest.get("train-method", {}).items() if isinstance(v, str) and k != "data"
+        },
     )
+
+
+# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _summary(run: Run) -> str:
@@ -78,18 +82,7 @@ def _summary(run: Run) -> str:
     )
 
 
-def _scores(run: Run) -> dict[str, Any]:
-    found = read_json(run.folder.scores) if run.folder.scores.exists() else {}
-    assert isinstance(found, dict)
-    return found
-
-
-def _score_row(name: str, entry: dict[str, Any], classes: tuple[str, ...]) -> ScoreRow:
-    iou = {known: entry["iou"][known] for known in ("background", *classes)}
-    return ScoreRow(_NAMES[name], entry["protocol"], entry["mean_iou"], entry["pixel_accuracy"], iou)
-
-
-def _notes(run: Run, scores: dict[str, Any]) -> list[str]:
+def _notes(run: Run, scores: Mapping[str, Any]) -> list[str]:
     """Observations in words: what to look at first when results disappoint."""
     notes = list(run.dataset.notes)
     tags = scores.get("tags", {})
@@ -105,34 +98,89 @@ def _notes(run: Run, scores: dict[str, Any]) -> list[str]:
     return notes
 
 
-def _log(run: Run) -> list[dict[str, Any]]:
-    if not run.folder.log.exists():
-        return []
-    return [json.loads(line) for line in run.folder.log.read_text().splitlines() if line.strip()]
+def _command(run: Run) -> str:
+    where = f" --data {run.data}" if run.data else ""
+    return f"tagmask run {run.recipe.name}{where} --out {run.folder.path}"
 
 
-def _command(recipe: Recipe, run: Run) -> str:
-    data = run.folder.data()
-    where = f" --data {data}" if data else ""
-    return f"tagmask run {recipe.name}{where} --out {run.folder.path}"
+# ── scores ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _scores(run: Run) -> dict[str, Any]:
+    found = read_json(run.folder.scores) if run.folder.scores.exists() else {}
+    assert isinstance(found, dict)
+    return found
+
+
+def score_rows(scores: Mapping[str, Any], classes: Sequence[str]) -> list[ScoreRow]:
+    """The scores of masks in a ``scores.json``, in the order of the stages."""
+    return [
+        ScoreRow(
+            name=WORDS[name].capitalize(),
+            protocol=entry["protocol"],
+            mean_iou=entry["mean_iou"],
+            pixel_accuracy=entry["pixel_accuracy"],
+            iou={known: entry["iou"][known] for known in ("background", *classes)},
+        )
+        for name, entry in ((kind.key, scores[kind.key]) for kind in MASK_SCORES if kind.key in scores)
+    ]
+
+
+def _why_unscored(run: Run) -> str:
+    has_truth = bool(scored_training_records(run)) or any(record.has_mask for record in run.validation_records)
+    return "Nothing has been scored yet." if has_truth else _UNKNOWN
+
+
+def iou_table(rows: Sequence[ScoreRow]) -> Table:
+    """IoU of each class in each score."""
+    names = dict.fromkeys(name for row in rows for name in row.iou)
+    return Table(
+        head=["class", *(row.name for row in rows)],
+        rows=[Row(name, [_iou(row.iou.get(name)) for row in rows]) for name in names],
+        last=Row("mean", [_iou(row.mean_iou) for row in rows]),
+    )
+
+
+def _iou(value: float | None) -> Cell:
+    return Cell("\N{EN DASH}") if value is None else Cell(f"{100 * value:.1f}", share=value)
 
 
 # ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _spread(records: Sequence[Record], count: int) -> list[Record]:
-    """So many records, evenly over the list."""
-    if not records or not count:
-        return []
-    positions = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int))
-    return [records[i] for i in positions]
-
-
-def _shown_training(run: Run) -> list[Record]:
+def _training_cards(run: Run) -> list[Card]:
     """Training images with tags, those with ground truth first choice."""
     tagged = [r for r in run.training_records if r.tags and run.folder.maps(r.id).exists()]
     scored = {r.id for r in scored_training_records(run)}
-    return _spread([r for r in tagged if r.id in scored] or tagged, run.recipe.report.num_images)
+    shown = spread_evenly([r for r in tagged if r.id in scored] or tagged, run.recipe.report.num_images)
+    predictor = load(run.folder.path) if shown and run.folder.weights("segmenter").exists() else None
+    return [_training_card(run, record, predictor) for record in shown]
+
+
+def _training_card(run: Run, record: Record, predictor: Predictor | None) -> Card:
+    image = run.dataset.read_image(record)
+    photograph = Photograph.of(image, _PICTURE_WIDTH)
+    maps = _named_maps(run, read_maps(run.folder.maps(record.id)))
+    walks = _walked_maps(run, record, (image.shape[0], image.shape[1]))
+    path = run.folder.mask(record.id)
+    mask = read_mask(path, run.mask_ignore_value) if path.exists() else None
+    prediction = predictor(image) if predictor else None
+    pictures = [
+        photograph.alone(),
+        *(photograph.with_map(values, f"map: {name}") for name, values in maps.items()),
+        *(photograph.with_map(values, f"walk: {name}") for name, values in walks.items()),
+        *_masks(photograph, {"pseudo mask": mask, "prediction": prediction, "ground truth": _truth(run, record)}),
+    ]
+    quality = None if mask is None else read_quality(run.folder.confidence(record.id))
+    return Card(record.id, tags_of(record.tags, run.dataset.classes), pictures=pictures, quality=quality)
+
+
+def _masks(photograph: Photograph, masks: Mapping[str, np.ndarray | None]) -> list[Picture]:
+    return [photograph.with_mask(mask, caption) for caption, mask in masks.items() if mask is not None]
+
+
+def _truth(run: Run, record: Record) -> np.ndarray | None:
+    return run.dataset.read_mask(record) if record.has_mask else None
 
 
 def _named_maps(run: Run, archive: MapArchive) -> dict[str, np.ndarray]:
@@ -149,41 +197,36 @@ def _walked_maps(run: Run, record: Record, size: tuple[int, int]) -> dict[str, n
     return _named_maps(run, MapArchive(archive.classes, normalize_max(archive.maps), size))
 
 
-def _training_example(run: Run, record: Record, predictor: Predictor | None) -> Example:
-    image = run.dataset.read_image(record)
-    mask = run.folder.mask(record.id)
-    return Example(
+def _validation_cards(run: Run) -> list[Card]:
+    found = read_json(run.folder.predicted_tags) if run.folder.predicted_tags.exists() else {}
+    assert isinstance(found, dict)
+    shown = spread_evenly(run.validation_records, run.recipe.report.num_images)
+    return [_validation_card(run, record, found.get(record.id)) for record in shown]
+
+
+def _validation_card(run: Run, record: Record, probabilities: Mapping[str, float] | None) -> Card:
+    """An image of validation; ``probabilities`` of its tags are in [0, 1], by class name."""
+    photograph = Photograph.of(run.dataset.read_image(record), _PICTURE_WIDTH)
+    path = run.folder.prediction(record.id)
+    prediction = read_mask(path, ignore_value=-1) if path.exists() else None
+    masks = _masks(photograph, {"prediction": prediction, "ground truth": _truth(run, record)})
+    return Card(
         id=record.id,
-        image=image,
-        tags=tuple(run.dataset.classes[tag] for tag in record.tags),
-        quality=read_quality(run.folder.confidence(record.id)) if mask.exists() else None,
-        maps=_named_maps(run, read_maps(run.folder.maps(record.id))),
-        walks=_walked_maps(run, record, (image.shape[0], image.shape[1])),
-        mask=read_mask(mask, run.mask_ignore_value) if mask.exists() else None,
-        prediction=predictor(image) if predictor else None,
-        truth=run.dataset.read_mask(record) if record.has_mask else None,
+        tags=tags_of(record.tags, run.dataset.classes),
+        predicted_tags=None if probabilities is None else _likely(run, probabilities),
+        pictures=[photograph.alone(), *masks],
     )
 
 
-def _validation_example(run: Run, record: Record) -> Example:
-    prediction = run.folder.prediction(record.id)
-    predicted = read_json(run.folder.predicted_tags) if run.folder.predicted_tags.exists() else {}
-    assert isinstance(predicted, dict)
-    likely = [n for n, p in predicted.get(record.id, {}).items() if p >= run.recipe.maps.tag_threshold]
-    return Example(
-        id=record.id,
-        image=run.dataset.read_image(record),
-        tags=tuple(likely),
-        tags_predicted=True,
-        prediction=read_mask(prediction, ignore_value=-1) if prediction.exists() else None,
-        truth=run.dataset.read_mask(record) if record.has_mask else None,
-    )
+def _likely(run: Run, probabilities: Mapping[str, float]) -> tuple[Tag, ...]:
+    classes, threshold = run.dataset.classes, run.recipe.maps.tag_threshold
+    return tags_of([i for i, name in enumerate(classes) if probabilities.get(name, 0.0) >= threshold], classes)
 
 
 # ── review queue ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _qualities(run: Run) -> list[tuple[str, float]]:
+def _ranked(run: Run) -> list[tuple[str, float]]:
     """(id, quality) of every pseudo mask, worst first."""
     if not run.folder.quality.exists():
         return []
@@ -191,15 +234,74 @@ def _qualities(run: Run) -> list[tuple[str, float]]:
         return [(row["image"], float(row["quality"])) for row in csv.DictReader(file)]
 
 
-def _queue(run: Run, ranked: Sequence[tuple[str, float]]) -> list[Example]:
+def _quality_chart(qualities: Sequence[float]) -> charts.Chart:
+    return charts.histogram(f"Quality of all {len(qualities)} pseudo masks", qualities, "quality")
+
+
+def _queue(run: Run, ranked: Sequence[tuple[str, float]]) -> list[Card]:
     records = {record.id: record for record in run.training_records}
-    return [
-        Example(
-            id=image_id,
-            image=run.dataset.read_image(records[image_id]),
-            tags=tuple(run.dataset.classes[tag] for tag in records[image_id].tags),
-            mask=read_mask(run.folder.mask(image_id), run.mask_ignore_value),
-            quality=value,
-        )
-        for image_id, value in ranked
-    ]
+    return [_queued(run, records[image_id], value) for image_id, value in ranked]
+
+
+def _queued(run: Run, record: Record, quality: float) -> Card:
+    photograph = Photograph.of(run.dataset.read_image(record), _QUEUE_WIDTH)
+    mask = read_mask(run.folder.mask(record.id), run.mask_ignore_value)
+    pictures = [photograph.with_mask(mask, "pseudo mask")]
+    return Card(record.id, tags_of(record.tags, run.dataset.classes), pictures=pictures, quality=quality)
+
+
+# ── losses and times ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The entries of a ``log.jsonl``; lines that a killed process left unfinished are passed over."""
+    if not path.exists():
+        return []
+    found = (_parsed(line) for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def _parsed(line: str) -> object:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def loss_charts(log: Sequence[Mapping[str, Any]]) -> list[charts.Chart]:
+    """One chart for each trained network, one line for each loss.
+
+    Args:
+        log: entries ``{"stage": str, "step": int, "losses": {name: value}, ...}``; others are passed over.
+    """
+    stages: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for entry in log:
+        lines = stages.setdefault(str(entry.get("stage", "training")), {})
+        for name, step, value in _logged(entry):
+            lines.setdefault(name, []).append((step, value))
+    return [charts.line_chart(stage, lines, "step") for stage, lines in stages.items() if lines]
+
+
+def _logged(entry: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Name, step and value of each loss in an entry of the log; entries of another kind hold none."""
+    losses, step = entry.get("losses"), entry.get("step")
+    if not isinstance(losses, Mapping) or not isinstance(step, int):
+        return []
+    return [(str(name), float(step), float(value)) for name, value in losses.items() if isinstance(value, int | float)]
+
+
+def time_table(manifest: Mapping[str, Mapping[str, Any]]) -> Table | None:
+    """Wall time of every stage in a manifest, in the order of the pipeline; None if there is none.
+
+    Stages that the pipeline does not know come last.
+    """
+    stages = [stage for stage in in_order(manifest) if "seconds" in manifest[stage]]
+    if not stages:
+        return None
+    seconds = {stage: float(manifest[stage]["seconds"]) for stage in stages}
+    longest = max(*seconds.values(), 1e-9)
+    return Table(
+        head=(),
+        rows=[Row(s, [Cell(bar=value / longest), Cell(duration(value))]) for s, value in seconds.items()],
+        last=Row("total", [Cell(), Cell(duration(sum(seconds.values())))]),
+    )

@@ -18,20 +18,17 @@ from tagmask.contracts import Dataset
 from tagmask.conventions import Goal
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.errors import TagmaskError
+from tagmask.scoring.table import SCORES
+from tagmask.stages.run import check_saliency
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.saliency import check_saliency
+from tagmask.stages.table import reaches
 from tagmask.system.storage import read_json
 
-# What a run must have finished, and must have scored, before it counts as finished.
+# What a run must have finished before it counts as finished.
 _LAST_STAGES: dict[Goal, tuple[str, ...]] = {
     "seed": ("make-maps", "make-seed-maps"),
     "mask": ("make-masks",),
     "prediction": ("predict",),
-}
-_TRAINING_SCORES: dict[Goal, set[str]] = {
-    "seed": {"seed_best"},
-    "mask": {"seed_best", "mask"},
-    "prediction": {"seed_best", "mask"},
 }
 
 
@@ -42,11 +39,13 @@ class Competitor:
     Attributes:
         argument: as it was named on the command line.
         recipe: with the settings of the comparison and seed 0.
+        dataset: the data as this recipe sees them.
         wanted: scores that a finished run must have.
     """
 
     argument: str
     recipe: Recipe
+    dataset: Dataset
     wanted: frozenset[str]
 
     @property
@@ -157,12 +156,13 @@ def plan(
         check_saliency(recipe)
     opened = _opened(recipes, data)
     competitors = tuple(
-        Competitor(argument, recipe, _wanted(recipe, dataset, data, goal))
+        Competitor(argument, recipe, dataset, _wanted(recipe, dataset, data, goal))
         for argument, recipe, dataset in zip(arguments, recipes, opened, strict=True)
     )
     comparison = Comparison(competitors, tuple(range(num_seeds)), data, out, goal, tuple(settings), opened[0])
     for run in comparison.runs:
-        run.folder.claim(run.competitor.recipe.model_copy(update={"seed": run.seed}), data)
+        recipe = run.competitor.recipe.model_copy(update={"seed": run.seed})
+        run.folder.claim(recipe, data, run.competitor.dataset)
     return comparison
 
 
@@ -193,10 +193,12 @@ def _wanted(recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> 
     Raises:
         TagmaskError: it would have none.
     """
-    wanted = set(_TRAINING_SCORES[goal]) if score_records(dataset, recipe.data, data) else set()
     validation = () if recipe.data.val_split is None else dataset.split(recipe.data.val_split)
-    if goal == "prediction" and any(record.has_mask for record in validation):
-        wanted.add("prediction")
+    wanted = {kind.key for kind in SCORES if kind.sure_from is not None and reaches(goal, kind.sure_from)}
+    if not any(record.has_mask for record in validation):
+        wanted -= {"prediction"}
+    if not score_records(dataset, recipe.data, data):
+        wanted &= {"prediction"}
     if not wanted:
         raise TagmaskError(
             f"recipe {recipe.name!r}: no image has a ground-truth mask, so there is nothing to compare by; name them "

@@ -15,15 +15,13 @@ from tagmask.config import Recipe
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison import Comparison, PlannedRun
-from tagmask.stages.run_folder import environment
+from tagmask.scoring.table import MASK_SCORES
+from tagmask.stages.table import beyond, in_order
+from tagmask.system.environment import environment
 from tagmask.system.storage import read_json, write_json
 
-SCORES = ("seed_own", "seed_best", "seed_fixed", "walk", "mask", "prediction")
-_BEYOND: dict[Goal, set[str]] = {
-    "seed": {"train-affinity", "make-masks", "make-instances", "train-segmenter", "predict"},
-    "mask": {"make-instances", "train-segmenter", "predict"},
-    "prediction": set(),
-}
+SCORE_KEYS = tuple(kind.key for kind in MASK_SCORES)
+
 # Settings that are always shown: what two methods must share for their scores to be compared.
 _BUDGET = (
     "backbone.model",
@@ -174,7 +172,7 @@ def collect(comparison: Comparison, failures: Mapping[Path, str]) -> ComparisonF
         goal=comparison.goal,
         seeds=list(comparison.seeds),
         recipes=[
-            recipe_figures(c.name, c.argument, method_name(c.recipe), own, runs[0])
+            recipe_figures(c.name, c.argument, c.recipe.method.label, own, runs[0])
             for c, own in zip(comparison.competitors, runs, strict=True)
         ],
         settings=settings,
@@ -196,9 +194,10 @@ def run_figures(comparison: Comparison, run: PlannedRun, failures: Mapping[Path,
     """What one run has written so far; stages beyond the goal are left out."""
     scores = read_json(run.folder.scores) if run.folder.scores.exists() else {}
     assert isinstance(scores, dict)
-    scores = {name: scores[name] for name in SCORES if name in scores}
+    scores = {key: scores[key] for key in SCORE_KEYS if key in scores}
     manifest = run.folder.manifest()
-    stages = {name: entry for name, entry in manifest.items() if name not in _BEYOND[comparison.goal]}
+    left_out = {stage.name for stage in beyond(comparison.goal)}
+    stages = {name: manifest[name] for name in in_order(manifest) if name not in left_out}
     return RunFigures(
         seed=run.seed,
         folder=run.folder.path.relative_to(comparison.out).as_posix(),
@@ -230,7 +229,7 @@ def recipe_figures(
     """
     finished = [run for run in runs if run.finished]
     both = [(run, base) for run, base in zip(runs, first, strict=True) if run.finished and base.finished]
-    pairs = {s: [(r.scores.get(s), b.scores.get(s)) for r, b in both] for s in SCORES}
+    pairs = {s: [(r.scores.get(s), b.scores.get(s)) for r, b in both] for s in SCORE_KEYS}
     gains = {s: [a - b for a, b in p if a is not None and b is not None] for s, p in pairs.items()}
     stages = list(dict.fromkeys(stage for run in finished for stage in run.seconds))
     return RecipeFigures(
@@ -238,7 +237,7 @@ def recipe_figures(
         argument=argument,
         method=method,
         runs=list(runs),
-        scores=_spreads({s: [run.scores.get(s) for run in finished] for s in SCORES}),
+        scores=_spreads({s: [run.scores.get(s) for run in finished] for s in SCORE_KEYS}),
         gains={} if runs is first else _spreads(gains),
         seconds=spread([sum(run.seconds.values()) for run in finished]),
         stages=_spreads({stage: [run.seconds.get(stage) for run in finished] for stage in stages}),
@@ -266,12 +265,6 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 def _spreads(values: Mapping[str, Sequence[float | None]]) -> dict[str, Spread]:
     return {name: found for name, each in values.items() if (found := spread(each)) is not None}
-
-
-def method_name(recipe: Recipe) -> str:
-    """Kind of a recipe's method, with that of its base: ``ppc(seam)``."""
-    base = getattr(recipe.method, "base", None)
-    return recipe.method.kind if base is None else f"{recipe.method.kind}({base.kind})"
 
 
 # ── what is the same ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,23 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tagmask.scoring.comparison_figures import (
-    SCORES,
+    SCORE_KEYS,
     ComparisonFigures,
     RecipeFigures,
     RunFigures,
     Spread,
     write_figures,
 )
+from tagmask.scoring.table import WORDS
 from tagmask.system.storage import write_bytes
-
-NAMES = {
-    "seed_own": "seed, own background",
-    "seed_best": "seed, best threshold",
-    "seed_fixed": "seed, fixed threshold",
-    "walk": "walk",
-    "mask": "pseudo mask",
-    "prediction": "prediction",
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class Column:
 
 def columns(figures: ComparisonFigures) -> list[Column]:
     """The columns in which at least one recipe has a value."""
-    scores = [Column(f"{NAMES[s]} (%)", lambda recipe, s=s: recipe.scores.get(s), 1, 100, max) for s in SCORES]
+    scores = [Column(f"{WORDS[s]} (%)", lambda recipe, s=s: recipe.scores.get(s), 1, 100, max) for s in SCORE_KEYS]
     costs = [
         _time(figures),
         Column("peak memory (GiB)", lambda recipe: recipe.memory, 2, 1 / 1024, min),
@@ -96,7 +88,7 @@ def row_name(recipe: RecipeFigures) -> str:
 
 def gained_scores(figures: ComparisonFigures) -> list[str]:
     """Names of the scores in which a recipe can be compared with the first."""
-    return [name for name in SCORES if any(name in recipe.gains for recipe in figures.recipes)]
+    return [name for name in SCORE_KEYS if any(name in recipe.gains for recipe in figures.recipes)]
 
 
 def write_tables(out: Path, figures: ComparisonFigures) -> None:
@@ -156,18 +148,18 @@ def gains_table(figures: ComparisonFigures) -> str:
     if not names:
         return ""
     title = f"Points more than `{figures.recipes[0].name}` with the same seed:"
-    return f"{title}\n\n{_table(['recipe', *(NAMES[name] for name in names)], rows)}"
+    return f"{title}\n\n{_table(['recipe', *(WORDS[name] for name in names)], rows)}"
 
 
 def protocol_list(figures: ComparisonFigures) -> str:
     """The sentences without which the scores mean nothing."""
-    return "\n".join(f"- {NAMES[name]}: {sentence}" for name, sentence in protocols(figures).items())
+    return "\n".join(f"- {WORDS[name]}: {sentence}" for name, sentence in protocols(figures).items())
 
 
 def protocols(figures: ComparisonFigures) -> dict[str, str]:
     """What each score is; thresholds that every run chose for itself are left out."""
     found: dict[str, str] = {}
-    for name in SCORES:
+    for name in SCORE_KEYS:
         runs = [run for recipe in figures.recipes for run in recipe.runs if name in run.protocols]
         sentences = dict.fromkeys(
             re.sub(r"threshold [\d.e-]+, chosen", "threshold chosen run by run", run.protocols[name]) for run in runs
@@ -204,7 +196,7 @@ def csv_table(figures: ComparisonFigures) -> str:
     """A line for each run: scores as shares, seconds, MiB; empty where there is no value."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["recipe", "method", "seed", "finished", *SCORES, "seconds", "memory_mib", "device_memory_mib"])
+    table.writerow(["recipe", "method", "seed", "finished", *SCORE_KEYS, "seconds", "memory_mib", "device_memory_mib"])
     for recipe in figures.recipes:
         for run in recipe.runs:
             table.writerow([recipe.name, recipe.method, run.seed, int(run.finished), *_cells(run)])
@@ -212,5 +204,5 @@ def csv_table(figures: ComparisonFigures) -> str:
 
 
 def _cells(run: RunFigures) -> list[float | str]:
-    values = [*(run.scores.get(name) for name in SCORES), round(sum(run.seconds.values()), 2)]
+    values = [*(run.scores.get(name) for name in SCORE_KEYS), round(sum(run.seconds.values()), 2)]
     return ["" if value is None else value for value in [*values, run.memory, run.device_memory]]

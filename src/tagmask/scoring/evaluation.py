@@ -11,7 +11,8 @@ from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import score_records
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.masks.grids import to_image
+from tagmask.masks.from_archives import walked_at_image_size, walked_scores
+from tagmask.masks.grids import resized
 from tagmask.masks.scores import argmax_classes
 from tagmask.scoring.metrics import (
     Protocol,
@@ -23,11 +24,11 @@ from tagmask.scoring.metrics import (
     sweep_thresholds,
     threshold_sweep,
 )
-from tagmask.stages.masks import has_background, walked_at_image_size, walked_scores
+from tagmask.scoring.table import WORDS, in_order
 from tagmask.stages.run import Run
+from tagmask.system import workers
 from tagmask.system.progress import track
 from tagmask.system.storage import read_json, read_maps, write_json
-from tagmask.system.workers import in_order
 
 Confusions = dict[str, Int64[np.ndarray, "..."]]
 
@@ -54,7 +55,7 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 def scored_training_records(run: Run) -> tuple[Record, ...]:
     """Training images whose masks score seeds and pseudo masks."""
-    return score_records(run.dataset, run.recipe.data, run.folder.data())
+    return score_records(run.dataset, run.recipe.data, run.data)
 
 
 def _score_tags(run: Run) -> dict[str, Any]:
@@ -88,15 +89,15 @@ class _TrainingCounts:
         size = (truth.shape[0], truth.shape[1])
         archive = read_maps(run.folder.maps(record.id))
         seen = archive.classes > 0
-        maps, tags = to_image(archive.maps[seen], size), archive.classes[seen].astype(np.int64) - 1
+        maps, tags = resized(archive.maps[seen], size), archive.classes[seen].astype(np.int64) - 1
         thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
         fixed = np.array([run.recipe.evaluation.threshold], np.float32)
         counts: Confusions = {
             "sweep": threshold_sweep(truth, maps, tags, thresholds, k),
             "seed_fixed": threshold_sweep(truth, maps, tags, fixed, k)[0],
         }
-        if has_background(archive.classes):
-            own = to_image(archive.maps, size)
+        if archive.has_background:
+            own = resized(archive.maps, size)
             counts["seed_own"] = confusion_matrix(truth, argmax_classes(own, archive.classes), k)
         if run.folder.walks(record.id).exists() and run.recipe.affinity is not None:
             archive = read_maps(run.folder.walks(record.id))
@@ -117,7 +118,7 @@ def _truth(dataset: Dataset, record: Record) -> np.ndarray:
 
 def _summed(run: Run, count: Callable[[Record], Confusions], records: Sequence[Record], title: str) -> Confusions:
     total: Confusions = {}
-    for counts in track(in_order(count, records, run.recipe.masks.workers), title, len(records)):
+    for counts in track(workers.in_order(count, records, run.recipe.masks.workers), title, len(records)):
         for name, confusion in counts.items():
             total[name] = total[name] + confusion if name in total else confusion
     return total
@@ -172,10 +173,11 @@ def _score_predictions(run: Run, records: Sequence[Record]) -> Scores:
 
 
 def summary(scores: dict[str, Any]) -> list[tuple[str, float, str]]:
-    """(what, mean in percent, protocol) of every score, in the order of the pipeline."""
+    """(what, mean in percent, protocol) of every score, in the order of the table of scores."""
     rows = []
-    for name, entry in scores.items():
+    for key in in_order(scores):
+        entry = scores[key]
         mean = entry.get("mean_iou", entry.get("mean_average_precision"))
         if mean is not None:
-            rows.append((name, 100 * mean, entry["protocol"]))
+            rows.append((WORDS[key], 100 * mean, entry["protocol"]))
     return rows

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Int64
 
 from tagmask.conventions import IGNORE
 
-EPS = 1e-10
+UNION_FLOOR = 1e-10
 
 Confusion = Int64[np.ndarray, "k k+1"]
 
@@ -148,7 +148,7 @@ def score(confusion: Confusion, protocol: Protocol) -> Scores:
     """
     hits, true = np.diagonal(confusion).astype(float), confusion.sum(axis=1)
     union = true + confusion[:, : len(confusion)].sum(axis=0) - hits
-    iou = hits / (union + EPS) if protocol.absent == "zero" else hits / np.maximum(union, 1)
+    iou = hits / (union + UNION_FLOOR) if protocol.absent == "zero" else hits / np.maximum(union, 1)
     counted = (union > 0) | (protocol.absent == "zero")
     total = max(int(true.sum()), 1)
     return Scores(
@@ -158,20 +158,6 @@ def score(confusion: Confusion, protocol: Protocol) -> Scores:
         frequency_weighted_iou=float((true * iou).sum() / total),
         protocol=protocol,
     )
-
-
-def confidence_interval(
-    confusions: Int64[np.ndarray, "n k k+1"], protocol: Protocol, draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the mean IoU over images: how much a few masks can tell.
-
-    ``confusions`` holds one matrix per image; each draw takes as many images, with replacement.
-    """
-    n = len(confusions)
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
-    means = [score(np.tensordot(drawn, confusions, axes=1), protocol).mean_iou for drawn in counts]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 # ── thresholds ───────────────────────────────────────────────────────────────────────────────────────────────────────

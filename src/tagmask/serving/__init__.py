@@ -1,1 +1,4 @@
-"""Serving."""
+"""Finished runs at work on images that nobody has tagged.
+
+New images and a run folder enter, masks and overlays leave.
+"""

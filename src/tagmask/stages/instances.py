@@ -1,17 +1,20 @@
-"""What is done to one image to find its instances: candidates of its maps, their walk, their parts."""
+"""The stage that finds instances: candidates of an image's maps, their walk, their parts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Int32, Int64
-from torch import Tensor
 
-from tagmask.config import InstancesConfig, WalkConfig
-from tagmask.contracts import Dataset, Images, Record
+from tagmask.config import InstancesConfig, IrnConfig, WalkConfig
+from tagmask.contracts import AffinityModel, Dataset, Record
 from tagmask.conventions import BACKGROUND
-from tagmask.masks.grids import from_grid, long_side_factor, to_image
+from tagmask.errors import TagmaskError
+from tagmask.inference.passes import load_pyramids, padded_to
+from tagmask.masks.from_archives import walk_start
+from tagmask.masks.grids import from_grid, long_side_factor, resized
 from tagmask.masks.instances import (
     AnnotatedImage,
     Instance,
@@ -20,27 +23,70 @@ from tagmask.masks.instances import (
     cluster_numbers,
     coco_instances,
     instances_of,
-    winners,
+    winning_candidates,
 )
 from tagmask.masks.scores import argmax_classes
-from tagmask.stages.masks import has_background, walk_start
+from tagmask.stages.affinity import FindsCentres
+from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
+from tagmask.stages.sharing import files_of, is_finished, missing
+from tagmask.stages.walk import Walk, walker
+from tagmask.system.processes import this_process
+from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, read_json, read_maps, write_json
 
-Walk = Callable[[Float[np.ndarray, "_ p q"]], Float[np.ndarray, "_ p q"]]
+
+def make_instances(run: Run) -> None:
+    """Instance masks from the displacements of IRN; writes ``instances/`` and ``instances.json``.
+
+    Raises:
+        TagmaskError: the recipe asks for no instances, or its affinity network finds no centres of objects.
+    """
+    config = run.recipe.instances
+    if config is None:
+        raise TagmaskError(
+            f"recipe {run.recipe.name!r} asks for no instances; begin the run with --set instances={{}}, and with an "
+            "affinity network of kind irn."
+        )
+    affinity, records = instances_affinity(run), run.training_records
+    if is_finished(run, "make-instances", [*files_of(records, run.folder.image_instances), run.folder.instances]):
+        return
+    run.require("train-affinity")
+    with run.stage("make-instances", images=len(records)):
+        _find_instances(run, trained_affinity_net(run, affinity), config)
+        this_process().wait_for_everyone()
+        if this_process().is_main_process:
+            write_json(run.folder.instances, merged_instances(run.folder, run.dataset, records))
 
 
-@runtime_checkable
-class FindsCentres(Protocol):
-    """A network that says how far each cell is from the centre of its object, and in which direction."""
+def instances_affinity(run: Run) -> IrnConfig:
+    """The affinity network behind the recipe's instances.
 
-    def displacements(self, images: Images) -> Float[Tensor, "b 2 p q"]:
-        """(rows, columns) in cells of the affinity grid."""
-        ...
+    Raises:
+        TagmaskError: it is not IRN.
+    """
+    affinity = run.recipe.affinity
+    if not isinstance(affinity, IrnConfig):
+        found = "no affinity network" if affinity is None else f"affinity.kind {affinity.kind}"
+        raise TagmaskError(
+            f"recipe {run.recipe.name!r} asks for instances, which are found along the displacements of IRN, but has "
+            f"{found}; set affinity.kind to irn, or instances to null."
+        )
+    return affinity
 
-    def calibrate(self, images: Iterable[Float[Tensor, "_ 3 _ _"]]) -> None:
-        """Measure, after training, the mean displacement, which pairs of cells cannot tell."""
-        ...
+
+@torch.inference_mode()
+def _find_instances(run: Run, net: AffinityModel, config: InstancesConfig) -> None:
+    assert isinstance(net, FindsCentres)
+    walk, device, total = run.recipe.walk, this_process().device, len(run.training_records)
+    left = missing(run.training_records, run.folder.image_instances)
+    pyramids = load_pyramids(run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, config.workers)
+    maker = InstanceMaker(run.folder, config, walk, net.stride)
+    for record, _, images in track(pyramids, "instances", total, total - len(left)):
+        padded = padded_to(images[0], net.stride)[None].to(device)
+        displacements = net.displacements(padded)[0].float().cpu().numpy()
+        along = walker(run, net, net.neighbourhood(padded, walk.border))
+        maker(record, (images[0].shape[1], images[0].shape[2]), displacements, along)
 
 
 @dataclass(frozen=True)
@@ -89,22 +135,22 @@ class InstanceMaker:
         """The instances at the size of the image; arguments as for a call."""
         size = archive.size
         is_class = archive.classes != BACKGROUND
-        start = walk_start(to_image(archive.maps[is_class], size), scaled, self.stride, self.walk)
+        start = walk_start(resized(archive.maps[is_class], size), scaled, self.stride, self.walk)
         candidates, origins = candidate_maps(start, cluster_numbers(displacements, self.config))
         class_numbers = archive.classes[is_class][origins]
         cell = self.stride / long_side_factor(size, self.walk.base_long_side)
-        mask = self._mask(archive, scaled, walk, cell) if has_background(archive.classes) else None
+        mask = self._mask(archive, scaled, walk, cell) if archive.has_background else None
 
         def score(chosen: Int64[np.ndarray, " n"]) -> Float[np.ndarray, "n h w"]:
             scores = from_grid(walk(candidates[chosen]), cell, size)
             return scores if mask is None else scores * (mask == class_numbers[chosen, None, None])
 
-        shares, winner = winners(candidates, score, size, self.config.background if mask is None else 0.0)
+        shares, winner = winning_candidates(candidates, score, size, self.config.background if mask is None else 0.0)
         return list(instances_of(shares, winner, class_numbers, self.config))
 
     def _mask(self, archive: MapArchive, scaled: tuple[int, int], walk: Walk, cell: float) -> Int32[np.ndarray, "h w"]:
         """The class of each pixel where maps and learnt background walk together."""
-        start = walk_start(to_image(archive.maps, archive.size), scaled, self.stride, self.walk)
+        start = walk_start(resized(archive.maps, archive.size), scaled, self.stride, self.walk)
         return argmax_classes(from_grid(walk(start), cell, archive.size), archive.classes)
 
 

@@ -1,4 +1,4 @@
-"""Activation maps of one image: all scales through the method, summed, normalised, written."""
+"""The stage that makes activation maps: all scales of an image through the method, summed, normalised, written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,66 @@ from torch import Tensor
 
 from tagmask.config import MapsConfig
 from tagmask.contracts import Method, Record
-from tagmask.inference.passes import class_maps, summed_activations
+from tagmask.inference.passes import class_maps, load_pyramids, summed_activations
 from tagmask.masks.grids import feature_grid
 from tagmask.masks.scores import normalize_max, normalize_min_max
+from tagmask.stages.run import Run, trained_method
 from tagmask.stages.run_folder import RunFolder
-from tagmask.system.storage import MapArchive, write_maps
+from tagmask.stages.sharing import files_of, is_finished, missing
+from tagmask.system.processes import this_process
+from tagmask.system.progress import track
+from tagmask.system.storage import MapArchive, write_json, write_maps
+
+
+def make_maps(run: Run) -> None:
+    """Multi-scale activation maps of the training images' tags; writes ``maps/`` and ``tags.json``."""
+    shown = (*run.training_records, *(run.validation_records if run.recipe.maps.validation else ()))
+    tables = [run.folder.predicted_tags] * bool(run.validation_records)
+    if is_finished(run, "make-maps", [*files_of(shown, run.folder.maps), *tables]):
+        return
+    method = trained_method(run)
+    with run.stage("make-maps", images=len(run.training_records)):
+        _write_maps(run, method, run.training_records, tags_given=True)
+        if run.recipe.maps.validation:
+            _write_maps(run, method, run.validation_records, tags_given=False)
+        if this_process().is_main_process and run.validation_records:
+            write_json(run.folder.predicted_tags, _predicted_tags(run, method))
+        this_process().wait_for_everyone()
+
+
+def make_seed_maps(run: Run, records: Sequence[Record]) -> None:
+    """The maps of some training images only, such as those with masks: enough to score the seeds of a method."""
+    files = list(files_of(records, run.folder.maps))
+    if is_finished(run, "make-maps", files) or is_finished(run, "make-seed-maps", files):
+        return
+    method = trained_method(run)
+    with run.stage("make-seed-maps", images=len(records)):
+        _write_maps(run, method, records, tags_given=True)
+        this_process().wait_for_everyone()
+
+
+def _write_maps(run: Run, method: Method, records: Sequence[Record], tags_given: bool) -> None:
+    config = run.recipe.maps
+    left = missing(records, run.folder.maps)
+    pyramids = load_pyramids(
+        run.dataset, left, config.scales, config.base_long_side, method.backbone.normalization, config.workers
+    )
+    maker = MapMaker(run.folder, config, method)
+    for record, image, images in track(pyramids, "make-maps", len(records), len(records) - len(left)):
+        maker(record, (image.shape[0], image.shape[1]), images, tags_given)
+
+
+def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
+    """The classifier's probability of every class on every validation image, at scale 1."""
+    config, records = run.recipe.maps, run.validation_records
+    pyramids = load_pyramids(
+        run.dataset, records, [1.0], config.base_long_side, method.backbone.normalization, config.workers
+    )
+    result: dict[str, dict[str, float]] = {}
+    for record, _, images in track(pyramids, "predict tags", len(records)):
+        _, logits = summed_activations(method, images, config.flip)
+        result[record.id] = dict(zip(run.dataset.classes, logits.sigmoid().tolist(), strict=True))
+    return result
 
 
 @dataclass(frozen=True)

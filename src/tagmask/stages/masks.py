@@ -1,8 +1,8 @@
-"""What worker processes do to one image: CRF labels for the affinity net, pseudo masks."""
+"""The stage that makes pseudo masks: maps walk along the affinities, a dense CRF sharpens them, the best class wins."""
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,94 +11,43 @@ from jaxtyping import Float32, Int16
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tagmask.config import AnyLabels, BackgroundConfig, CrfConfig, MasksConfig, WalkConfig
+from tagmask.config import MasksConfig, WalkConfig
 from tagmask.contracts import Dataset, ImageArray, Record
-from tagmask.conventions import BACKGROUND
-from tagmask.data.images import mask_bits, write_mask
-from tagmask.masks import crf
-from tagmask.masks.confident_labels import agreed_labels, label_scores
-from tagmask.masks.grids import feature_grid, from_grid, long_side_factor, to_grid, to_image
-from tagmask.masks.scores import (
-    Maps,
-    Mask,
-    argmax_classes,
-    background_scores,
-    mask_from_scores,
-    normalize_jointly,
-    normalize_max,
-    posterior,
-    quality,
-    resize_bilinear,
-    stretched,
+from tagmask.data.images import write_mask
+from tagmask.masks.confident_labels import agreed_labels
+from tagmask.masks.from_archives import (
+    label_posteriors,
+    refined_scores,
+    scores_with_background,
+    walked_at_image_size,
+    walked_scores,
 )
+from tagmask.masks.scores import Mask, argmax_classes, mask_from_scores, posterior, quality
+from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
-from tagmask.system.storage import MapArchive, read_maps, write_bytes, write_posteriors, writing
-
-NORMALIZED: dict[str, Callable[[Maps], Maps]] = {
-    "each": normalize_max,
-    "jointly": normalize_jointly,
-    "unchanged": lambda maps: maps,
-}
+from tagmask.stages.sharing import files_of, is_finished, make_of_each
+from tagmask.stages.walk import walk_maps
+from tagmask.system.processes import this_process
+from tagmask.system.storage import read_maps, write_bytes, writing
 
 
-def has_background(classes: Int16[np.ndarray, " n"]) -> bool:
-    """Whether the first map of an archive is the background's."""
-    return len(classes) > 0 and int(classes[0]) == BACKGROUND
-
-
-def label_posteriors(
-    image: ImageArray, archive: MapArchive, config: AnyLabels
-) -> tuple[Float32[np.ndarray, "k h w"], Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]:
-    """CRF posteriors of the maps against a strong and a weak background, and the mask value of each channel.
-
-    Both share the CRF's lattices.
-    """
-    maps = to_image(archive.maps, (image.shape[0], image.shape[1]))
-    lattices = crf.Lattices(image)
-    scores = label_scores(maps, has_background(archive.classes), config)
-    strong, weak = (crf.refine(image, each, config.crf, lattices) for each in scores)
-    return strong, weak, np.concatenate([np.zeros(1, np.int16), archive.classes[archive.classes != BACKGROUND]])
-
-
-def confident_mask(image: ImageArray, archive: MapArchive, config: AnyLabels) -> Mask:
-    """Labels at image size where the two posteriors agree, else ``IGNORE``."""
-    strong, weak, classes = label_posteriors(image, archive, config)
-    return agreed_labels(argmax_classes(strong, classes), argmax_classes(weak, classes))
-
-
-@dataclass(frozen=True)
-class AffinityLabelMaker:
-    """Confident labels of one image for the affinity network.
-
-    AffinityNet averages posteriors over the cells of its grid after cropping, so that both posteriors are kept; labels
-    of the other kinds are decided per pixel and kept as an indexed PNG.
-    """
-
-    run: RunFolder
-    dataset: Dataset
-    config: AnyLabels
-
-    def path(self, image_id: str) -> Path:
-        """Where the labels of an image go."""
-        return self.run.affinity_labels(image_id, self.config.kind)
-
-    def __call__(self, record: Record) -> None:
-        """Write the labels of one image."""
-        image = self.dataset.read_image(record)
-        archive = read_maps(self.run.maps(record.id))
-        target = self.path(record.id)
-        if self.config.kind == "powers":
-            low, high, classes = label_posteriors(image, archive, self.config)
-            write_posteriors(target, {"low": low, "high": high}, classes[1:])
-        else:
-            mask = confident_mask(image, archive, self.config)
-            num_classes = len(self.dataset.classes)
-            write_mask(target, mask, label_ignore_value(num_classes), num_classes)
-
-
-def label_ignore_value(num_classes: int) -> int:
-    """The number that means "no label" in confident labels: the largest their files can hold."""
-    return int(2 ** mask_bits(num_classes) - 1)
+def make_masks(run: Run) -> None:
+    """Random walk and CRF; writes ``walks/``, ``masks/``, ``confidence/`` and ``quality.csv``."""
+    config, records = run.recipe.affinity, run.training_records
+    made = [run.folder.confidence, run.folder.mask]
+    walks = [] if config is None else [run.folder.walks]
+    if is_finished(run, "make-masks", [*files_of(records, *walks, *made), run.folder.quality]):
+        return
+    run.require("make-maps" if config is None else "train-affinity")
+    with run.stage("make-masks", images=len(records)):
+        if config is not None:
+            walk_maps(run, trained_affinity_net(run, config), config)
+        walk, stride = (None, 1) if config is None else (run.recipe.walk, config.stride)
+        maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
+        make_of_each(run, maker, records, "pseudo masks (CRF)", *made)
+        if this_process().is_main_process:
+            write_quality(run.folder, records)
+        this_process().wait_for_everyone()
 
 
 @dataclass(frozen=True)
@@ -167,56 +116,3 @@ def write_quality(run: RunFolder, records: Sequence[Record]) -> None:
     table.writerow(["image", "quality"])
     table.writerows([image_id, f"{value:.6f}"] for value, image_id in sorted(rows))
     write_bytes(run.quality, text.getvalue().encode())
-
-
-def walked_at_image_size(archive: MapArchive, size: tuple[int, int], walk: WalkConfig, stride: int) -> MapArchive:
-    """The walk's archive with its maps enlarged to the pixel grid of the image."""
-    cell = stride / long_side_factor(size, walk.base_long_side)
-    return MapArchive(archive.classes, from_grid(archive.maps, cell, size), size)
-
-
-def walk_start(
-    scores: Float32[np.ndarray, "k _ _"], size: tuple[int, int], stride: int, walk: WalkConfig
-) -> Float32[np.ndarray, "k p q"]:
-    """What walks: scores on the grid of an image of ``size`` pixels, stretched and to a power if the walk says so."""
-    scores = stretched(scores) if walk.stretch else scores
-    if walk.resizing == "mean":
-        grid = to_grid(scores, size, stride)
-    else:
-        grid = resize_bilinear(scores, feature_grid(size, stride))
-    return grid if walk.map_power == 1 else np.maximum(grid, 0) ** grid.dtype.type(walk.map_power)
-
-
-def walked_scores(
-    archive: MapArchive, background: BackgroundConfig
-) -> tuple[Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]:
-    """Scores of walked maps at image size, and the mask value of each channel.
-
-    A background that walked along is kept. Else the maps, which the walk has flattened, are first brought back to
-    [0, 1] unless they are to stay as they are, and the background is made from them.
-    """
-    if has_background(archive.classes) or background.rule == "none":
-        return archive.maps, archive.classes
-    walked = MapArchive(archive.classes, NORMALIZED[background.walked_maps](archive.maps), archive.size)
-    return scores_with_background(walked, archive.size, background)
-
-
-def scores_with_background(
-    archive: MapArchive, size: tuple[int, int], config: BackgroundConfig
-) -> tuple[Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]:
-    """Scores of an archive at image size with the configured background, and the mask value of each channel.
-
-    A background that is in the archive already (learnt, or walked along with the maps) is kept.
-    """
-    maps = to_image(archive.maps, size)
-    if has_background(archive.classes) or config.rule == "none":
-        return maps, archive.classes
-    classes = np.concatenate([np.zeros(1, np.int16), archive.classes])
-    return background_scores(config, maps).astype(np.float32), classes
-
-
-def refined_scores(
-    image: ImageArray, scores: Float32[np.ndarray, "k h w"], config: CrfConfig
-) -> Float32[np.ndarray, "k h w"]:
-    """Posterior of the dense CRF; without any channel the scores themselves."""
-    return crf.refine(image, scores, config) if len(scores) else scores

@@ -1,35 +1,44 @@
 """A run: a recipe, the data it learns from, the folder it writes to, and the networks it trains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from tagmask.affinity.networks import build_affinity_net
-from tagmask.config import AnyAffinity, Recipe
+from tagmask.affinity import build_affinity_net
+from tagmask.config import AffinityConfig, Recipe, Role, settings_of
+from tagmask.config.recipes import changed_recipe
 from tagmask.contracts import AffinityModel, Dataset, Method, Record
 from tagmask.data.datasets import open_dataset
+from tagmask.data.datasets.saliency_files import BUILT_IN
 from tagmask.data.images import mask_bits
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
+from tagmask.networks.saved import load_network
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.saliency import check_saliency
 from tagmask.system.processes import this_process
-from tagmask.training import checkpoints
 
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe, the data it learns from and the folder it writes to."""
+    """A recipe, the data it learns from and the folder it writes to.
+
+    Attributes:
+        recipe: every setting.
+        folder: where results go.
+        dataset: images and tags.
+        data: the folder they lie in; None where they are drawn.
+    """
 
     recipe: Recipe
     folder: RunFolder
     dataset: Dataset
+    data: Path | None
 
     @property
     def training_records(self) -> tuple[Record, ...]:
@@ -53,7 +62,11 @@ class Run:
         on_cuda = str(this_process().device).startswith("cuda")
         if on_cuda:
             torch.cuda.reset_peak_memory_stats()
-        with self.folder.stage(name, this_process().is_main_process, **facts):
+        carried_out = {
+            "execution": settings_of(self.recipe, Role.EXECUTION),
+            "data": None if self.data is None else str(self.data.resolve()),
+        }
+        with self.folder.stage(name, this_process().is_main_process, **carried_out, **facts):
             yield
         if on_cuda and this_process().is_main_process:
             self.folder.note(name, peak_device_memory=torch.cuda.max_memory_allocated() // 2**20)
@@ -62,38 +75,74 @@ class Run:
     def require(self, stage: str) -> None:
         """Refuse to go on before an earlier stage has finished."""
         if not self.folder.is_done(stage):
-            raise TagmaskError(f"{self.folder.path}: stage `{stage}` has not finished; run `tagmask {stage}` first.")
+            raise TagmaskError(
+                f"{self.folder.path}: stage `{stage}` has not finished; run `tagmask {stage} {self.folder.path}` first."
+            )
 
 
-def open_run(recipe: Recipe, data: Path | None, out: Path, begun: bool = False) -> Run:
-    """Open the data, check everything that can be checked, and claim the output folder.
+# ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def begin_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
+    """Open the data, check everything that can be checked, and claim the output folder; or go on with a run.
 
     Args:
         recipe: what to do.
         data: the data folder; None for drawn scenes.
-        out: the run folder.
-        begun: whether it must hold a run already.
+        out: the run folder, new or begun with the same recipe on the same data.
 
     Raises:
-        TagmaskError: no run where one was to be continued, bad data, a method without the saliency maps it learns
-            from, or a folder of another recipe.
+        TagmaskError: bad data, a method without the saliency maps it learns from, or a folder of another run.
     """
-    if begun and not RunFolder(out).is_begun:
-        raise TagmaskError(f"{out} holds no run; begin one with `tagmask run`, or correct --out.")
     check_saliency(recipe)
     dataset = open_dataset(recipe.data, data)
-    folder = RunFolder(out)
-    if this_process().is_main_process:
-        folder.claim(recipe, data)
-    this_process().wait_for_everyone()
-    run = Run(recipe, folder, dataset)
+    run = Run(recipe, RunFolder(out), dataset, data)
     if not run.training_records:
         splits = sorted({record.split for record in dataset.records})
         raise TagmaskError(
             f"no image in the split {recipe.data.train_split!r}; the data have {splits}. "
             "Set data.train_split to one of them."
         )
+    if this_process().is_main_process:
+        run.folder.claim(recipe, data, dataset)
+    this_process().wait_for_everyone()
     return run
+
+
+def open_run(folder: Path, data: Path | None = None, settings: Sequence[str] = ()) -> Run:
+    """Go on with a run from its folder alone.
+
+    Args:
+        folder: a folder that ``tagmask run`` or ``tagmask begin`` wrote.
+        data: where its data lie now; None: where they lay before.
+        settings: changes as for ``load_recipe``, to how the run is carried out or scored.
+
+    Raises:
+        TagmaskError: no run, data that are gone or not those of the run, or a change that would make it another run.
+    """
+    known = RunFolder(folder)
+    if not known.is_begun:
+        raise TagmaskError(f"{folder} holds no run; begin one with `tagmask run`, or correct the path.")
+    return begin_run(changed_recipe(known.recipe(), settings), data or known.data(), folder)
+
+
+def check_saliency(recipe: Recipe) -> None:
+    """Refuse a method that learns from saliency if the recipe names none.
+
+    Raises:
+        TagmaskError: both choices, as they are written on the command line.
+    """
+    if recipe.method.learns_from_saliency and recipe.data.saliency is None:
+        raise TagmaskError(
+            f"method {recipe.method.innermost.kind!r} learns from saliency maps and the recipe names none; add "
+            f"`--set data.saliency={BUILT_IN}` to have them computed from the images, or `--set data.saliency=FOLDER` "
+            "to read your own, one per image and named like it, from that folder of the data."
+        )
+
+
+def makes_saliency(recipe: Recipe) -> bool:
+    """Whether the run has to compute saliency maps."""
+    return recipe.method.learns_from_saliency and recipe.data.saliency == BUILT_IN
 
 
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,11 +160,11 @@ def trained_method(run: Run) -> Method:
     """The trained classifier, in evaluation mode on this process's device."""
     run.require("train-method")
     method = new_method(run, load_initial=False).for_inference()
-    checkpoints.load_weights(run.folder.weights("method"), method)
+    load_network(run.folder.weights("method"), method)
     return method.eval().to(this_process().device).to(memory_format=torch.channels_last)
 
 
-def new_affinity_net(run: Run, config: AnyAffinity, load_initial: bool = True) -> AffinityModel:
+def new_affinity_net(run: Run, config: AffinityConfig, load_initial: bool = True) -> AffinityModel:
     """The recipe's affinity network with a fresh head."""
     backbone_config = config.backbone or run.recipe.backbone
     backbone_config = backbone_config if load_initial else backbone_config.model_copy(update={"weights": "none"})
@@ -126,10 +175,10 @@ def new_affinity_net(run: Run, config: AnyAffinity, load_initial: bool = True) -
     return net
 
 
-def trained_affinity_net(run: Run, config: AnyAffinity) -> AffinityModel:
+def trained_affinity_net(run: Run, config: AffinityConfig) -> AffinityModel:
     """The trained affinity network, in evaluation mode on this process's device."""
     net = new_affinity_net(run, config, load_initial=False)
-    checkpoints.load_weights(run.folder.weights("affinity"), net)
+    load_network(run.folder.weights("affinity"), net)
     return net.eval().to(this_process().device).to(memory_format=torch.channels_last)
 
 

@@ -1,22 +1,21 @@
 """A run on disk: where each file lies, which recipe it belongs to, and what every stage did."""
 
 import json
-import platform
-import resource
-import subprocess
-import sys
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from tagmask.config import Recipe
+from tagmask.config import Recipe, Role, settings_of
+from tagmask.contracts import Dataset
 from tagmask.errors import TagmaskError
+from tagmask.stages.table import Stage, following
+from tagmask.system.environment import environment, peak_memory
 from tagmask.system.storage import read_json, remove_abandoned, write_json
 
 
@@ -24,7 +23,8 @@ from tagmask.system.storage import read_json, remove_abandoned, write_json
 class RunFolder:
     """The layout of a run.
 
-    ``recipe.json`` the resolved recipe · ``manifest.json`` what each stage did · ``log.jsonl`` losses ·
+    ``recipe.json`` the resolved recipe and where the data lie · ``data.json`` classes, images and tags ·
+    ``manifest.json`` what each stage did · ``log.jsonl`` losses ·
     ``method|affinity|segmenter.safetensors`` weights · ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
     ``saliency/`` ``masks/`` ``confidence/`` ``predictions/`` one PNG per image · ``quality.csv`` ·
     ``tags.json`` predicted tags · ``instances/`` one JSON per image · ``instances.json`` all of them as COCO ·
@@ -101,29 +101,43 @@ class RunFolder:
         """Whether a recipe has claimed the folder."""
         return (self.path / "recipe.json").exists()
 
-    def claim(self, recipe: Recipe, data: Path | None) -> None:
-        """Write the recipe into a new folder, or check that the folder belongs to this recipe and this data.
+    def claim(self, recipe: Recipe, data: Path | None, dataset: Dataset) -> None:
+        """Write recipe and contents of the data into a new folder, or check that the folder belongs to both.
 
-        What a killed process was still writing is removed.
+        How a run is carried out or scored, and where its data lie, may change; what it has learned from may not. What
+        a killed process was still writing is removed.
 
         Raises:
-            TagmaskError: the folder holds another recipe's results, or is no run folder but not empty.
+            TagmaskError: the folder holds another recipe's results or has other data, or is no run but not empty.
         """
-        wanted = {"recipe": recipe.model_dump(mode="json"), "data": None if data is None else str(data.resolve())}
-        file = self.path / "recipe.json"
         remove_abandoned(self.path)
+        wanted = {"recipe": recipe.model_dump(mode="json"), "data": None if data is None else str(data.resolve())}
         if not self.is_begun:
             if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
                 raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
-            write_json(file, wanted)
-            return
-        found = read_json(file)
-        different = _differences(found, wanted)
+            write_json(self.path / "data.json", contents(dataset))
+        else:
+            self._check(recipe, dataset)
+        if not self.is_begun or self._claimed() != wanted:
+            write_json(self.path / "recipe.json", wanted)
+
+    def _check(self, recipe: Recipe, dataset: Dataset) -> None:
+        """Refuse another recipe or other data; forget scores that were made otherwise."""
+        found = self.recipe()
+        different = _differences(settings_of(found, None), settings_of(recipe, None))
         if different:
             raise TagmaskError(
                 f"{self.path} holds a run with other settings ({'; '.join(different[:5])}). "
                 "Choose another --out folder, or repeat the settings that the run was begun with."
             )
+        changes = changed_contents(read_json(self.path / "data.json"), contents(dataset))
+        if changes:
+            raise TagmaskError(
+                f"the data have changed since {self.path} was begun: {'; '.join(changes)}. Its results belong to the "
+                "data as they were; restore them, or choose another --out folder to learn from them as they are now."
+            )
+        if settings_of(found, Role.SCORING) != settings_of(recipe, Role.SCORING):
+            self.scores.unlink(missing_ok=True)
 
     def recipe(self) -> Recipe:
         """The recipe of an existing run.
@@ -172,6 +186,24 @@ class RunFolder:
         manifest[stage] = {**manifest.get(stage, {}), **facts}
         write_json(self.path / "manifest.json", manifest)
 
+    def forget(self, stage: str) -> list[Stage]:
+        """Forget a stage and all that builds on it, with their results and scores; returns those that had begun.
+
+        Raises:
+            TagmaskError: there is no such stage.
+        """
+        manifest, stages = self.manifest(), following(stage)
+        forgotten = {each.name for each in stages}
+        for result in {result for each in stages for result in each.writes}:
+            _remove(self.path / result)
+        for each in stages:
+            for checkpoint in (self.path / "checkpoints").glob(f"{each.network}-[0-9]*.pt"):
+                checkpoint.unlink()
+        self.scores.unlink(missing_ok=True)
+        kept = {name: entry for name, entry in manifest.items() if name not in forgotten}
+        write_json(self.path / "manifest.json", kept)  # last: what is missing until then would be made again
+        return [each for each in stages if each.name in manifest]
+
     @contextmanager
     def stage(self, stage: str, is_main: bool, **facts: object) -> Iterator[None]:
         """Time a stage; its manifest entry is written last, by the first process.
@@ -191,32 +223,41 @@ class RunFolder:
                 self.note(stage, done=finished, seconds=seconds, peak_memory=memory, **environment(), **facts)
 
 
-def environment() -> dict[str, str]:
-    """Versions and hardware behind a result."""
-    names = ("tagmask", "torch", "timm", "numpy", "numba", "accelerate")
-    return {
-        "versions": ", ".join(f"{name} {version(name)}" for name in names),
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "commit": _commit(),
-        "when": time.strftime("%Y-%m-%dT%H:%M:%S"),
+def contents(dataset: Dataset) -> dict[str, Any]:
+    """What a run learns from, to be compared later: class names in order, and tags and split of every image."""
+    images = {record.id: {"split": record.split, "tags": list(record.tags)} for record in dataset.records}
+    return {"classes": list(dataset.classes), "images": images}
+
+
+def changed_contents(before: Any, now: dict[str, Any]) -> list[str]:
+    """What differs between two ``contents``, in words; empty if nothing does.
+
+    Example:
+        >>> cat = {"split": "train", "tags": [0]}
+        >>> changed_contents({"classes": ["cat"], "images": {"a": cat}}, {"classes": ["cat"], "images": {"b": cat}})
+        ['1 image(s) are new: b', '1 image(s) are gone: a']
+    """
+    found = []
+    if before["classes"] != now["classes"]:
+        found.append(f"the classes were {', '.join(before['classes'])} and are {', '.join(now['classes'])}")
+    earlier, later = before["images"], now["images"]
+    groups = {
+        "are new": sorted(later.keys() - earlier.keys()),
+        "are gone": sorted(earlier.keys() - later.keys()),
+        "have other tags or another split": sorted(k for k in earlier.keys() & later.keys() if earlier[k] != later[k]),
     }
+    for what, ids in groups.items():
+        if ids:
+            more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+            found.append(f"{len(ids)} image(s) {what}: {', '.join(ids[:3])}{more}")
+    return found
 
 
-def peak_memory() -> int:
-    """MiB that this process, or the largest of its finished loader processes, has held at most so far."""
-    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes elsewhere
-    return max(resource.getrusage(user).ru_maxrss for user in users) // unit
-
-
-def _commit() -> str:
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""Saliency maps of one image at a time: made here without labels, or read from where somebody put them."""
+"""The stage that makes saliency maps without labels, and how they are read from wherever they lie."""
 
 import io
 from collections.abc import Callable
@@ -9,38 +9,21 @@ import torch
 from jaxtyping import Float, Float32
 from PIL import Image
 
-from tagmask.config import AnyBackbone, PpcConfig, Recipe
-from tagmask.contracts import Backbone, Dataset, ImageArray, Record, channels_last
+from tagmask.config import AnyBackbone, Recipe
+from tagmask.contracts import Backbone, Dataset, ImageArray, Record
 from tagmask.data.datasets.saliency_files import BUILT_IN, read_saliency_map
 from tagmask.errors import TagmaskError
 from tagmask.inference.passes import resize_image
 from tagmask.masks.grids import long_side_factor
 from tagmask.masks.saliency import saliency_of_colours, saliency_of_features
 from tagmask.networks.backbones import build_backbone
+from tagmask.networks.memory_format import channels_last
+from tagmask.stages.run import Run, makes_saliency
 from tagmask.stages.run_folder import RunFolder
+from tagmask.stages.sharing import files_of, is_finished, make_of_each
 from tagmask.system.storage import write_bytes
 
 LONG_SIDE = 320
-
-
-def check_saliency(recipe: Recipe) -> None:
-    """Refuse a method that learns from saliency if the recipe names none.
-
-    Raises:
-        TagmaskError: both choices, as they are written on the command line.
-    """
-    if recipe.method.learns_from_saliency and recipe.data.saliency is None:
-        method = recipe.method.base if isinstance(recipe.method, PpcConfig) else recipe.method
-        raise TagmaskError(
-            f"method {method.kind!r} learns from saliency maps and the recipe names none; add "
-            f"`--set data.saliency={BUILT_IN}` to have them computed from the images, or `--set data.saliency=FOLDER` "
-            "to read your own, one per image and named like it, from that folder of the data."
-        )
-
-
-def is_wanted(recipe: Recipe) -> bool:
-    """Whether the run has to compute saliency maps."""
-    return recipe.method.learns_from_saliency and recipe.data.saliency == BUILT_IN
 
 
 def require_something_to_make(recipe: Recipe) -> None:
@@ -86,10 +69,24 @@ class SaliencyReader:
 def reader(recipe: Recipe, folder: RunFolder, dataset: Dataset) -> Callable[[Record], Float[np.ndarray, "h w"]] | None:
     """What training samples read saliency with; None if the method needs none."""
     needed = recipe.method.learns_from_saliency
-    return SaliencyReader(folder, dataset, is_wanted(recipe)) if needed else None
+    return SaliencyReader(folder, dataset, makes_saliency(recipe)) if needed else None
 
 
 # ── making ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def make_saliency(run: Run) -> None:
+    """Saliency maps of the training images, for methods that learn from them; writes ``saliency/``.
+
+    Raises:
+        TagmaskError: the recipe asks for none, or for those of a folder.
+    """
+    require_something_to_make(run.recipe)
+    if is_finished(run, "make-saliency", files_of(run.training_records, run.folder.saliency)):
+        return
+    with run.stage("make-saliency", images=len(run.training_records)):
+        maker = SaliencyMaker(run.folder, run.dataset, initial_backbone(run.recipe.backbone))
+        make_of_each(run, maker, run.training_records, "saliency", run.folder.saliency)
 
 
 def initial_backbone(config: AnyBackbone) -> Backbone | None:

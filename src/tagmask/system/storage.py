@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float, Float32, Int16
 
+from tagmask.conventions import BACKGROUND
 from tagmask.errors import TagmaskError
 
 # Whatever a damaged archive may raise.
@@ -98,9 +100,46 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def is_complete(path: Path) -> bool:
-    """Whether a stage has already written ``path``: files appear only when they are whole, so existing is enough."""
-    return path.is_file()
+def is_whole(path: Path) -> bool:
+    """Whether a file is there and ends as files of its kind do; one that was emptied or cut off is not.
+
+    Files appear only when they are whole, so what is wrong with one has happened since. Its inside is not read.
+    """
+    try:
+        with path.open("rb") as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(-min(length, _LONGEST_ENDING), os.SEEK_END)
+            ending = file.read()
+            return length > 0 and _ends_well(path.suffix, ending) and _has_length(path.suffix, file, length)
+    except OSError:
+        return False
+
+
+_LONGEST_ENDING = 22
+
+
+def _ends_well(suffix: str, ending: bytes) -> bool:
+    if suffix == ".png":
+        return ending.endswith(b"IEND\xaeB`\x82")
+    if suffix == ".npz":
+        return ending.startswith(b"PK\x05\x06")  # the end of an archive without a comment has 22 bytes
+    return suffix != ".json" or ending.rstrip().endswith((b"}", b"]"))
+
+
+def _has_length(suffix: str, file: BinaryIO, length: int) -> bool:
+    """Whether weights are as long as their header says; True for other files."""
+    if suffix != ".safetensors":
+        return True
+    file.seek(0)
+    size = int.from_bytes(file.read(8), "little")
+    if size > length - 8:
+        return False
+    try:
+        header = json.loads(file.read(size))
+    except ValueError:
+        return False
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return 8 + size + max(ends, default=0) == length
 
 
 def write_json(path: Path, value: object) -> None:
@@ -152,7 +191,7 @@ def _closing_break(file: io.BufferedRandom) -> bytes:
 # ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _HALF_MAX = 65504.0
-_AGAIN = "delete it and run the same command again"
+_AGAIN = "run the stage that wrote it again: what is missing or cut off is made anew; delete what else is damaged"
 
 
 @dataclass(frozen=True)
@@ -168,6 +207,11 @@ class MapArchive:
     classes: Int16[np.ndarray, " n"]
     maps: Float32[np.ndarray, "n p q"]
     size: tuple[int, int]
+
+    @property
+    def has_background(self) -> bool:
+        """Whether the first map is the background's."""
+        return len(self.classes) > 0 and int(self.classes[0]) == BACKGROUND
 
 
 def write_maps(path: Path, archive: MapArchive) -> None:

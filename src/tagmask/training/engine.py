@@ -20,8 +20,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from tagmask.config import TrainingConfig
-from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable, channels_last
+from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
+from tagmask.networks.memory_format import channels_last
 from tagmask.system.processes import on_cpu
 from tagmask.system.progress import track
 from tagmask.system.storage import append_line, write_bytes

@@ -1,4 +1,3 @@
-import json
 import os
 import pickle
 from collections.abc import Iterable
@@ -8,33 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.datasets.photo_folder import ALL_TRAIN, paint, splits_of, table, tags_of
 from tagmask.config import FolderData
 from tagmask.conventions import IGNORE
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.data.datasets.folder import Folder
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
-
-
-def paint(root: Path, *names: str):
-    for number, name in enumerate(names):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (6, 4), (number, 0, 0)).save(root / name)
-
-
-def table(root: Path, *lines: str, name: str = "tags.csv"):
-    (root / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def tags_of(data: Folder) -> dict[str, list[str]]:
-    return {record.id: [data.classes[tag] for tag in record.tags] for record in data.records}
-
-
-def splits_of(data: Folder) -> dict[str, str]:
-    return {record.id: record.split for record in data.records}
-
-
-ALL_TRAIN = {"val_fraction": 0.0}
 
 
 def test_a_csv_with_splits(tmp_path: Path):
@@ -48,75 +27,6 @@ def test_a_csv_with_splits(tmp_path: Path):
     assert data.image_path(data.records[1]) == tmp_path / "deep" / "b.PNG"
     assert data.notes == ()
     assert data.name == tmp_path.name
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"tags": "labels.csv"}, r"no table of tags at .*labels\.csv; .*data\.tags=null"),
-        ({"masks": "nomasks"}, r"nomasks does not exist; expected the folder of masks \(data\.masks\)"),
-        ({"score_ids": "no.txt"}, r"cannot read the list .*no\.txt"),
-    ],
-)
-def test_what_is_named_and_missing_is_told_on_opening(tmp_path: Path, settings: dict[str, str], message: str):
-    paint(tmp_path, "a.jpg")
-    table(tmp_path, "image,tags", "a.jpg,cat")
-    with pytest.raises(TagmaskError, match=message):
-        open_dataset(FolderData(**settings), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("separators", "cell"),
-    [(";,|", "cat;dog"), (";,|", "cat | dog"), (";,|", '"cat,dog"'), (" ", "cat dog"), ("^]", "cat]dog")],
-)
-def test_separators(tmp_path: Path, separators: str, cell: str):
-    paint(tmp_path, "a.jpg")
-    table(tmp_path, "image,tags", f"a.jpg,{cell}")
-    data = Folder(FolderData(separators=separators, **ALL_TRAIN), tmp_path)
-    assert tags_of(data) == {"a": ["cat", "dog"]}
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_column_separators_and_names(tmp_path: Path, delimiter: str):
-    paint(tmp_path / "photos", "a.jpg", "b.jpg")
-    lines = ["comment,file,labels,part", "x,a,cat|dog,one", "y,b,dog,two"]
-    table(tmp_path, *[line.replace(",", delimiter) for line in lines], name="list.csv")
-    config = FolderData(
-        images="photos", tags="list.csv", image_column="file", tags_column="labels", split_column="part",
-        train_split="one", val_split="two",
-    )  # fmt: skip
-    data = Folder(config, tmp_path)
-    assert tags_of(data) == ({"a": ["cat", "dog"], "b": ["dog"]})
-    assert splits_of(data) == {"a": "one", "b": "two"}
-
-
-def test_spreadsheet_csv_with_byte_order_mark(tmp_path: Path):
-    paint(tmp_path, "ä.jpg")
-    (tmp_path / "tags.csv").write_bytes("\ufeffimage,tags\r\nä.jpg,cat\r\n".encode())
-    assert tags_of(Folder(FolderData(**ALL_TRAIN), tmp_path)) == {"ä": ["cat"]}
-
-
-def test_one_hot_columns(tmp_path: Path):
-    paint(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    table(tmp_path, "image,zebra,ant,author,split", "a,1,0,ann,train", "b,1.0,1,bob,train", "c,0,0,1,val")
-    data = Folder(FolderData(), tmp_path)
-    assert data.classes == ("zebra", "ant")
-    assert tags_of(data) == {"a": ["zebra"], "b": ["zebra", "ant"], "c": []}
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"a.jpg": ["cat", "dog"], "b": []},
-        [{"image": "a.jpg", "tags": ["cat", "dog"]}, {"image": "b", "tags": ""}],
-        [{"image": "a.jpg", "cat": 1, "dog": True}, {"image": "b", "cat": 0, "dog": False}],
-    ],
-)
-def test_json(tmp_path: Path, content: object):
-    paint(tmp_path, "a.jpg", "b.jpg")
-    table(tmp_path, json.dumps(content), name="tags.json")
-    data = Folder(FolderData(tags="tags.json", **ALL_TRAIN), tmp_path)
-    assert tags_of(data) == {"a": ["cat", "dog"], "b": []}
 
 
 def test_one_subfolder_per_class(tmp_path: Path):
@@ -182,14 +92,6 @@ def test_everything_that_is_wrong_is_told_at_once_and_by_name(tmp_path: Path):
         assert all(word in lines[kind] for word in words), lines[kind]
 
 
-def test_long_lists_are_cut(tmp_path: Path):
-    paint(tmp_path, "a.jpg")
-    table(tmp_path, "image,tags", "a.jpg,cat", *[f"gone{number:02d}.jpg,cat" for number in range(25)])
-    with pytest.raises(TagmaskError, match=r"\(25\): .*gone09\.jpg, \.\.\.;") as raised:
-        Folder(FolderData(**ALL_TRAIN), tmp_path)
-    assert "gone10" not in str(raised.value)
-
-
 @pytest.mark.parametrize("verify", [True, False])
 def test_bad_images_may_be_left_out(tmp_path: Path, verify: bool):
     paint(tmp_path, "a.jpg", "b.jpg")
@@ -199,39 +101,6 @@ def test_bad_images_may_be_left_out(tmp_path: Path, verify: bool):
     assert list(tags_of(data)) == ["a", "b"]
     assert data.skipped == ("torn", "gone")
     assert any("2 bad images" in note for note in data.notes)
-
-
-def test_a_class_whose_only_image_is_left_out_is_told(tmp_path: Path):
-    paint(tmp_path, "a.jpg")
-    table(tmp_path, "image,tags", "a.jpg,cat", "gone.jpg,dog")
-    with pytest.raises(TagmaskError, match=r"class without a training image \(1\): dog"):
-        Folder(FolderData(on_bad_image="skip", **ALL_TRAIN), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (["image,tags"], "no rows"),
-        ([""], "no rows"),
-        (["file,tags", "a.jpg,cat"], r"no column 'image'; its columns are 'file', 'tags'.*data\.image_column"),
-        (["image,labels", "a.jpg,cat"], r"no column 'tags'.*data\.tags_column.*0/1"),
-        (["image,tags", "a.jpg,"], "at least one class"),
-        (["image,tags,split", "a.jpg,cat,test"], r"training split \(1\): 'train' \(found: test\)"),
-    ],
-)
-def test_tables_that_cannot_be_used(tmp_path: Path, lines: list[str], message: str):
-    paint(tmp_path, "a.jpg")
-    table(tmp_path, *lines)
-    with pytest.raises(TagmaskError, match=message):
-        Folder(FolderData(**ALL_TRAIN), tmp_path)
-
-
-@pytest.mark.parametrize("content", [b'{"a":', b'"a"', b"[1]", b"\xff"])
-def test_json_that_is_no_table(tmp_path: Path, content: bytes):
-    paint(tmp_path, "a.jpg")
-    (tmp_path / "tags.json").write_bytes(content)
-    with pytest.raises(TagmaskError, match=r"tags\.json"):
-        Folder(FolderData(tags="tags.json"), tmp_path)
 
 
 def test_wrong_paths_and_empty_folders(tmp_path: Path):
@@ -248,14 +117,6 @@ def test_wrong_paths_and_empty_folders(tmp_path: Path):
         Folder(FolderData(images="photos"), tmp_path)
     with pytest.raises(TagmaskError, match="--data"):
         open_dataset(FolderData(), None)
-
-
-@pytest.mark.parametrize("classes", [(), ("cat", "cat"), ("cat", "")])
-def test_class_lists_that_are_none(tmp_path: Path, classes: tuple[str, ...]):
-    paint(tmp_path, "a.jpg")
-    table(tmp_path, "image,tags", "a.jpg,cat")
-    with pytest.raises(TagmaskError, match=r"data\.classes"):
-        Folder(FolderData(classes=classes), tmp_path)
 
 
 def test_masks_are_found_by_name_and_not_taken_for_images(tmp_path: Path):
@@ -292,87 +153,12 @@ def test_three_hundred_classes(tmp_path: Path):
     assert len(data.records[0].tags) == 300
 
 
-def test_saliency(tmp_path: Path):
-    paint(tmp_path, "a.jpg", "b.jpg")
-    table(tmp_path, "image,tags", "a.jpg,cat", "b.jpg,cat")
-    (tmp_path / "sal").mkdir()
-    Image.new("L", (6, 4), 51).save(tmp_path / "sal" / "a.png")
-    Image.new("RGB", (3, 2), (0, 51, 102)).save(tmp_path / "sal" / "b.PNG")
-    with pytest.raises(TagmaskError, match=r"without a saliency map \(1\): b; .*data\.saliency=built-in"):
-        Folder(FolderData(saliency="sal", **ALL_TRAIN), tmp_path)
-    (tmp_path / "sal" / "b.PNG").rename(tmp_path / "sal" / "b.png")
-    data = Folder(FolderData(saliency="sal", **ALL_TRAIN), tmp_path)
-    for record, shape in zip(data.records, ((4, 6), (2, 3)), strict=True):
-        saliency = data.read_saliency(record)
-        assert saliency is not None
-        np.testing.assert_allclose(saliency, np.full(shape, 0.2), atol=1e-6)
-    assert Folder(FolderData(**ALL_TRAIN), tmp_path).read_saliency(data.records[0]) is None
-
-
-def test_saliency_maps_are_no_images_and_validation_needs_none(tmp_path: Path):
-    paint(tmp_path, "a.jpg", "b.jpg")
-    table(tmp_path, "image,tags,split", "a.jpg,cat,train", "b.jpg,cat,val")
-    (tmp_path / "sal").mkdir()
-    Image.new("L", (6, 4)).save(tmp_path / "sal" / "a.jpeg")
-    data = Folder(FolderData(saliency="sal"), tmp_path)
-    assert data.notes == ()
-    assert data.read_saliency(data.records[1]) is None
-
-
-def test_images_left_out_need_no_saliency(tmp_path: Path):
-    paint(tmp_path, "a.jpg")
-    (tmp_path / "b.jpg").write_bytes(b"no image")
-    table(tmp_path, "image,tags", "a.jpg,cat", "b.jpg,cat")
-    (tmp_path / "sal").mkdir()
-    Image.new("L", (6, 4)).save(tmp_path / "sal" / "a.png")
-    data = Folder(FolderData(saliency="sal", on_bad_image="skip", **ALL_TRAIN), tmp_path)
-    assert data.skipped == ("b",)
-
-
-def test_a_saliency_folder_that_is_not_there(tmp_path: Path):
-    paint(tmp_path, "a.jpg")
-    table(tmp_path, "image,tags", "a.jpg,cat")
-    with pytest.raises(TagmaskError, match=r"sal does not exist; expected the folder of saliency maps"):
-        Folder(FolderData(saliency="sal", **ALL_TRAIN), tmp_path)
-
-
 def test_unused_files_are_told(tmp_path: Path):
     paint(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     table(tmp_path, "image,tags,split", "a.jpg,cat,train")
     notes = Folder(FolderData(), tmp_path).notes
     assert any(note.startswith("2 image files are not in the table") for note in notes)
     assert any("no" in note.lower() and "'val'" in note for note in notes)
-
-
-def test_a_limited_number_of_each_split(tmp_path: Path):
-    names = [f"{number}.jpg" for number in range(9)]
-    paint(tmp_path, *names)
-    split = ["train", "val", "test"]
-    rows = [f"{name},{'cat' if k < 6 else 'dog'},{split[k % 3]}" for k, name in enumerate(names)]
-    table(tmp_path, "image,tags,split", *rows)
-    data = Folder(FolderData(max_images=2), tmp_path)
-    assert [record.id for record in data.records] == ["0", "1", "2", "3", "4", "5"]
-    assert data.classes == ("cat", "dog")
-
-
-def test_score_records(tmp_path: Path):
-    paint(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
-    table(tmp_path, "image,tags,split", "a.jpg,cat,train", "b.jpg,cat,train", "c.jpg,cat,train", "d.jpg,cat,val")
-    for name in "abd":
-        write_mask(tmp_path / "masks" / f"{name}.png", np.array([[0, 1]]))
-    (tmp_path / "some.txt").write_text("b.jpg\nc\nd\n")
-    (tmp_path / "none.txt").write_text("d\n")
-
-    def scored(**settings: str) -> list[str]:
-        config = FolderData(masks="masks", **settings)
-        return [record.id for record in score_records(open_dataset(config, tmp_path), config, tmp_path)]
-
-    assert scored() == ["a", "b"]
-    assert scored(score_ids="some.txt") == ["b"]
-    with pytest.raises(TagmaskError, match="score_ids"):
-        scored(score_ids="none.txt")
-    with pytest.raises(TagmaskError, match=r"missing\.txt"):
-        scored(score_ids="missing.txt")
 
 
 def test_worker_processes_can_have_it(tmp_path: Path):

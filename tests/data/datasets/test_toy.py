@@ -96,14 +96,6 @@ def test_bodies_are_told_from_clutter_but_not_from_each_other(toy: Toy):
     assert np.abs(means - means.mean(axis=0)).max() < spread
 
 
-def test_glyphs_have_different_patterns_of_like_weight():
-    y, x = np.mgrid[-1:1:41j, -1:1:41j]
-    inks = [glyph.pattern(x, y) for glyph in GLYPHS.values()]
-    assert all(0.15 < ink.mean() < 0.5 for ink in inks)
-    for number, one in enumerate(inks):
-        assert all((one != other).mean() > 0.15 for other in inks[:number])
-
-
 def test_chosen_classes_and_their_order():
     toy = Toy(ToyData(num_train=8, num_val=2, classes=("cross", "ring")))
     first = toy.records[0]
@@ -124,8 +116,3 @@ def test_scenes_have_no_folder_of_saliency_maps():
     assert Toy(ToyData(saliency="built-in")).read_saliency(Toy(SIX).records[0]) is None
     with pytest.raises(TagmaskError, match=r"data\.saliency=maps .* set data\.saliency=built-in"):
         Toy(ToyData(saliency="maps"))
-
-
-def test_a_folder_for_drawn_scenes_is_refused(tmp_path):
-    with pytest.raises(TagmaskError, match="leave out --data"):
-        open_dataset(ToyData(), tmp_path)

@@ -4,12 +4,13 @@ import difflib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from tagmask.config import Recipe
+from tagmask.config import WRAPPERS, Config, Recipe
+from tagmask.config.kinds import kind_of, models_of
 from tagmask.errors import TagmaskError
 
 
@@ -47,39 +48,71 @@ def summary(name: str) -> str:
     return recipe_text(name).splitlines()[0].lstrip("# ").rstrip()
 
 
-WRAPPED = "+ppc"  # after a recipe's name: the same with pixel-to-prototype contrast around its method
-WRAPPER = {"kind": "ppc", "warmup_steps": 100}  # maps of the first steps are no teachers
-
-
 def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key.subkey=value`` settings.
 
     Args:
-        name: a packaged recipe or a YAML file; ``+ppc`` after it puts PPC around the method, with default settings and
-            100 steps over which the contrast grows.
+        name: a packaged recipe or a YAML file; ``+ppc`` behind it puts PPC around the method, with default settings and
+            100 steps over which the contrast grows. Other wrappers are named by their kind in the same way.
         settings: changes; values are read as YAML.
 
     Raises:
         TagmaskError: unknown recipe, unknown key, or a value that does not fit.
     """
-    plain = name.removesuffix(WRAPPED)
+    plain, wrappers = split_name(name)
     try:
         content = yaml.safe_load(recipe_text(plain))
     except yaml.YAMLError as error:
         raise TagmaskError(f"recipe {name} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise TagmaskError(f"recipe {name} holds {type(content).__name__}; expected keys and values.")
-    if name != plain:
-        method = content.get("method")
-        if isinstance(method, dict) and method.get("kind") == WRAPPER["kind"]:
-            raise TagmaskError(f"recipe {plain!r} has PPC already; leave out {WRAPPED}")
-        content |= {"name": f"{content.get('name')}{WRAPPED}", "method": {**WRAPPER, "base": method}}
+    for kind in wrappers:
+        content = _wrapped(plain, content, kind)
+    return _checked(name, content, settings)
+
+
+def changed_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """A recipe with ``key.subkey=value`` settings applied.
+
+    Raises:
+        TagmaskError: unknown key, or a value that does not fit.
+    """
+    return _checked(recipe.name, recipe.model_dump(mode="json"), settings)
+
+
+def _checked(name: str, content: dict[str, Any], settings: Sequence[str]) -> Recipe:
     for setting in settings:
         _apply(content, setting)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise TagmaskError(_explain(name, error, content, settings)) from error
+
+
+def split_name(name: str) -> tuple[str, list[str]]:
+    """The recipe that a name begins with, and the kinds of the wrappers that are put around its method.
+
+    Example:
+        >>> split_name("toy+ppc"), split_name("c++/mine.yaml")
+        (('toy', ['ppc']), ('c++/mine.yaml', []))
+    """
+    plain, plus, kind = name.rpartition("+")
+    if not plus or not kind.isidentifier():
+        return name, []
+    inner, wrappers = split_name(plain)
+    return inner, [*wrappers, kind]
+
+
+def _wrapped(name: str, content: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The content of a recipe with a wrapper around its method."""
+    known = {kind_of(wrapper): wrapper for wrapper in WRAPPERS}
+    if kind not in known:
+        raise TagmaskError(f"no method {kind!r} can be put around another; known: {', '.join(known)}")
+    method = content.get("method")
+    if isinstance(method, dict) and method.get("kind") in known:
+        raise TagmaskError(f"recipe {name!r} has {method['kind'].upper()} already; leave out +{kind}")
+    wrapped = {"kind": kind, **known[kind].put_on, "base": method}
+    return content | {"name": f"{content.get('name')}+{kind}", "method": wrapped}
 
 
 def _apply(content: dict[str, Any], setting: str) -> None:
@@ -139,19 +172,11 @@ def _reason(problem: Any) -> str:
     return message if isinstance(problem["input"], dict) else f"{message} (got {problem['input']!r})"
 
 
-def _models_at(place: Sequence[int | str]) -> list[type[BaseModel]]:
+def _models_at(place: Sequence[int | str]) -> list[type[Config]]:
     """The settings that may stand at a place, which names kinds as pydantic does."""
-    models: list[type[BaseModel]] = [Recipe]
+    models: list[type[Config]] = [Recipe]
     for part in place:
-        of_kind = [
-            model for model in models if "kind" in model.model_fields and model.model_fields["kind"].default == part
-        ]
-        inner = [model.model_fields[str(part)].annotation for model in models if str(part) in model.model_fields]
-        models = of_kind or [found for annotation in inner for found in _models_in(annotation)]
+        of_kind = [model for model in models if "kind" in model.model_fields and kind_of(model) == part]
+        below = [model.model_fields[str(part)] for model in models if str(part) in model.model_fields]
+        models = of_kind or [found for field in below for found in models_of(field)]
     return models
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -38,7 +38,7 @@ class FromTimm(Backbone):
         multiple: images are padded at the right and bottom to a multiple of this; 1 leaves them alone.
 
     Args:
-        config: model name, weights, stride and normalisation. Freezing is ``tagmask.networks.backbones.freezing.freeze``.
+        config: model name, weights, stride and normalisation. Freezing is ``freezing.freeze``.
 
     Raises:
         TagmaskError: unknown model, unreachable or unfitting weights, a stride the model cannot have, or a model that

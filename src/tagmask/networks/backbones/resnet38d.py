@@ -37,7 +37,7 @@ class Resnet38d(Backbone):
     of b4, b5 and b6, and the activated output of b7. Channel dropout of 0.3 and 0.5 acts inside b6 and b7.
 
     Args:
-        config: weights file and epsilon of the normalisation. Freezing is ``tagmask.networks.backbones.freezing.freeze``.
+        config: weights file and epsilon of the normalisation. Freezing is ``freezing.freeze``.
 
     Raises:
         TagmaskError: weights that cannot be read or do not fit.

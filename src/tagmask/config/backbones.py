@@ -1,0 +1,45 @@
+"""Settings of backbones: which network sees the images, from which weights."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tagmask.config.base import Config
+
+
+class TimmBackbone(Config):
+    """Any model of the timm library."""
+
+    kind: Literal["timm"] = "timm"
+    model: str = Field(description="timm model name, such as resnet50.")
+    weights: str = Field(default="pretrained", description="`pretrained`, `none`, or a local .safetensors / .pth file.")
+    output_stride: Literal[8, 16, 32] = Field(
+        default=16, description="Stride of the deepest grid, where the model can."
+    )
+    dilated: bool = Field(
+        default=True, description="False: a stage whose stride is removed keeps undilated kernels, as IRN and SIPE do."
+    )
+    mean: tuple[float, float, float] | None = Field(default=None, description="RGB mean; none: the model's own.")
+    std: tuple[float, float, float] | None = Field(default=None, description="RGB deviation; none: the model's own.")
+    pad_type: str | None = Field(default=None, description="`same` for weights converted from TensorFlow.")
+    frozen_stages: int = Field(default=0, ge=0, description="Stages without learning, counted from the input.")
+    batch_norm: Literal["train", "fixed", "frozen"] = Field(
+        default="fixed", description="Learn statistics; keep statistics, learn the affine part; keep both."
+    )
+
+
+class Resnet38dBackbone(Config):
+    """Wide ResNet-38 (Wu et al., 2019) in the dilated form of the weak-supervision literature."""
+
+    kind: Literal["resnet38d"] = "resnet38d"
+    weights: str = Field(description="`none`, the published MXNet .params file, or a .pth / .safetensors file.")
+    frozen_stages: int = Field(
+        default=2, ge=0, description="Stages without learning: conv1a, b2, b3, ... (2: as published)."
+    )
+    batch_norm: Literal["train", "fixed", "frozen"] = "frozen"
+    batch_norm_eps: float = Field(
+        default=1e-5, gt=0, description="1e-5 as in the references; the weights had 1.001e-5."
+    )
+
+
+AnyBackbone = Annotated[TimmBackbone | Resnet38dBackbone, Field(discriminator="kind")]

@@ -1,0 +1,94 @@
+"""Settings of data sets: where images, tags and masks lie."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tagmask.config.base import Config, Role
+
+
+class DataConfig(Config):
+    """What all data sets share."""
+
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="Class names in order; left out: as the data set says."
+    )
+    train_split: str = Field(default="train", description="Split that is learned from.")
+    val_split: str | None = Field(
+        default="val", description="Split that predictions are scored on; none: no such split."
+    )
+    score_ids: Annotated[str | None, Role.SCORING] = Field(
+        default=None,
+        description="Text file, one id a line, relative to the data: training images whose masks score the seeds.",
+    )
+    on_bad_image: Literal["error", "skip"] = Field(
+        default="error", description="Unreadable images: stop, or leave them out."
+    )
+    max_images: int | None = Field(default=None, gt=0, description="Use only the first so many images of each split.")
+    saliency: str | None = Field(
+        default=None,
+        description="For methods that learn from it: a folder of saliency maps named like the images, or `built-in`.",
+    )
+
+
+class FolderData(DataConfig):
+    """A folder of images and a table of tags."""
+
+    kind: Literal["folder"] = "folder"
+    images: str | None = Field(
+        default=None, description="Image root below the data folder; none: its folder `images`, else the data folder."
+    )
+    tags: str | None = Field(default="tags.csv", description="CSV or JSON of tags; none: one subfolder per class.")
+    image_column: str = Field(default="image", description="Column with the image's path below the image root.")
+    tags_column: str = Field(
+        default="tags", description="Column with the tags; absent: one-hot columns, one per class."
+    )
+    split_column: str = Field(default="split", description="Column with the split, if the table has one.")
+    separators: str = Field(default=";,|", description="Characters that separate tags.")
+    masks: Annotated[str | None, Role.SCORING] = Field(
+        default=None, description="Folder of ground-truth masks named like the images; scoring only."
+    )
+    ignore_value: Annotated[int, Role.SCORING] = Field(
+        default=255, ge=0, description="The number that means 'no label' in the mask files."
+    )
+    val_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share held out for validation if there is no split."
+    )
+
+
+class VocData(DataConfig):
+    """PASCAL VOC 2012 in the VOCdevkit layout."""
+
+    kind: Literal["voc"] = "voc"
+    train_split: str = "train_aug"
+    train_list: str | None = Field(
+        default=None, description="List file of the SBD train_aug ids; none: ImageSets/Segmentation/train_aug.txt."
+    )
+    tag_table: str | None = Field(default=None, description="CSV of tags instead of the XML annotations.")
+    masks: Annotated[str, Role.SCORING] = Field(
+        default="SegmentationClass", description="Folder of ground-truth masks; SegmentationClassAug for SBD."
+    )
+    ignore_value: int = 255
+
+
+class CocoData(DataConfig):
+    """MS-COCO 2014 or 2017; tags and masks come from the instances JSON."""
+
+    kind: Literal["coco"] = "coco"
+    year: Literal[2014, 2017] = 2014
+    ignore_value: int = 255
+
+
+class ToyData(DataConfig):
+    """Drawn scenes: a small telling part and a larger plain body per class, on clutter. No download."""
+
+    kind: Literal["toy"] = "toy"
+    num_train: int = Field(default=240, gt=0, description="Training scenes.")
+    num_val: int = Field(default=60, gt=0, description="Validation scenes.")
+    size: int = Field(default=112, ge=48, description="Side of a scene in pixels.")
+    num_classes: int = Field(default=4, ge=2, le=6, description="How many of the drawn classes are used.")
+    seed: int = Field(default=0, ge=0, description="Scenes are a function of this seed and their index.")
+    ignore_value: int = 255
+
+
+AnyData = Annotated[FolderData | VocData | CocoData | ToyData, Field(discriminator="kind")]

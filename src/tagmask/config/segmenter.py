@@ -1,0 +1,32 @@
+"""Settings of the segmentation network."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tagmask.config.backbones import AnyBackbone
+from tagmask.config.base import Config, Role
+from tagmask.config.crf import Crf
+from tagmask.config.training import TrainingConfig
+
+
+class SegmenterConfig(Config):
+    """The segmentation network trained on the pseudo masks."""
+
+    kind: Literal["deeplab_v1", "deeplab_v2", "deeplab_v3plus"] = "deeplab_v3plus"
+    backbone: AnyBackbone | None = Field(
+        default=None, description="None: the method's backbone, from its initial weights."
+    )
+    initial: Literal["imagenet", "method"] = Field(
+        default="imagenet", description="Start from the backbone's own weights or from the trained classifier."
+    )
+    width: int = Field(default=256, gt=0, description="Channels of the decoder.")
+    rates: tuple[int, ...] = Field(default=(6, 12, 18), min_length=1, description="Dilations of the atrous branches.")
+    low_level_width: int = Field(default=48, gt=0, description="Channels of the low-level branch (v3+).")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before the classifier.")
+    training: TrainingConfig
+    scales: tuple[float, ...] = Field(default=(1.0,), min_length=1, description="Image scales at prediction; averaged.")
+    flip: bool = Field(default=True, description="Average with the mirrored image at prediction.")
+    base_long_side: int | None = Field(default=None, gt=0, description="Resize images to this long side at prediction.")
+    crf: Crf | None = Field(default=None, description="Dense CRF on the predictions.")
+    workers: Annotated[int, Role.EXECUTION] = Field(default=2, ge=0, description="Loader processes at prediction.")

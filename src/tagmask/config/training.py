@@ -1,0 +1,78 @@
+"""Settings of a training: optimiser, schedule, augmentation, bookkeeping."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tagmask.config.base import Config, Role
+
+
+class AugmentConfig(Config):
+    """Random views of a training image; every draw is a function of (seed, epoch, image)."""
+
+    crop: int = Field(gt=0, description="Side of the square crop in pixels.")
+    long_side: tuple[int, int] | None = Field(default=None, description="Resize the long side to U{low..high}.")
+    scale: tuple[float, float] | None = Field(
+        default=None, description="Resize by U(low, high); after long_side if both."
+    )
+    flip: float = Field(default=0.5, ge=0, le=1, description="Probability of mirroring.")
+    jitter: tuple[float, float, float, float] | None = Field(
+        default=(0.3, 0.3, 0.3, 0.1), description="Colour jitter: brightness, contrast, saturation, hue."
+    )
+    padding: Literal["mean", "black"] = Field(default="mean", description="Colour around images smaller than the crop.")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "AugmentConfig":
+        for name, pair in (("long_side", self.long_side), ("scale", self.scale)):
+            if pair is not None and not 0 < pair[0] <= pair[1]:
+                raise ValueError(f"{name} must be [low, high] with 0 < low <= high, got {list(pair)}")
+        if self.jitter is not None and not (
+            min(self.jitter) >= 0 and max(self.jitter[:3]) <= 1 and self.jitter[3] <= 0.5
+        ):
+            raise ValueError(f"jitter must be within [1, 1, 1, 0.5] and not negative, got {list(self.jitter)}")
+        return self
+
+
+class TrainingConfig(Config):
+    """One training: optimiser, schedule, augmentation, bookkeeping."""
+
+    epochs: float | None = Field(default=None, gt=0, description="Passes over the data; set this or steps.")
+    steps: int | None = Field(default=None, gt=0, description="Optimiser steps; set this or epochs.")
+    batch_size: int = Field(
+        default=16, gt=0, description="Images per optimiser step, over all processes and accumulations."
+    )
+    accumulation: int = Field(default=1, gt=0, description="Forward passes per optimiser step.")
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    rate: float = Field(gt=0, description="Learning rate of pretrained weights.")
+    head_factor: float = Field(default=10.0, gt=0, description="Learning rate of new layers, times `rate`.")
+    bias_factor: float = Field(default=2.0, gt=0, description="Learning rate of biases, times their layer's.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="The published code trains with 5e-4 (nearly none).")
+    weight_decay: float = Field(default=5e-4, ge=0, description="Of the parameters named by `decay`.")
+    decay: Literal["weights", "all"] = Field(
+        default="weights", description="What decays: weights, or biases and normalisation too, as IRN and SIPE train."
+    )
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    power: float = Field(default=0.9, gt=0, description="Exponent of the poly schedule.")
+    warmup_steps: int = Field(default=0, ge=0, description="Linear warm-up.")
+    clip_norm: float | None = Field(default=None, gt=0, description="Clip the gradient's norm; none: do not.")
+    precision: Literal["no", "bf16"] = Field(default="no", description="Mixed precision; `no` is float32.")
+    augment: AugmentConfig
+    workers: Annotated[int, Role.EXECUTION] = Field(
+        default=2, ge=0, description="Loader processes; 0 loads in the training process."
+    )
+    checkpoint_every: Annotated[int, Role.EXECUTION] = Field(
+        default=200, gt=0, description="Steps between checkpoints."
+    )
+    log_every: Annotated[int, Role.EXECUTION] = Field(default=10, gt=0, description="Steps between lines of the log.")
+    tensorboard: Annotated[bool, Role.EXECUTION] = Field(
+        default=False, description="Also write TensorBoard events (needs tagmask[tensorboard])."
+    )
+
+    @model_validator(mode="after")
+    def _length(self) -> "TrainingConfig":
+        if (self.epochs is None) == (self.steps is None):
+            given = f"epochs={self.epochs} and steps={self.steps} are given".replace("None", "null")
+            raise ValueError(f"{given}; set exactly one of them, and the other to null")
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
+        return self

@@ -1,0 +1,80 @@
+"""The scores of a run: one table for evaluation, command line, reports, comparisons and records. No torch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tagmask.conventions import Goal
+
+
+@dataclass(frozen=True)
+class ScoreKind:
+    """One kind of score.
+
+    Attributes:
+        key: in ``scores.json``.
+        words: what people read.
+        subject: what is scored, as the protocol names it.
+        meaning: what the number says, in a sentence.
+        sure_from: the nearest goal whose runs have it wherever there are masks to score on; None: not every run does.
+    """
+
+    key: str
+    words: str
+    subject: str
+    meaning: str
+    sure_from: Goal | None = None
+
+
+SCORES: tuple[ScoreKind, ...] = (
+    ScoreKind(
+        "tags",
+        "classifier",
+        "classifier",
+        "How well the classifier tells the tags of validation images: mean average precision.",
+    ),
+    ScoreKind(
+        "seed_own",
+        "seed, own background",
+        "seed",
+        "The best class of each pixel of the maps, against the background that the method has learnt.",
+    ),
+    ScoreKind(
+        "seed_best",
+        "seed, best threshold",
+        "seed",
+        "The maps against the constant background that suits these very masks best: an upper bound.",
+        sure_from="seed",
+    ),
+    ScoreKind(
+        "seed_fixed",
+        "seed, fixed threshold",
+        "seed",
+        "The maps against a constant background that was set beforehand.",
+    ),
+    ScoreKind("walk", "walk", "walk", "The maps after the random walk along the learned affinities."),
+    ScoreKind(
+        "mask",
+        "pseudo mask",
+        "pseudo mask",
+        "The masks that the segmentation network learns from.",
+        sure_from="mask",
+    ),
+    ScoreKind(
+        "prediction",
+        "prediction",
+        "prediction",
+        "Masks of validation images by the segmentation network, without tags.",
+        sure_from="prediction",
+    ),
+)
+
+MASK_SCORES: tuple[ScoreKind, ...] = tuple(kind for kind in SCORES if kind.key != "tags")
+"""Those that compare masks: a mean intersection over union each."""
+
+WORDS: dict[str, str] = {kind.key: kind.words for kind in SCORES}
+
+
+def in_order(keys: Iterable[str]) -> list[str]:
+    """The keys of known scores, in the order of the table."""
+    given = set(keys)
+    return [kind.key for kind in SCORES if kind.key in given]

@@ -1,0 +1,74 @@
+"""How the processes of a run share the work of a stage: which files are missing, who makes them, who trains."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from tagmask.config import TrainingConfig, settings_of
+from tagmask.contracts import Method, Record, Trainable
+from tagmask.networks.saved import save_weights
+from tagmask.stages.run import Run
+from tagmask.stages.table import stage_named
+from tagmask.system.processes import this_process
+from tagmask.system.progress import track
+from tagmask.system.storage import is_whole
+from tagmask.system.workers import in_order
+from tagmask.training import checkpoints, engine
+from tagmask.training.samples import Samples
+
+FileOf = Callable[[str], Path]
+
+
+def is_finished(run: Run, stage: str, files: Iterable[Path] = ()) -> bool:
+    """Whether a stage has nothing to do: noted as done, and all its files are there and whole.
+
+    All processes get the same answer: none goes on before each has looked.
+    """
+    finished = run.folder.is_done(stage) and all(map(is_whole, files))
+    this_process().wait_for_everyone()
+    return finished
+
+
+def files_of(records: Iterable[Record], *paths: FileOf) -> Iterable[Path]:
+    """The files of every record."""
+    return (path(record.id) for record in records for path in paths)
+
+
+def missing(records: Iterable[Record], *paths: FileOf) -> list[Record]:
+    """This process's share of the records that lack one of their files, or have a damaged one."""
+    state = this_process()
+    state.wait_for_everyone()
+    left = [record for record in records if not all(is_whole(path(record.id)) for path in paths)]
+    state.wait_for_everyone()
+    return left[state.process_index :: state.num_processes]
+
+
+def make_of_each(
+    run: Run, maker: Callable[[Record], None], records: Sequence[Record], title: str, *paths: FileOf
+) -> None:
+    """Run ``maker`` in worker processes on the records that lack one of their files."""
+    left = missing(records, *paths)
+    for _ in track(in_order(maker, left, run.recipe.masks.workers), title, len(records), len(records) - len(left)):
+        pass
+    this_process().wait_for_everyone()
+
+
+def train(
+    run: Run,
+    stage: str,
+    network: Trainable,
+    samples: Samples,
+    config: TrainingConfig,
+    last: Callable[[], None] = lambda: None,
+) -> None:
+    """Train, do what is to be done last (on the first process), write what is left, drop the checkpoints."""
+    name = stage_named(stage).network
+    assert name is not None
+    engine.train(network, samples, config, seed=run.recipe.seed, folder=run.folder.path, stage=name)
+    if this_process().is_main_process:
+        last()
+        recipe = json.dumps(settings_of(run.recipe, None))
+        left = network.for_inference() if isinstance(network, Method) else network
+        save_weights(run.folder.weights(name), left, {"recipe": recipe, "classes": json.dumps(run.dataset.classes)})
+        checkpoints.drop(run.folder.path, name)
+    this_process().wait_for_everyone()

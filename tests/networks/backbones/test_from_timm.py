@@ -1,0 +1,126 @@
+import os
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from networks.backbones.timm_settings import timm_backbone
+from tagmask.contracts import Level, Normalization
+from tagmask.errors import TagmaskError
+from tagmask.networks.backbones import build_backbone
+from tagmask.networks.backbones.from_timm import FromTimm
+
+SHARED = Path(os.environ.get("TAGMASK_SHARED", "../shared"))
+ODD = (65, 97)
+
+
+@pytest.fixture(scope="module")
+def mobilenet() -> FromTimm:
+    torch.manual_seed(0)
+    return FromTimm(timm_backbone("mobilenetv2_050", pad_type="same"))
+
+
+def test_features_behind_the_last_stage_are_the_deepest_level(mobilenet):
+    backbone = mobilenet.eval()
+    images = torch.randn(1, 3, *ODD)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), backbone.model.forward_features(images))
+    assert [level.channels for level in backbone.levels[-2:]] == [160, 1280]
+
+
+def test_same_tensor_is_not_listed_twice():
+    levels = FromTimm(timm_backbone(output_stride=16)).levels
+    assert levels == (Level(32, 2), Level(32, 4), Level(48, 8), Level(192, 16), Level(96, 16))
+
+
+def test_transformer_sees_the_image_padded_with_the_mean_colour():
+    backbone = FromTimm(timm_backbone("test_vit")).eval()
+    images = torch.randn(1, 3, *ODD)
+    padded = torch.zeros(1, 3, 80, 112)
+    padded[:, :, : ODD[0], : ODD[1]] = images
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), backbone(padded))
+        tokens = backbone.model.forward_features(padded)[:, 1:]
+        torch.testing.assert_close(backbone(padded), tokens.transpose(1, 2).reshape(1, -1, 5, 7))
+
+
+@pytest.mark.parametrize(("model", "stride"), [("resnet26d", 16), ("test_resnet", 8)])
+def test_undilated_kernels_keep_the_grids(model, stride):
+    dilated, undilated = (
+        build_backbone(timm_backbone(model, output_stride=stride, dilated=wanted)).eval() for wanted in (True, False)
+    )
+    assert largest_dilation(dilated) > 1
+    assert largest_dilation(undilated) == 1
+    assert undilated.levels == dilated.levels
+    images = torch.randn(1, 3, 33, 47)
+    with torch.no_grad():
+        grids = [[grid.shape for grid in each.forward_levels(images)] for each in (dilated, undilated)]
+    assert grids[0] == grids[1]
+    shapes = [{name: tensor.shape for name, tensor in each.state_dict().items()} for each in (dilated, undilated)]
+    assert shapes[0] == shapes[1]
+
+
+def largest_dilation(network: nn.Module) -> int:
+    return max(max(layer.dilation) for layer in network.modules() if isinstance(layer, nn.Conv2d))
+
+
+def test_normalization_is_the_models_unless_given(mobilenet):
+    assert mobilenet.normalization == Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    given_mean = FromTimm(timm_backbone(mean=(0.1, 0.2, 0.3))).normalization
+    assert given_mean == Normalization((0.1, 0.2, 0.3), tuple(timm.get_pretrained_cfg("test_resnet").std))
+
+
+@pytest.mark.parametrize(("model", "asked", "message"), [("test_mambaout", 16, "32"), ("test_vit", 8, "16")])
+def test_impossible_stride_names_the_possible_one(model, asked, message):
+    with pytest.raises(TagmaskError, match=f"set output_stride: {message}"):
+        FromTimm(timm_backbone(model, output_stride=asked))
+
+
+def test_patch_of_fourteen_counts_as_sixteen():
+    backbone = FromTimm(timm_backbone("vit_tiny_patch16_224.augreg_in21k", output_stride=16))
+    assert backbone.stride == 16
+    assert FromTimm(timm_backbone("eva02_tiny_patch14_224", output_stride=16)).stride == 14
+
+
+def test_unknown_model_names_near_ones():
+    with pytest.raises(TagmaskError, match="resnet50"):
+        FromTimm(timm_backbone("resnet5"))
+
+
+def test_model_for_one_image_size_is_refused():
+    with pytest.raises(TagmaskError, match="every image size"):
+        FromTimm(timm_backbone("maxvit_rmlp_pico_rw_256", output_stride=32))
+
+
+def test_refused_pad_type_is_explained():
+    with pytest.raises(TagmaskError, match="pad_type"):
+        FromTimm(timm_backbone("test_resnet", pad_type="same"))
+
+
+def test_no_network_says_how_to_give_a_file(monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("name or service not known")
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(TagmaskError, match=r"set `weights` to the local .safetensors"):
+        FromTimm(timm_backbone(weights="pretrained"))
+
+
+def test_removed_classifiers_hidden_layers_do_not_learn():
+    backbone = FromTimm(timm_backbone("mobilenetv3_small_050", output_stride=32))
+    assert not any(p.requires_grad for p in backbone.model.conv_head.parameters())
+    assert all(p.requires_grad for p in backbone.model.blocks.parameters())
+
+
+def test_real_mobilenet_file():
+    path = SHARED / "weights/mobilenetv2_100.tflite_in1k.safetensors"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    config = timm_backbone("mobilenetv2_100", weights=str(path), pad_type="same", frozen_stages=2)
+    backbone = build_backbone(config).train()
+    with torch.no_grad():
+        features = backbone(torch.randn(2, 3, *ODD))
+    assert features.shape == (2, 1280, 5, 7)
+    assert 0.01 < features.mean() < 1.5

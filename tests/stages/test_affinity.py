@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from archives import WHOLE, archive, perfect
+from conftest import tiny_recipe
+from tagmask.config import (
+    CrfConfig,
+    LearntLabels,
+    ThresholdLabels,
+)
+from tagmask.data.images import read_mask
+from tagmask.masks import crf
+from tagmask.masks.from_archives import confident_mask
+from tagmask.masks.scores import add_background
+from tagmask.stages.affinity import AffinityLabelMaker, label_ignore_value
+from tagmask.stages.run_folder import RunFolder
+from tagmask.system.storage import read_posteriors, write_maps
+
+NO_CRF = CrfConfig(iterations=0, unary="hard")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path)
+
+
+@pytest.fixture
+def record(scenes):
+    """A scene with a tag."""
+    return next(record for record in scenes.split("train") if record.tags)
+
+
+@pytest.mark.parametrize("learnt", [False, True])
+def test_affinity_labels_are_posteriors_under_both_powers(scenes, run, record, learnt):
+    stored = perfect(scenes, record)
+    maps = stored.maps * np.float32(0.7)
+    classes = stored.classes
+    if learnt:  # its background makes way for the two powers
+        maps, classes = np.concatenate([maps[:1], maps]), np.concatenate([[0], classes]).astype(np.int16)
+    write_maps(run.maps(record.id), archive(classes, maps))
+    config = tiny_recipe("affinity.labels.crf.iterations=0").affinity.labels
+    AffinityLabelMaker(run, scenes, config)(record)
+    posteriors, found = read_posteriors(run.affinity_labels(record.id, "powers"))
+    assert found.tolist() == stored.classes.tolist()
+    half = (stored.maps * np.float32(0.7)).astype(np.float16).astype(np.float32)
+    for name, power in (("low", config.low), ("high", config.high)):
+        scores = add_background(half, power).clip(1e-5, 1)
+        np.testing.assert_allclose(posteriors[name], scores / scores.sum(axis=0), atol=1e-3)
+
+
+def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
+    built = []
+    original = crf.gaussian_filter
+    monkeypatch.setattr(crf, "gaussian_filter", lambda *a, **k: built.append(1) or original(*a, **k))
+    write_maps(run.maps(record.id), perfect(scenes, record))
+    AffinityLabelMaker(run, scenes, tiny_recipe().affinity.labels)(record)
+    assert len(built) == 2  # one Gaussian, one bilateral
+
+
+@pytest.mark.parametrize("kind", ["thresholds", "learnt"])
+def test_labels_per_pixel_are_written_as_an_indexed_image(scenes, run, record, kind):
+    stored, config = perfect(scenes, record), ThresholdLabels(crf=NO_CRF)
+    if kind == "learnt":
+        config, maps = LearntLabels(crf=NO_CRF), np.concatenate([np.full((1, *WHOLE), 0.5, np.float32), stored.maps])
+        stored = archive([0, *stored.classes], maps)
+    write_maps(run.maps(record.id), stored)
+    AffinityLabelMaker(run, scenes, config)(record)
+    path = run.affinity_labels(record.id, kind)
+    assert path.suffix == ".png"
+    found = read_mask(path, label_ignore_value(len(scenes.classes)))
+    np.testing.assert_array_equal(found, confident_mask(scenes.read_image(record), stored, config))
+    np.testing.assert_array_equal(found, scenes.read_mask(record))  # perfect maps leave nothing undecided
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(4, 255), (254, 255), (300, 65535)])
+def test_no_label_is_a_number_no_class_has(classes, expected):
+    assert label_ignore_value(classes) == expected
