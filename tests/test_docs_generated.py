@@ -55,12 +55,12 @@ def test_every_command_has_a_section_with_all_its_options(commands: ModuleType) 
         section = text.split(f"## {name}\n")[1].split("\n## ")[0]
         for parameter in command.params:
             if parameter.param_type_name == "option" and parameter.name != "help":
-                assert f"`{parameter.opts[0]}`" in section
+                assert f"`{parameter.opts[0]}" in section
     assert columns(text) == {3}
 
 
 def test_a_call_shows_what_is_required_alone(commands: ModuleType) -> None:
-    assert "tagmask predict IMAGES --model MODEL --out OUT\n" in commands.commands()
+    assert "tagmask predict IMAGES --model RUN --out FOLDER\n" in commands.commands()
 
 
 def test_an_example_at_the_end_of_help_becomes_a_block(commands: ModuleType) -> None:

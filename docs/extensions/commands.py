@@ -56,7 +56,8 @@ def row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         name = f"`{placeholder(parameter)}`"
     else:
-        name = " ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
+        value = f" {placeholder(parameter)}" if parameter.metavar else ""
+        name = " ".join(f"`{option}{value}`" for option in [*parameter.opts, *parameter.secondary_opts])
     annotation = parameter.type_descriptor.annotation
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     text = (parameter.help or "").replace("|", "\\|")

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from tagmask.config import Recipe
+from tagmask.config.kinds import models_of
 from tagmask.config.recipes import recipe_names, recipe_text, summary
 
 
@@ -48,17 +49,10 @@ def blocks(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseMo
         seen.add(model)
         yield path, model
         for name, field in model.model_fields.items():
-            for inner in models_in(field.annotation):
+            for inner in models_of(field):
                 yield from walk(f"{path}.{name}" if path else name, inner)
 
     return walk(path, model)
-
-
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a value may be of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in models_in(part)]
 
 
 def block(path: str, model: type[BaseModel]) -> str:
