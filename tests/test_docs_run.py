@@ -84,8 +84,9 @@ def followed(page: Path) -> list[list[str]]:
 def test_the_commands_of_a_page_work_one_after_another(page: Path, desk: Path) -> None:
     called = followed(page)
     assert called
-    for words in called:
-        typer.main.get_command(app).main(quickened(words), standalone_mode=False)
+    commands = typer.main.get_command(app).commands
+    for name, *arguments in map(quickened, called):
+        commands[name].main(arguments, standalone_mode=False)
     assert list(desk.glob("runs/*/manifest.json")) or list(desk.glob("runs/*/*/*/manifest.json"))
 
 
