@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-from tagmask.config import Recipe
+from tagmask.config import Recipe, Role
 from tagmask.config.kinds import models_of
 from tagmask.config.recipes import recipe_names, recipe_text, summary
 
@@ -75,8 +75,9 @@ def table(model: type[BaseModel]) -> str:
 
 
 def meaning(field: Any) -> str:
-    """The sentence of a field."""
-    return (field.description or "").replace("|", "\\|")
+    """The sentence of a field, and whether it may be changed while a run goes on."""
+    free = any(isinstance(each, Role) for each in field.metadata)
+    return f"{field.description or ''}{' May change at any time.' if free else ''}".strip().replace("|", "\\|")
 
 
 def default(field: Any) -> str:
