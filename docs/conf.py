@@ -39,6 +39,7 @@ autodoc_default_options = {
     "members": True,
     "member-order": "bysource",
     "ignore-module-all": True,
+    "no-value": True,
 }
 autodoc_inherit_docstrings = False
 autodoc_typehints = "signature"

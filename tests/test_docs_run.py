@@ -80,7 +80,6 @@ def followed(page: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("page", FOLLOWED, ids=ids)
-@pytest.mark.filterwarnings("ignore:.*lr_scheduler.step.*")
 def test_the_commands_of_a_page_work_one_after_another(page: Path, desk: Path) -> None:
     called = followed(page)
     assert called
