@@ -13,7 +13,6 @@ from tagmask.errors import TagmaskError
 from tagmask.stages.table import STAGES
 
 if TYPE_CHECKING:
-    from tagmask.scoring.comparison import Comparison
     from tagmask.stages.run import Run
 
 app = typer.Typer(
@@ -75,12 +74,13 @@ def _say(text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415
 
         typer.echo(f"tagmask {version('tagmask')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -199,33 +199,18 @@ def compare(
     settings: Set = [],  # noqa: B006
 ) -> None:
     """Run several recipes, each in a process of its own."""
-    from tagmask.scoring import comparison  # noqa: PLC0415
+    from tagmask.report import comparison_report  # noqa: PLC0415
+    from tagmask.scoring.comparison import plan  # noqa: PLC0415
+    from tagmask.scoring.comparison_runs import carry_out, refuse_failures  # noqa: PLC0415
+    from tagmask.scoring.comparison_table import markdown  # noqa: PLC0415
 
-    planned = comparison.plan(names, data, out, seeds, until, settings)
+    planned = plan(names, data, out, seeds, until, settings)
     for note in planned.dataset.notes:
         _say(f"note: {note}")
-    _carry_out(planned)
-
-
-def _carry_out(planned: "Comparison") -> None:
-    from tagmask.report import comparison_report  # noqa: PLC0415
-    from tagmask.scoring import comparison, comparison_figures, comparison_table  # noqa: PLC0415
-
-    failures: dict[Path, str] = {}
-    for each in planned.unfinished:
-        _say(f"{each.competitor.name}, seed {each.seed}: see {each.log}")
-        reason = comparison.execute(planned, each)
-        if reason is not None:
-            failures[each.folder.path] = reason
-        comparison_table.write_tables(planned.out, comparison_figures.collect(planned, failures))
-    figures = comparison_figures.collect(planned, failures)
-    comparison_table.write_tables(planned.out, figures)
-    _say(comparison_table.markdown(figures))
+    figures, failures = carry_out(planned, _say)
+    _say(markdown(figures))
     _say(f"page: {comparison_report.write(planned, figures)}")
-    if failures:
-        lines = [f"{folder}: {reason}" for folder, reason in failures.items()]
-        head = f"{len(failures)} of {len(planned.runs)} runs failed; the same command continues them:"
-        raise TagmaskError("\n".join([head, *lines]))
+    refuse_failures(planned, failures)
 
 
 # ── stage by stage ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ import tagmask
 from conftest import SIZE, tiny_recipe
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import build_segmenter, load
-from tagmask.training import checkpoints
+from tagmask.networks.saved import save_weights
 
 CLASSES = ("a", "b", "c", "d")
 
@@ -20,7 +20,7 @@ def written_segmenter(folder, *settings: str):
     recipe = tiny_recipe(*settings)
     torch.manual_seed(0)
     facts = {"recipe": recipe.model_dump_json(), "classes": json.dumps(CLASSES)}
-    checkpoints.save_weights(folder / "segmenter.safetensors", build_segmenter(recipe, len(CLASSES), False), facts)
+    save_weights(folder / "segmenter.safetensors", build_segmenter(recipe, len(CLASSES), False), facts)
     return folder
 
 
@@ -64,7 +64,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
 
 def test_other_weights_of_a_run_are_refused(tmp_path):
     facts = {"recipe": tiny_recipe().model_dump_json(), "classes": json.dumps(CLASSES)}
-    checkpoints.save_weights(tmp_path / "method.safetensors", torch.nn.Linear(2, 2), facts)
+    save_weights(tmp_path / "method.safetensors", torch.nn.Linear(2, 2), facts)
     with pytest.raises(TagmaskError, match=r"method.safetensors cannot be loaded into DeepLab"):
         load(tmp_path / "method.safetensors")
 
@@ -72,7 +72,7 @@ def test_other_weights_of_a_run_are_refused(tmp_path):
 def test_recipes_of_another_version_are_refused(tmp_path):
     recipe = {**tiny_recipe().model_dump(mode="json"), "warp": 9}
     facts = {"recipe": json.dumps(recipe), "classes": json.dumps(CLASSES)}
-    checkpoints.save_weights(tmp_path / "segmenter.safetensors", torch.nn.Linear(2, 2), facts)
+    save_weights(tmp_path / "segmenter.safetensors", torch.nn.Linear(2, 2), facts)
     with pytest.raises(TagmaskError, match="another version of tagmask"):
         load(tmp_path)
 

@@ -12,7 +12,7 @@ from tagmask.report import run_report
 from tagmask.report.content import ScoreRow
 from tagmask.report.run_report import content, iou_table, loss_charts, read_log, score_rows, time_table, write
 from tagmask.stages.masks import write_quality
-from tagmask.stages.run import Run, open_run
+from tagmask.stages.run import Run, begin_run
 from tagmask.system.storage import MapArchive, write_json, write_maps
 
 HOSTILE = "<b>dog</b> & co"
@@ -20,7 +20,7 @@ HOSTILE = "<b>dog</b> & co"
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    return open_run(tiny_recipe("report.num_images=2"), None, tmp_path / "run")
+    return begin_run(tiny_recipe("report.num_images=2"), None, tmp_path / "run")
 
 
 def write_confidence(path, quality):
@@ -80,7 +80,7 @@ def test_a_run_that_has_only_begun_has_a_short_report(run):
 def test_without_ground_truth_one_sentence_says_why_there_are_no_scores(run):
     dataset = run.dataset
     dataset.records = tuple(dataclasses.replace(record, has_mask=False) for record in dataset.records)
-    page = Page(write(Run(run.recipe, run.folder, dataset)).read_text())
+    page = Page(write(Run(run.recipe, run.folder, dataset, None)).read_text())
     assert page.text.count("No image has a ground-truth mask.") == 1
     assert "Classes" not in page.titles
     assert "ground truth" not in page.captions

@@ -18,7 +18,7 @@ from tagmask.contracts import AffinityModel, Backbone, Dataset, Level, Neighbour
 from tagmask.data.datasets import open_dataset
 from tagmask.data.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
 from tagmask.errors import TagmaskError
-from tagmask.stages import pipeline, run
+from tagmask.stages import instances, run
 from tagmask.stages.affinity import FindsCentres, train_affinity
 from tagmask.stages.instances import InstanceMaker, make_instances
 from tagmask.stages.pipeline import run_all
@@ -139,7 +139,7 @@ def prepared(folder, *settings) -> Run:
 @pytest.fixture
 def two_halves(monkeypatch):
     net = TwoHalves()
-    monkeypatch.setattr(pipeline, "trained_affinity_net", lambda *_: net)
+    monkeypatch.setattr(instances, "trained_affinity_net", lambda *_: net)
     return net
 
 

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
+from safetensors.numpy import save_file
 
 from tagmask.errors import TagmaskError
 from tagmask.system.storage import (
     MapArchive,
     append_line,
-    is_complete,
+    is_whole,
     read_json,
     read_maps,
     read_posteriors,
@@ -46,11 +48,11 @@ def test_a_file_appears_when_the_block_ends_and_not_before(tmp_path: Path):
     path = tmp_path / "deep" / "er" / "file.txt"
     with writing(path) as temporary:
         temporary.write_text("new")
-        assert not is_complete(path)
+        assert not is_whole(path)
         assert temporary.parent == path.parent
         assert temporary.suffix == ".txt"
     assert path.read_text() == "new"
-    assert is_complete(path)
+    assert is_whole(path)
     assert names(path.parent) == ["file.txt"]
 
 
@@ -96,7 +98,47 @@ def test_json_returns_as_it_was(tmp_path: Path):
 def test_json_refuses_what_it_cannot_hold(tmp_path: Path, value: object):
     with pytest.raises(ValueError, match="finite"):
         write_json(tmp_path / "a.json", value)
-    assert not is_complete(tmp_path / "a.json")
+    assert not is_whole(tmp_path / "a.json")
+
+
+# ── files that were damaged later ────────────────────────────────────────────────────────────────────────────────────
+
+
+def whole_files(folder: Path) -> list[Path]:
+    """A file of each kind that a run writes."""
+    write_json(folder / "a.json", {"a": [1, 2]})
+    write_maps(folder / "a.npz", MapArchive(np.array([1], np.int16), np.ones((1, 2, 2), np.float32), (2, 2)))
+    Image.new("P", (4, 4)).save(folder / "a.png")
+    save_file({"w": np.arange(6.0)}, folder / "a.safetensors")
+    write_bytes(folder / "a.csv", b"image,quality\n")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_file_that_lost_its_end_is_not_whole(tmp_path: Path, place: int):
+    path = whole_files(tmp_path)[place]
+    assert is_whole(path)
+    content = path.read_bytes()
+    for missing in (2, 8, len(content) // 2, len(content) - 1) if path.suffix != ".csv" else ():  # which has no end
+        path.write_bytes(content[:-missing])
+        assert not is_whole(path), f"{missing} bytes less"
+    path.write_bytes(b"")
+    assert not is_whole(path)
+
+
+def test_what_is_no_file_is_not_whole(tmp_path: Path):
+    (tmp_path / "folder.png").mkdir()
+    assert not is_whole(tmp_path / "folder.png")
+    assert not is_whole(tmp_path / "nowhere.png")
+
+
+def test_weights_with_more_than_their_header_says_are_not_whole(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    save_file({"w": np.arange(6.0)}, path)
+    path.write_bytes(path.read_bytes() + b"12345678")
+    assert not is_whole(path)
+    path.write_bytes(b"\xff" * 64)
+    assert not is_whole(path)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe"])
@@ -169,7 +211,7 @@ def test_truncated_maps_are_named(tmp_path: Path, share: float):
     write_maps(path, archive(np.random.default_rng(0).random((2, 30, 30))))
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(TagmaskError, match=r"image\.npz.*delete it"):
+    with pytest.raises(TagmaskError, match=r"image\.npz.*delete it, and `tagmask resume`"):
         read_maps(path)
 
 

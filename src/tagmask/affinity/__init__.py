@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tagmask.affinity.networks import AffinityNet, Irn
+from tagmask.affinity.pairs import affinity_losses, feature_affinities, pair_codes, pair_exists, pair_offsets
 from tagmask.config.affinity import AFFINITY_GROUP, AffinityConfig
 from tagmask.config.base import Config
 from tagmask.config.kinds import brought
@@ -16,7 +17,16 @@ from tagmask.contracts import AffinityModel, Backbone
 AFFINITY_NETS: Mapping[type[Config], type[AffinityModel]] = {net.config_type: net for net in (AffinityNet, Irn)}
 """The affinity networks of the package by the class of their settings; each is built from settings and backbone."""
 
-__all__ = ["AFFINITY_NETS", "affinity_type", "build_affinity_net"]
+__all__ = [
+    "AFFINITY_NETS",
+    "affinity_losses",
+    "affinity_type",
+    "build_affinity_net",
+    "feature_affinities",
+    "pair_codes",
+    "pair_exists",
+    "pair_offsets",
+]
 
 
 def build_affinity_net(config: AffinityConfig, backbone: Backbone) -> AffinityModel:

@@ -60,7 +60,7 @@ class VocData(DataConfig):
     """PASCAL VOC 2012 in the VOCdevkit layout."""
 
     kind: Literal["voc"] = "voc"
-    train_split: str = "train_aug"
+    train_split: str = Field(default="train_aug", description="Split that is learned from.")
     train_list: str | None = Field(
         default=None, description="List file of the SBD train_aug ids; none: ImageSets/Segmentation/train_aug.txt."
     )
@@ -75,7 +75,7 @@ class CocoData(DataConfig):
     """MS-COCO 2014 or 2017; tags and masks come from the instances JSON."""
 
     kind: Literal["coco"] = "coco"
-    year: Literal[2014, 2017] = 2014
+    year: Literal[2014, 2017] = Field(default=2014, description="Which split of the images, and which file names.")
     ignore_value: int = 255
 
 

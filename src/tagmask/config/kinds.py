@@ -136,12 +136,13 @@ def package_of(point: EntryPoint) -> str:
 
 def models_of(field: FieldInfo) -> list[type[Config]]:
     """The classes of settings that a field may hold, without those of other packages."""
-    return [model for part in (field.annotation, *field.metadata) for model in _models_in(part)]
+    return _models_in((field.annotation, *field.metadata))
 
 
-def _models_in(annotation: Any) -> list[type[Config]]:
-    if isinstance(annotation, Kinds):
-        return list(annotation.own.values())
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]
+def _models_in(parts: Sequence[Any]) -> list[type[Config]]:
+    """The classes named by the parts of an annotation; a family stands for its base."""
+    families = [part for part in parts if isinstance(part, Kinds)]
+    if families:
+        return list(families[0].own.values())
+    own = [part for part in parts if isinstance(part, type) and issubclass(part, Config)]
+    return own + [model for part in parts for model in _models_in(get_args(part))]

@@ -11,7 +11,7 @@ from tagmask.config.base import Config
 from tagmask.config.kinds import brought
 from tagmask.config.methods import METHOD_GROUP, MethodConfig, WrapperConfig
 from tagmask.contracts import Backbone, Method
-from tagmask.methods.cam import Cam
+from tagmask.methods.cam import Cam, tag_loss
 from tagmask.methods.eps import Eps
 from tagmask.methods.ppc import Ppc
 from tagmask.methods.seam import Seam
@@ -23,7 +23,7 @@ METHODS: Mapping[type[Config], type[Method[Any]]] = {method.config_type: method 
 WRAPPERS: Mapping[type[Config], Callable[[Any, Method[Any]], Method[Any]]] = {Ppc.config_type: Ppc}
 """Those that are put around another method; each is built from settings and that method."""
 
-__all__ = ["METHODS", "WRAPPERS", "build_method", "method_type"]
+__all__ = ["METHODS", "WRAPPERS", "build_method", "method_type", "tag_loss"]
 
 
 def build_method(config: MethodConfig, backbone: Backbone, num_classes: int) -> Method[Any]:

@@ -54,14 +54,14 @@ SCORES: tuple[ScoreKind, ...] = (
     ScoreKind("walk", "walk", "walk", "The maps after the random walk along the learned affinities."),
     ScoreKind(
         "mask",
-        "pseudo mask",
+        "pseudo masks",
         "pseudo mask",
         "The masks that the segmentation network learns from.",
         sure_from="mask",
     ),
     ScoreKind(
         "prediction",
-        "prediction",
+        "segmentation network",
         "prediction",
         "Masks of validation images by the segmentation network, without tags.",
         sure_from="prediction",

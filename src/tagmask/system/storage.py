@@ -11,7 +11,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,43 +103,56 @@ def write_bytes(path: Path, content: bytes) -> None:
 def is_whole(path: Path) -> bool:
     """Whether a file is there and ends as files of its kind do; one that was emptied or cut off is not.
 
-    Files appear only when they are whole, so what is wrong with one has happened since. Its inside is not read.
+    Files appear only when they are whole, so what is wrong with one has happened since. Damage inside a picture or an
+    archive is not looked for.
     """
     try:
         with path.open("rb") as file:
-            length = file.seek(0, os.SEEK_END)
-            file.seek(-min(length, _LONGEST_ENDING), os.SEEK_END)
-            ending = file.read()
-            return length > 0 and _ends_well(path.suffix, ending) and _has_length(path.suffix, file, length)
-    except OSError:
+            return _KINDS.get(path.suffix, _has_content)(file)
+    except (OSError, ValueError):
         return False
 
 
-_LONGEST_ENDING = 22
+def _has_content(file: BinaryIO) -> bool:
+    return len(file.read(1)) == 1
 
 
-def _ends_well(suffix: str, ending: bytes) -> bool:
-    if suffix == ".png":
-        return ending.endswith(b"IEND\xaeB`\x82")
-    if suffix == ".npz":
-        return ending.startswith(b"PK\x05\x06")  # the end of an archive without a comment has 22 bytes
-    return suffix != ".json" or ending.rstrip().endswith((b"}", b"]"))
+def _is_json(file: BinaryIO) -> bool:
+    json.loads(file.read())
+    return True
 
 
-def _has_length(suffix: str, file: BinaryIO, length: int) -> bool:
-    """Whether weights are as long as their header says; True for other files."""
-    if suffix != ".safetensors":
-        return True
+def _ending(file: BinaryIO, length: int) -> bytes:
+    file.seek(-length, os.SEEK_END)
+    return file.read()
+
+
+def _is_png(file: BinaryIO) -> bool:
+    return _ending(file, 8) == b"IEND\xaeB`\x82"
+
+
+def _is_archive(file: BinaryIO) -> bool:
+    return _ending(file, 22).startswith(b"PK\x05\x06")  # the last record of an archive without a comment
+
+
+def _is_weights(file: BinaryIO) -> bool:
+    """Whether weights are as long as their header says."""
+    length = file.seek(0, os.SEEK_END)
     file.seek(0)
     size = int.from_bytes(file.read(8), "little")
     if size > length - 8:
         return False
-    try:
-        header = json.loads(file.read(size))
-    except ValueError:
-        return False
+    header = json.loads(file.read(size))
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     return 8 + size + max(ends, default=0) == length
+
+
+_KINDS: dict[str, Callable[[BinaryIO], bool]] = {
+    ".json": _is_json,
+    ".png": _is_png,
+    ".npz": _is_archive,
+    ".safetensors": _is_weights,
+}
 
 
 def write_json(path: Path, value: object) -> None:
@@ -191,7 +204,7 @@ def _closing_break(file: io.BufferedRandom) -> bytes:
 # ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _HALF_MAX = 65504.0
-_AGAIN = "run the stage that wrote it again: what is missing or cut off is made anew; delete what else is damaged"
+_AGAIN = "delete it, and `tagmask resume` on its run makes it anew"
 
 
 @dataclass(frozen=True)

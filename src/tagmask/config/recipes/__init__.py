@@ -138,7 +138,7 @@ def _explain(name: str, error: ValidationError, content: dict[str, Any], setting
     lines = [f"recipe {name} has {error.error_count()} setting(s) that do not fit:"]
     for problem in error.errors():
         where = ".".join(_keys(problem["loc"], content)) or "the whole recipe"
-        lines.append(f"  {where}: {_reason(problem)}")
+        lines.append(f"  {where}: {_reason(problem, content)}")
     kinds = [key for key in (setting.partition("=")[0].strip() for setting in settings) if key.endswith(".kind")]
     if kinds:
         block = kinds[0].removesuffix(".kind")
@@ -160,10 +160,10 @@ def _keys(place: Sequence[int | str], content: Any) -> list[str]:
     return keys
 
 
-def _reason(problem: Any) -> str:
+def _reason(problem: Any, content: Any) -> str:
     if problem["type"] == "extra_forbidden":
         *place, key = problem["loc"]
-        known = [name for model in _models_at(place) for name in model.model_fields]
+        known = [name for model in _models_at(place, content) for name in model.model_fields]
         near = difflib.get_close_matches(str(key), known, n=1)
         return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known here: {', '.join(known)}"
     if problem["type"] == "missing":
@@ -172,11 +172,14 @@ def _reason(problem: Any) -> str:
     return message if isinstance(problem["input"], dict) else f"{message} (got {problem['input']!r})"
 
 
-def _models_at(place: Sequence[int | str]) -> list[type[Config]]:
-    """The settings that may stand at a place, which names kinds as pydantic does."""
+def _models_at(place: Sequence[int | str], content: Any) -> list[type[Config]]:
+    """The settings that may stand at a place of the content; pydantic names kinds there as if they were keys."""
     models: list[type[Config]] = [Recipe]
     for part in place:
-        of_kind = [model for model in models if "kind" in model.model_fields and kind_of(model) == part]
         below = [model.model_fields[str(part)] for model in models if str(part) in model.model_fields]
-        models = of_kind or [found for field in below for found in models_of(field)]
+        if below:
+            content = content.get(part) if isinstance(content, dict) else None
+            models = [found for field in below for found in models_of(field)]
+        kind = content.get("kind") if isinstance(content, dict) else None
+        models = [model for model in models if "kind" in model.model_fields and kind_of(model) == kind] or models
     return models

@@ -1,23 +1,16 @@
-"""A method of one's own, outside the package: ``python examples/own_method.py runs/own`` runs it on drawn scenes."""
+"""A method of one's own in a package of its own: once it is installed, recipes can name the kind ``top``."""
 
-import sys
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tagmask.config import MethodConfig, PpcConfig, Recipe
-from tagmask.config.recipes import load_recipe
+from tagmask.config import MethodConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup
-from tagmask.methods import METHODS
-from tagmask.methods.cam import tag_loss
-from tagmask.networks.parameter_groups import grouped_parameters
-from tagmask.scoring.evaluation import evaluate
-from tagmask.stages.pipeline import run_all
-from tagmask.stages.run import open_run
+from tagmask.methods import tag_loss
+from tagmask.networks import grouped_parameters
 
 
 class TopConfig(MethodConfig):
@@ -27,9 +20,10 @@ class TopConfig(MethodConfig):
     share: float = Field(default=0.3, gt=0, le=1, description="Best pixels of a class that make its logit; 1 is all.")
 
 
-class Top(Method):
+class Top(Method[Activation]):
     """Logits from the best pixels of each class (Durand et al., CVPR 2017); maps are the positive scores."""
 
+    config_type = TopConfig
     num_views = 1
 
     def __init__(self, config: TopConfig, backbone: Backbone, num_classes: int) -> None:
@@ -56,34 +50,3 @@ class Top(Method):
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone as existing weights, the classifier as new ones."""
         return grouped_parameters(self.backbone, [self.classify])
-
-
-METHODS[TopConfig] = Top
-
-
-class TopPpcConfig(PpcConfig):
-    """PPC around it."""
-
-    base: TopConfig = TopConfig()
-
-
-class TopRecipe(Recipe):
-    """Any recipe with one of the two."""
-
-    method: TopConfig | TopPpcConfig = Field(discriminator="kind")
-
-
-def run(out: Path, method: dict[str, Any], *settings: str) -> dict[str, Any]:
-    """All stages on drawn scenes, with the method in the place of the recipe's; returns the scores."""
-    recipe = load_recipe("toy", settings).model_dump() | {"name": "toy-top", "method": method}
-    opened = open_run(TopRecipe.model_validate(recipe), None, out)
-    run_all(opened)
-    return evaluate(opened)
-
-
-if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: python examples/own_method.py OUT [SETTING=VALUE ...]")
-    for name, method in {"top": {"kind": "top"}, "top-ppc": {"kind": "ppc"}}.items():
-        scores = run(Path(sys.argv[1]) / name, method, *sys.argv[2:])
-        print(name, *(f"{key} {100 * scores[key]['mean_iou']:.1f} %" for key in ("seed_best", "mask", "prediction")))
