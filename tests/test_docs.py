@@ -12,18 +12,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 import typer.main
 import yaml
 from pydantic import BaseModel
 
 import tagmask
-from conftest import TinyBackbone
 from tagmask.cli import app
 from tagmask.config import Recipe
 from tagmask.config.kinds import models_of
 from tagmask.config.recipes import load_recipe, recipe_names
-from tagmask.contracts import Batch
 from tagmask.scoring.comparison_figures import ComparisonFigures, RunFigures, recipe_figures, write_figures
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +56,7 @@ FILE_ENDINGS = (
 FORBIDDEN = ["/work/", "../shared", "session", "issue #", "todo", "\N{EM DASH}"]
 LIBRARIES = ("numpy.", "torch.", "yaml.")
 ENTRY_POINTS = ("tagmask.methods", "tagmask.affinity_networks")
-PLACES = ("config", "contracts", "methods", "affinity", "testing", "stages", "scoring")
+PLACES = ("config", "contracts", "methods", "affinity", "networks", "testing", "stages", "scoring")
 SHORT = 10_000  # bytes of the README
 
 
@@ -328,8 +325,8 @@ def test_public_names_of_the_readme_exist() -> None:
 
 def foreign_imports(code: str) -> list[str]:
     """Imports of tagmask that are not of a public place."""
-    places = re.findall(r"^\s*(?:from|import) (tagmask(?:\.\w+)*)(?= |$)", code, re.MULTILINE)
-    return [place for place in places if place != "tagmask" and place.split(".")[1] not in PLACES]
+    found = re.findall(r"^\s*(?:from|import) (tagmask(?:\.\w+)*)(?= |$)", code, re.MULTILINE)
+    return [place for place in found if place != "tagmask" and place.removeprefix("tagmask.") not in PLACES]
 
 
 @pytest.mark.parametrize("page", OWN, ids=ids)
@@ -342,44 +339,14 @@ def test_examples_import_from_public_places() -> None:
         assert foreign_imports(path.read_text(encoding="utf-8")) == [], path
 
 
+def test_the_api_names_the_public_places() -> None:
+    public = (DOCS / "api" / "index.md").read_text(encoding="utf-8").split("The other rooms")[0]
+    assert set(re.findall(r"\[`tagmask\.(\w+)`\]", public)) == set(PLACES)
+
+
 def test_the_check_of_imports_can_fail() -> None:
     assert foreign_imports("from tagmask.masks.crf import refine\nimport tagmask\n") == ["tagmask.masks.crf"]
     assert foreign_imports("from tagmask import load\nfrom tagmask.config import Recipe\n") == []
-
-
-@pytest.fixture(scope="module")
-def examples() -> dict[str, Any]:
-    """What the affinity network of the page defines."""
-    names: dict[str, Any] = {"__name__": "example"}
-    page = blocks(DOCS / "add-a-method.md", "python")
-    for code in page:
-        if "Plain" in code:
-            exec(code, names)
-    return names
-
-
-def test_the_example_affinity_network_keeps_its_contract(examples: dict[str, Any]) -> None:
-    examples["test_the_contract_of_plain"]()
-
-
-def test_the_example_affinity_network_works(examples: dict[str, Any]) -> None:
-    torch.manual_seed(0)
-    training = load_recipe("toy").training
-    config = examples["PlainConfig"](radius=2, training=training, training_border="full")
-    net = examples["Plain"](config, TinyBackbone())
-    images = torch.randn(1, 3, 17, 32)
-    found = net.neighbourhood(images)
-    assert found.affinities.shape == (1, 4, 3, 4)
-    assert found.passable is None
-    assert found.affinities[0, 0, 0, -1].item() == 0  # no partner to the right of the last column
-    labels = torch.tensor([[[0, 0, 1, 1], [0, -1, 1, 1], [0, 0, 2, 2]]])
-    batch = Batch(("a",), images, torch.tensor([[1.0, 1.0]]), torch.ones(1, 17, 32, dtype=torch.bool), labels)
-    losses = net.losses(batch)
-    assert losses.keys() == {"background", "foreground", "negative"}
-    torch.stack(list(losses.values())).sum().backward()
-    grouped = [parameter for group in net.parameter_groups() for parameter in group.parameters]
-    assert {id(p) for p in grouped} == {id(p) for p in net.parameters()}
-    assert net.project.weight.grad.abs().sum() > 0
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -509,7 +476,7 @@ def test_a_comparison_becomes_a_table_of_recipes(results: ModuleType, tmp_path: 
     write_figures(folder / "comparison.json", figures)
     text = results.section(results.read_records(tmp_path))
     assert "## Cats" in text
-    assert "| recipe | pseudo mask (%) | time (s) |" in text
+    assert "| recipe | pseudo masks (%) | time (s) |" in text
     assert "| toy | 45.0 ± 7.1 | 9 ± 0 |" in text
 
 
