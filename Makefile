@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_SET ?=
 
-.PHONY: help setup demo test lint types layers tests bench clean
+.PHONY: help setup demo test lint types layers tests docs bench clean
 
 help: ## show these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,14 @@ layers: setup
 
 tests: setup
 	$(BIN)/pytest -q
+
+docs: .venv/docs ## build these pages as a site; prints where it is
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+.venv/docs: .venv/ready pyproject.toml constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group docs
+	touch $@
 
 bench: setup ## measure the speed figures; writes benchmarks/results.json
 	$(BIN)/python benchmarks/run.py --json benchmarks/results.json
