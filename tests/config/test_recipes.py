@@ -87,7 +87,7 @@ def test_the_networks_of_a_recipe_fit_together(name):
         assert activation.maps.shape[:2] == (1, CLASSES)
         assert (activation.background is not None) == learns_background(recipe)
         with torch.device("meta"):  # shapes alone: some of these networks are large
-            segmenter = build_segmenter(recipe, CLASSES, load_initial=True)
+            segmenter = build_segmenter(recipe.segmenter, recipe.backbone, CLASSES, load_initial=True)
         assert segmenter(images.to("meta")).shape[:2] == (1, CLASSES + 1)
         if recipe.affinity is None:
             return
@@ -132,7 +132,7 @@ def test_the_published_recipe_has_the_published_networks():
         method = build_method(recipe.method, build_backbone(recipe.backbone), 20)
         assert isinstance(recipe.affinity, AffinityNetConfig)
         net = AffinityNet(recipe.affinity, build_backbone(recipe.backbone))
-        segmenter = build_segmenter(recipe, 20, load_initial=True)
+        segmenter = build_segmenter(recipe.segmenter, recipe.backbone, 20, load_initial=True)
     assert sum(p.numel() for p in method.parameters()) == 105_152_832
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 105_615_360
     assert segmenter.head is not None
@@ -146,7 +146,7 @@ def test_the_networks_of_a_recipe_with_a_wide_backbone_fit_together(name):
     with torch.device("meta"), torch.no_grad():  # shapes alone
         method = build_method(recipe.method, build_backbone(recipe.backbone), CLASSES)
         shapes = [[grid.shape for grid in method.backbone.forward_levels(view)] for view in method.views(images)]
-        segmenter = build_segmenter(recipe, CLASSES, load_initial=True)
+        segmenter = build_segmenter(recipe.segmenter, recipe.backbone, CLASSES, load_initial=True)
         assert segmenter(images).shape[:2] == (2, CLASSES + 1)
         if recipe.affinity is not None:
             net = build_affinity_net(recipe.affinity, build_backbone(recipe.affinity.backbone or recipe.backbone))

@@ -20,7 +20,9 @@ def written_segmenter(folder, *settings: str):
     recipe = tiny_recipe(*settings)
     torch.manual_seed(0)
     facts = {"recipe": recipe.model_dump_json(), "classes": json.dumps(CLASSES)}
-    save_weights(folder / "segmenter.safetensors", build_segmenter(recipe, len(CLASSES), False), facts)
+    save_weights(
+        folder / "segmenter.safetensors", build_segmenter(recipe.segmenter, recipe.backbone, len(CLASSES), False), facts
+    )
     return folder
 
 
@@ -134,3 +136,9 @@ def test_settings_of_the_recipe_are_followed(tmp_path, image, run):
     for ours, theirs in zip(plain.network.parameters(), changed.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert (plain(image) != changed(image)).any()
+
+
+def test_settings_that_belong_together_elsewhere_in_a_recipe_do_not_matter(tmp_path):
+    learnt = ("method={kind: sipe}", "masks.confident={kind: learnt}", "affinity=null")
+    folder = written_segmenter(tmp_path, *learnt)
+    assert tagmask.load(folder)(np.zeros((48, 48, 3), np.uint8)).shape == (48, 48)

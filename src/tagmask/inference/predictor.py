@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from tagmask.config import CamConfig, Recipe, SegmenterConfig
+from tagmask.config import AnyBackbone, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
@@ -94,24 +94,27 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
         raise TagmaskError(
             f"no trained segmenter at {file}; train one with `tagmask run` or `tagmask train-segmenter`."
         )
-    recipe, classes = _facts(file)
-    network = build_segmenter(recipe, len(classes), load_initial=False)
+    facts, classes = _facts(file)
+    network = build_segmenter(facts.segmenter, facts.backbone, len(classes), load_initial=False)
     load_network(file, network)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Predictor(network, recipe.segmenter, classes, place)
+    return Predictor(network, facts.segmenter, classes, place)
 
 
-def _facts(file: Path) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe and the class names that a weights file was written with.
+class _Facts(BaseModel):
+    """What of a recipe a trained segmenter needs; the rest has done its work, and its packages need not be here."""
 
-    Method and affinity network are left out: they have done their work, and those of other packages need not be here.
-    """
+    segmenter: SegmenterConfig
+    backbone: AnyBackbone
+
+
+def _facts(file: Path) -> tuple[_Facts, tuple[str, ...]]:
+    """The settings and the class names that a weights file was written with."""
     facts = read_facts(file)
     if "recipe" not in facts or "classes" not in facts:
         raise TagmaskError(f"{file} was not written by tagmask train-segmenter; give a run folder.")
     try:
-        recipe = {**json.loads(facts["recipe"]), "method": CamConfig(), "affinity": None}
-        return Recipe.model_validate(recipe), tuple(json.loads(facts["classes"]))
+        return _Facts.model_validate_json(facts["recipe"]), tuple(json.loads(facts["classes"]))
     except ValidationError as error:
         raise TagmaskError(
             f"{file} was written by another version of tagmask, whose settings this one does not know; "
@@ -119,11 +122,18 @@ def _facts(file: Path) -> tuple[Recipe, tuple[str, ...]]:
         ) from error
 
 
-def build_segmenter(recipe: Recipe, num_classes: int, load_initial: bool) -> DeepLab:
-    """The recipe's segmentation network; ``load_initial`` reads the backbone's initial weights."""
-    config = recipe.segmenter.backbone or recipe.backbone
+def build_segmenter(segmenter: SegmenterConfig, backbone: AnyBackbone, num_classes: int, load_initial: bool) -> DeepLab:
+    """A recipe's segmentation network.
+
+    Args:
+        segmenter: its settings.
+        backbone: the recipe's own, for a segmenter that names none.
+        num_classes: classes without background.
+        load_initial: whether to read the backbone's initial weights.
+    """
+    config = segmenter.backbone or backbone
     config = config if load_initial else config.model_copy(update={"weights": "none"})
-    return DeepLab(recipe.segmenter, build_backbone(config), num_classes)
+    return DeepLab(segmenter, build_backbone(config), num_classes)
 
 
 def _pixels(image: np.ndarray | Image.Image | str | Path) -> ImageArray:

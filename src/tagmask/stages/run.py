@@ -185,7 +185,7 @@ def trained_affinity_net(run: Run, config: AffinityConfig) -> AffinityModel:
 def new_segmenter(run: Run) -> DeepLab:
     """The recipe's segmentation network with a fresh head."""
     torch.manual_seed(run.recipe.seed + 2)
-    network = build_segmenter(run.recipe, len(run.dataset.classes), load_initial=True)
+    network = build_segmenter(run.recipe.segmenter, run.recipe.backbone, len(run.dataset.classes), load_initial=True)
     if run.recipe.segmenter.initial == "method":
         network.backbone.load_state_dict(trained_method(run).backbone.state_dict())
     return network
