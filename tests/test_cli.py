@@ -2,6 +2,7 @@
 
 import errno
 import re
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -312,6 +313,17 @@ def test_a_stage_can_be_done_again_with_all_that_follows(run, begun):
     assert "forgotten: train-method, make-maps" in text
     assert (begun / "method.safetensors").stat().st_mtime_ns > after[begun / "method.safetensors"]
     refused(*run("resume", begun, "--redo", "maps"), "no stage 'maps'", "make-maps")
+
+
+def test_a_second_call_in_the_folder_of_a_running_one_is_refused(run, begun, monkeypatch):
+    hold = "import sys, pathlib; from tagmask.system.lock import lock_for; lock_for(sys, pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", f"{hold}; print(flush=True); sys.stdin.read()", str(begun)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        refused(*run("make-maps", begun), f"in use by process {other.pid}")
+        assert run("report", begun)[0] == 0  # looking is allowed
+        other.kill()
+    assert run("make-maps", begun)[0] == 0
 
 
 def test_a_report_and_scores_need_the_folder_alone(run, begun):

@@ -104,10 +104,10 @@ def _begin(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "R
     return _with_notes(begin_run(checked, data, out))
 
 
-def _open(folder: Path, data: Path | None, settings: list[str]) -> "Run":
+def _open(folder: Path, data: Path | None, settings: list[str], alone: bool = True) -> "Run":
     from tagmask.stages.run import open_run  # noqa: PLC0415
 
-    return _with_notes(open_run(folder, data, settings))
+    return _with_notes(open_run(folder, data, settings, alone))
 
 
 def _with_notes(run: "Run") -> "Run":
@@ -252,7 +252,7 @@ for _each in STAGES:
 @_command("evaluate", "Score what the run has made so far and write the report.", "tagmask evaluate runs/photos")
 def evaluate(folder: RunPath, data: MovedData = None, settings: SetHow = []) -> None:  # noqa: B006
     """Score a run, finished or not."""
-    _evaluate(_open(folder, data, settings))
+    _evaluate(_open(folder, data, settings, alone=False))
 
 
 def _evaluate(opened: "Run") -> None:
@@ -262,35 +262,23 @@ def _evaluate(opened: "Run") -> None:
 
     if not this_process().is_main_process:
         return
-    from tagmask.report import run_report  # noqa: PLC0415
+    from tagmask.report.run_report import evaluate_and_write  # noqa: PLC0415
     from tagmask.scoring import evaluation  # noqa: PLC0415
 
-    scores = _scores_or_report(opened)
+    scores, page = evaluate_and_write(opened)
     for sentence in evaluation.unfinished(opened):
         _say(f"note: {sentence}")
     table = Table("score", "%", "protocol", title=f"{opened.recipe.name} on {opened.dataset.name}")
     for name, value, protocol in evaluation.summary(scores):
         table.add_row(name, f"{value:.1f}", protocol)
     console.print(table, markup=False)
-    _say(f"report: {run_report.write(opened)}")
-
-
-def _scores_or_report(opened: "Run") -> dict[str, Any]:
-    """The scores; where they cannot be had, the report is written all the same before the error ends the call."""
-    from tagmask.report import run_report  # noqa: PLC0415
-    from tagmask.scoring import evaluation  # noqa: PLC0415
-
-    try:
-        return evaluation.evaluate(opened)
-    except TagmaskError:
-        _say(f"report, without scores: {run_report.write(opened)}")
-        raise
+    _say(f"report: {page}")
 
 
 @_command("report", "Write the report of a run anew, without scoring it again.", "tagmask report runs/photos")
 def report(folder: RunPath, data: MovedData = None, settings: SetHow = []) -> None:  # noqa: B006
     """Write the report of a run, finished or not."""
-    opened = _open(folder, data, settings)
+    opened = _open(folder, data, settings, alone=False)
     from tagmask.report import run_report  # noqa: PLC0415
 
     _say(f"report: {run_report.write(opened)}")

@@ -183,11 +183,32 @@ class Backbone(nn.Module, ABC):
 
 
 class Trainable(nn.Module, ABC):
-    """All that the engine knows: named losses and parameter groups."""
+    """All that the engine knows: named losses and parameter groups.
+
+    A step has two halves, so that a batch that does not fit into memory can be passed through the network in parts and
+    yet be judged as a whole.
+    """
 
     @abstractmethod
+    def outputs(self, batch: Batch) -> Any:
+        """What the network makes of each image: a tensor, a dataclass of tensors, or a list or tuple of either.
+
+        The first axis of every tensor is that of the batch, and images do not see each other.
+        """
+
+    @abstractmethod
+    def losses_from(self, outputs: Any, batch: Batch) -> Losses:
+        """Every term weighted and named; the engine minimises their sum.
+
+        Args:
+            outputs: of all images of the batch.
+            batch: what they are judged by.
+        """
+
+    @final
     def losses(self, batch: Batch) -> Losses:
-        """Every term weighted and named; the engine minimises their sum."""
+        """Both halves of a step."""
+        return self.losses_from(self.outputs(batch), batch)
 
     @abstractmethod
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -255,10 +276,14 @@ class Method(Trainable, Generic[AnyActivation]):
         """Named loss terms from the finished activations of all views."""
 
     @final
-    def losses(self, batch: Batch) -> Losses:
-        """Loss terms of one step: all views through the same forward pass."""
-        views = [self.finish(self(view), batch.tags, batch.valid) for view in self.views(batch.images)]
-        return self.view_losses(views, batch)
+    def outputs(self, batch: Batch) -> list[AnyActivation]:
+        """The activation of each view, all through the same forward pass."""
+        return [self(view) for view in self.views(batch.images)]
+
+    @final
+    def losses_from(self, outputs: list[AnyActivation], batch: Batch) -> Losses:
+        """Loss terms of the finished views."""
+        return self.view_losses([self.finish(view, batch.tags, batch.valid) for view in outputs], batch)
 
 
 class AffinityModel(Trainable):

@@ -114,8 +114,9 @@ def _broken_class(method: type[AnyMethod]) -> list[str]:
     broken = []
     if getattr(method, "__abstractmethods__", None):
         broken.append(f"abstract methods are left: {', '.join(sorted(method.__abstractmethods__))}")
-    if "losses" in vars(method) or "train" in vars(method):
-        broken.append("`losses` and `train` are final; override `view_losses`, and freeze with `freeze`")
+    final = [name for name in ("losses", "outputs", "losses_from", "train") if name in vars(method)]
+    if final:
+        broken.append(f"{', '.join(final)} must not be overridden; override `view_losses`, and freeze with `freeze`")
     config = getattr(method, "config_type", None)
     if not (isinstance(config, type) and issubclass(config, MethodConfig)):
         broken.append("`config_type` is missing, or no subclass of tagmask.config.MethodConfig")

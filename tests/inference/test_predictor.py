@@ -72,7 +72,8 @@ def test_other_weights_of_a_run_are_refused(tmp_path):
 
 
 def test_recipes_of_another_version_are_refused(tmp_path):
-    recipe = {**tiny_recipe().model_dump(mode="json"), "warp": 9}
+    recipe = tiny_recipe().model_dump(mode="json")
+    recipe["segmenter"]["warp"] = 9
     facts = {"recipe": json.dumps(recipe), "classes": json.dumps(CLASSES)}
     save_weights(tmp_path / "segmenter.safetensors", torch.nn.Linear(2, 2), facts)
     with pytest.raises(TagmaskError, match="another version of tagmask"):

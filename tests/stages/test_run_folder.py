@@ -12,7 +12,7 @@ from tagmask.contracts import Dataset, Record
 from tagmask.errors import TagmaskError
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.table import STAGES
-from tagmask.system.storage import write_bytes
+from tagmask.system.storage import HOST, write_bytes
 
 
 @pytest.fixture
@@ -156,15 +156,21 @@ def gone():
 
 def test_empty_folders_and_those_of_a_run_killed_at_once_can_be_claimed(run, gone, scenes):
     run.path.mkdir()
-    (run.path / f".{gone}-0a1b2c.tmp.json").write_text('{"recipe"')
+    (run.path / f".{HOST}-{gone}-0a1b2c.tmp.json").write_text('{"recipe"')
     run.claim(tiny_recipe(), None, scenes)
     assert sorted(path.name for path in run.path.iterdir()) == ["data.json", "recipe.json"]
 
 
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(run, gone, scenes):
     run.claim(tiny_recipe(), None, scenes)
-    others = [f".{os.getpid()}-0a1b2c.tmp.npz", ".hidden-file.tmp.npz", f"{gone}-0a.tmp.npz", "x.npz"]
-    for name in (f".{gone}-0a1b2c.tmp.npz", f".{gone}-3d4e.tmp", *others):
+    others = [
+        f".{HOST}-{os.getpid()}-0a1b2c.tmp.npz",
+        ".hidden-file.tmp.npz",
+        f".0a1b2c3d-{gone}-0a1b2c.tmp.npz",
+        f"{gone}-0a.tmp.npz",
+        "x.npz",
+    ]
+    for name in (f".{HOST}-{gone}-0a1b2c.tmp.npz", f".{HOST}-{gone}-3d4e.tmp", *others):
         write_bytes(run.path / "maps" / "train" / name, b"")
     run.claim(tiny_recipe(), None, scenes)
     assert {path.name for path in (run.path / "maps" / "train").iterdir()} == set(others)

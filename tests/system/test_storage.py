@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from tagmask.errors import TagmaskError
 from tagmask.system.storage import (
+    HOST,
     MapArchive,
     append_line,
     is_whole,
@@ -252,8 +253,14 @@ def test_only_what_dead_processes_were_writing_is_removed(tmp_path: Path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     (tmp_path / "deep").mkdir()
-    theirs = tmp_path / "deep" / f".{dead.pid}-a1b2.tmp.npz"
-    kept = {f".{os.getpid()}-a1b2.tmp.npz", f"{dead.pid}-a1b2.tmp.npz", ".x-a1b2.tmp.npz", f".{10**30}-a.tmp.npz"}
+    theirs = tmp_path / "deep" / f".{HOST}-{dead.pid}-a1b2.tmp.npz"
+    kept = {
+        f".{HOST}-{os.getpid()}-a1b2.tmp.npz",
+        f"{dead.pid}-a1b2.tmp.npz",
+        ".x-a1b2.tmp.npz",
+        f".0a1b2c3d-{dead.pid}-a1b2.tmp.npz",
+        f".{HOST}-{10**30}-a.tmp.npz",
+    }
     for path in (theirs, *(tmp_path / name for name in kept)):
         path.touch()
     remove_abandoned(tmp_path)
@@ -265,4 +272,4 @@ def test_files_being_written_are_known_to_belong_to_their_process(tmp_path: Path
         temporary.write_text("half")
         remove_abandoned(tmp_path)
         assert temporary.exists()
-        assert temporary.name.startswith(f".{os.getpid()}-")
+        assert temporary.name.startswith(f".{HOST}-{os.getpid()}-")

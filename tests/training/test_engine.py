@@ -13,35 +13,19 @@ from hypothesis import strategies as st
 from torch import nn
 
 from conftest import tiny_backbone
+from noise import CLASSES, Noise
 from tagmask.config import AugmentConfig, CamConfig, TrainingConfig
 from tagmask.contracts import ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import Cam
 from tagmask.training import engine
 from tagmask.training.engine import (
-    batch_keys,
     build_optimizer,
-    collate,
     num_steps,
     optimizer_groups,
     rate_at,
     set_rates,
 )
-from tagmask.training.samples import Sample, Samples
-
-CLASSES = 3
-
-
-class Noise(Samples):
-    """Eight images of noise with tags, drawn anew in every epoch."""
-
-    def __len__(self):
-        return 8
-
-    def sample(self, seed, epoch, index):
-        random = torch.Generator().manual_seed(10_000 * seed + 100 * epoch + index)
-        image, tags = torch.randn(3, 16, 16, generator=random), torch.rand(CLASSES, generator=random).round()
-        return Sample(f"{index}", image, tags, torch.ones(16, 16, dtype=torch.bool))
 
 
 class Number(Trainable):
@@ -52,7 +36,10 @@ class Number(Trainable):
         self.number = nn.Parameter(torch.tensor(start))
         self.loss, self.calls = loss, 0
 
-    def losses(self, batch):
+    def outputs(self, batch):
+        return batch.images
+
+    def losses_from(self, outputs, batch):
         self.calls += 1
         return {"fine": self.number * 0, "odd": self.loss(self.number, self.calls)}
 
@@ -133,45 +120,6 @@ def test_epochs_become_whole_batches_and_at_least_one():
     assert num_steps(config(steps=None, epochs=2.5), 10) == 6  # 25 images, 4 a batch
     assert num_steps(config(steps=None, epochs=1), 3) == 1
     assert num_steps(config(steps=7), 3) == 7
-
-
-# ── order of the images ──────────────────────────────────────────────────────────────────────────────────────────────
-
-sizes = (st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(0, 3))
-
-
-@given(*sizes)
-def test_every_epoch_holds_every_index_once(num_samples, batch_size, steps, seed):
-    keys = batch_keys(num_samples, batch_size, steps, seed)
-    assert [len(batch) for batch in keys] == [batch_size] * steps
-    stream = [key for batch in keys for key in batch]
-    assert [epoch for epoch, _ in stream] == [i // num_samples for i in range(len(stream))]
-    for start in range(0, len(stream) - num_samples + 1, num_samples):
-        assert sorted(index for _, index in stream[start : start + num_samples]) == list(range(num_samples))
-    assert len(set(stream)) == len(stream)
-
-
-@given(*sizes)
-def test_the_order_is_a_function_of_the_seed_and_does_not_depend_on_the_length(num_samples, batch_size, steps, seed):
-    long = batch_keys(num_samples, batch_size, steps + 3, seed)
-    assert batch_keys(num_samples, batch_size, steps, seed) == long[:steps]
-
-
-def test_epochs_and_seeds_shuffle_differently():
-    first, second = batch_keys(50, 50, 2, seed=0)
-    assert [index for _, index in first] != [index for _, index in second]
-    assert batch_keys(50, 50, 1, seed=1) != [first]
-
-
-def test_collate_stacks_fields_and_leaves_out_what_samples_lack():
-    sample = Noise().sample(0, 0, 0)
-    batch = collate([sample, sample])
-    assert batch.ids == ("0", "0")
-    assert batch.images.shape == (2, 3, 16, 16)
-    assert batch.masks is None
-    assert batch.saliency is None
-    masked = replace(sample, mask=torch.zeros(4, 4, dtype=torch.int64))
-    assert collate([masked, masked]).masks.shape == (2, 4, 4)
 
 
 # ── optimiser ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -355,15 +303,16 @@ def test_two_processes_train_like_one(tmp_path):
         [*command, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    assert_same(first, second)
-    assert_same(first, fit(tmp_path / "one", tiny_cam(0), steps=3, accumulation=2), atol=1e-5)
-    assert log_steps(tmp_path) == [1, 2, 3]  # by the first process alone
-    line, alone = ((tmp_path / name / "log.jsonl").read_text().splitlines()[0] for name in ("", "one"))
-    assert json.loads(line)["losses"] == pytest.approx(json.loads(alone)["losses"])  # averaged over both
+    alone = fit(tmp_path / "one", tiny_cam(0), steps=3)
+    for accumulation in (1, 2):
+        first, second = (torch.load(tmp_path / f"{rank}-{accumulation}.pt") for rank in (0, 1))
+        assert_same(first, second)
+        assert_same(first, alone, atol=1e-5)
+        assert log_steps(tmp_path / str(accumulation)) == [1, 2, 3]  # by the first process alone
 
 
 def train_in_a_process(folder: str) -> None:
     """What each process of the test above does."""
-    weights = fit(Path(folder), tiny_cam(0), steps=3, accumulation=2)
-    torch.save(weights, Path(folder) / f"{os.environ['RANK']}.pt")
+    for accumulation in (1, 2):
+        weights = fit(Path(folder) / str(accumulation), tiny_cam(0), steps=3, accumulation=accumulation)
+        torch.save(weights, Path(folder) / f"{os.environ['RANK']}-{accumulation}.pt")

@@ -74,7 +74,11 @@ class AffinityNet(AffinityModel):
         exists = _exists(features, self.config.radius, border)
         return Neighbourhood(feature_affinities(features, self.offsets) * exists)
 
-    def losses(self, batch: Batch) -> Losses:
+    def outputs(self, batch: Batch) -> Float[Tensor, "b d p q"]:
+        """The features on the affinity grid."""
+        return self(batch.images)
+
+    def losses_from(self, outputs: Float[Tensor, "b d p q"], batch: Batch) -> Losses:
         """The terms ``background``, ``foreground`` and ``negative`` over the pairs of the confident labels.
 
         Raises:
@@ -83,7 +87,7 @@ class AffinityNet(AffinityModel):
         labels = _labels(batch, self.stride)
         border = self.config.training_border
         offsets = _fitting_offsets(labels, self.config.radius, border)
-        affinities = feature_affinities(self(batch.images).float(), offsets)
+        affinities = feature_affinities(outputs.float(), offsets)
         return affinity_losses(affinities, pair_codes(labels, offsets, border))
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -188,7 +192,11 @@ class Irn(AffinityModel):
         affinities = path_affinities(boundary[:, 0], self.offsets) * exists
         return Neighbourhood(affinities, 1 - boundary if self.config.damp_boundaries else None)
 
-    def losses(self, batch: Batch) -> Losses:
+    def outputs(self, batch: Batch) -> tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"]]:
+        """Logits of the boundaries, and displacements before the mean shift."""
+        return self(batch.images)
+
+    def losses_from(self, outputs: tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"]], batch: Batch) -> Losses:
         """The terms of ``affinity_losses`` over boundaries and of ``displacement_losses`` over displacements.
 
         Raises:
@@ -197,7 +205,7 @@ class Irn(AffinityModel):
         labels, border = _labels(batch, self.stride), self.config.training_border
         offsets = _fitting_offsets(labels, self.config.radius, border)
         codes = pair_codes(labels, offsets, border)
-        logits, field = self(batch.images)
+        logits, field = outputs
         affinities = path_affinities(logits[:, 0].sigmoid(), offsets)
         return affinity_losses(affinities, codes) | displacement_losses(field, codes, offsets)
 

@@ -64,7 +64,7 @@ def _resized(maps: Float[Tensor, "n _ _"], size: tuple[int, int]) -> Float[Tenso
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: a method may learn something of an image when it finishes
 def summed_activations(
     method: Method, images: Sequence[Float[Tensor, "3 _ _"]], flip: bool
 ) -> tuple[list[Activation], Float[Tensor, " c"]]:

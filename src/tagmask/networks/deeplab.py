@@ -50,10 +50,14 @@ class DeepLab(Trainable):
         """
         return self.head(self.backbone.forward_levels(images))
 
-    def losses(self, batch: Batch) -> Losses:
+    def outputs(self, batch: Batch) -> Float[Tensor, "b k p q"]:
+        """The logits."""
+        return self(batch.images)
+
+    def losses_from(self, outputs: Float[Tensor, "b k p q"], batch: Batch) -> Losses:
         """Cross-entropy with the masks at their own size."""
         assert batch.masks is not None, "a segmenter learns from masks, and the batch has none"
-        return {"pixels": pixel_loss(self(batch.images), batch.masks)}
+        return {"pixels": pixel_loss(outputs, batch.masks)}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone as existing weights, the head as new ones."""

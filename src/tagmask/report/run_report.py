@@ -12,6 +12,7 @@ import yaml
 from tagmask.contracts import Record
 from tagmask.conventions import BACKGROUND
 from tagmask.data.images import read_mask
+from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import Predictor, load
 from tagmask.masks.from_archives import walked_at_image_size
 from tagmask.masks.scores import normalize_max
@@ -19,7 +20,7 @@ from tagmask.report import charts
 from tagmask.report.content import Card, Cell, Picture, ReportContent, Row, ScoreRow, Table, Tag, tags_of
 from tagmask.report.page import duration, write_page
 from tagmask.report.pictures import Photograph, spread_evenly
-from tagmask.scoring.evaluation import scored_training_records
+from tagmask.scoring.evaluation import evaluate, scored_training_records
 from tagmask.scoring.table import MASK_SCORES, WORDS
 from tagmask.stages.masks import read_quality
 from tagmask.stages.run import Run
@@ -35,6 +36,22 @@ _QUEUE_WIDTH = 240
 def write(run: Run) -> Path:
     """Write ``report.html`` of a run, finished or not; returns its path."""
     return write_page(run.folder.path / "report.html", content(run))
+
+
+def evaluate_and_write(run: Run) -> tuple[dict[str, Any], Path]:
+    """Score a run and write its report; where it cannot be scored, the report is written all the same.
+
+    Returns:
+        What ``scores.json`` holds, and the path of the report.
+
+    Raises:
+        TagmaskError: why there are no scores, after the report has been written.
+    """
+    try:
+        scores = evaluate(run)
+    except TagmaskError as error:
+        raise TagmaskError(f"{error}\nThe report has been written without scores: {write(run)}") from error
+    return scores, write(run)
 
 
 def content(run: Run) -> ReportContent:

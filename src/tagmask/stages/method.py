@@ -9,7 +9,7 @@ from tagmask.stages import saliency
 from tagmask.stages.run import Run, makes_saliency, new_method
 from tagmask.stages.sharing import is_finished, train
 from tagmask.system.processes import this_process
-from tagmask.training import engine
+from tagmask.training.batches import collate
 from tagmask.training.samples import Samples, TagSamples
 
 NUM_CALIBRATION_IMAGES = 128  # enough for a quantile over all their pixels
@@ -35,4 +35,4 @@ def calibrate(run: Run, method: Method, samples: Samples) -> None:
     config, device = run.recipe.training, torch.device(this_process().device or "cpu")
     views = (samples.sample(run.recipe.seed, 0, index) for index in tagged)
     batches = iter(lambda: list(islice(views, config.batch_size // config.accumulation)), [])
-    method.eval().calibrate(engine.collate(batch).to(device) for batch in batches)
+    method.eval().calibrate(collate(batch).to(device) for batch in batches)

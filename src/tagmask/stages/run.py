@@ -21,6 +21,7 @@ from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network
 from tagmask.stages.run_folder import RunFolder
+from tagmask.system.lock import lock_for
 from tagmask.system.processes import this_process
 
 
@@ -83,16 +84,18 @@ class Run:
 # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def begin_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
+def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) -> Run:
     """Open the data, check everything that can be checked, and claim the output folder; or go on with a run.
 
     Args:
         recipe: what to do.
         data: the data folder; None for drawn scenes.
         out: the run folder, new or begun with the same recipe on the same data.
+        alone: whether to keep other calls out of the folder while the run lives; what only looks at it need not.
 
     Raises:
-        TagmaskError: bad data, a method without the saliency maps it learns from, or a folder of another run.
+        TagmaskError: bad data, a method without the saliency maps it learns from, a folder of another run, or one that
+            another call works in.
     """
     check_saliency(recipe)
     dataset = open_dataset(recipe.data, data)
@@ -104,18 +107,22 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
             "Set data.train_split to one of them."
         )
     if this_process().is_main_process:
+        run.folder.check(recipe, dataset)
+        if alone:
+            lock_for(run, out)
         run.folder.claim(recipe, data, dataset)
     this_process().wait_for_everyone()
     return run
 
 
-def open_run(folder: Path, data: Path | None = None, settings: Sequence[str] = ()) -> Run:
+def open_run(folder: Path, data: Path | None = None, settings: Sequence[str] = (), alone: bool = True) -> Run:
     """Go on with a run from its folder alone.
 
     Args:
         folder: a folder that ``tagmask run`` or ``tagmask begin`` wrote.
         data: where its data lie now; None: where they lay before.
         settings: changes as for ``load_recipe``, to how the run is carried out or scored.
+        alone: as for ``begin_run``.
 
     Raises:
         TagmaskError: no run, data that are gone or not those of the run, or a change that would make it another run.
@@ -123,7 +130,7 @@ def open_run(folder: Path, data: Path | None = None, settings: Sequence[str] = (
     known = RunFolder(folder)
     if not known.is_begun:
         raise TagmaskError(f"{folder} holds no run; begin one with `tagmask run`, or correct the path.")
-    return begin_run(changed_recipe(known.recipe(), settings), data or known.data(), folder)
+    return begin_run(changed_recipe(known.recipe(), settings), data or known.data(), folder, alone)
 
 
 def check_saliency(recipe: Recipe) -> None:

@@ -16,7 +16,8 @@ from tagmask.contracts import Dataset
 from tagmask.errors import TagmaskError
 from tagmask.stages.table import Stage, following
 from tagmask.system.environment import environment, peak_memory
-from tagmask.system.storage import read_json, remove_abandoned, write_json
+from tagmask.system.lock import LOCKS
+from tagmask.system.storage import is_temporary, read_json, remove_abandoned, write_json
 
 
 @dataclass(frozen=True)
@@ -104,27 +105,34 @@ class RunFolder:
     def claim(self, recipe: Recipe, data: Path | None, dataset: Dataset) -> None:
         """Write recipe and contents of the data into a new folder, or check that the folder belongs to both.
 
-        How a run is carried out or scored, and where its data lie, may change; what it has learned from may not. What
-        a killed process was still writing is removed.
+        What a killed process was still writing is removed.
+
+        Raises:
+            TagmaskError: as ``check``.
+        """
+        self.check(recipe, dataset)
+        remove_abandoned(self.path)
+        wanted = {"recipe": recipe.model_dump(mode="json"), "data": None if data is None else str(data.resolve())}
+        if not self.is_begun:
+            write_json(self.path / "data.json", contents(dataset))
+        elif settings_of(self.recipe(), Role.SCORING) != settings_of(recipe, Role.SCORING):
+            self.scores.unlink(missing_ok=True)
+        if not self.is_begun or self._claimed() != wanted:
+            write_json(self.path / "recipe.json", wanted)
+
+    def check(self, recipe: Recipe, dataset: Dataset) -> None:
+        """Refuse another recipe, other data, or a folder of something else.
+
+        How a run is carried out or scored, and where its data lie, may change; what it has learned from may not.
 
         Raises:
             TagmaskError: the folder holds another recipe's results or has other data, or is no run but not empty.
         """
-        remove_abandoned(self.path)
-        wanted = {"recipe": recipe.model_dump(mode="json"), "data": None if data is None else str(data.resolve())}
         if not self.is_begun:
-            if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
+            if not self._is_free():
                 raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
-            write_json(self.path / "data.json", contents(dataset))
-        else:
-            self._check(recipe, dataset)
-        if not self.is_begun or self._claimed() != wanted:
-            write_json(self.path / "recipe.json", wanted)
-
-    def _check(self, recipe: Recipe, dataset: Dataset) -> None:
-        """Refuse another recipe or other data; forget scores that were made otherwise."""
-        found = self.recipe()
-        different = _differences(settings_of(found, None), settings_of(recipe, None))
+            return
+        different = _differences(settings_of(self.recipe(), None), settings_of(recipe, None))
         if different:
             raise TagmaskError(
                 f"{self.path} holds a run with other settings ({'; '.join(different[:5])}). "
@@ -136,8 +144,14 @@ class RunFolder:
                 f"the data have changed since {self.path} was begun: {'; '.join(changes)}. Its results belong to the "
                 "data as they were; restore them, or choose another --out folder to learn from them as they are now."
             )
-        if settings_of(found, Role.SCORING) != settings_of(recipe, Role.SCORING):
-            self.scores.unlink(missing_ok=True)
+
+    def _is_free(self) -> bool:
+        """Whether nothing is there but the lock of a call that begins, or what one was writing when it was killed."""
+        if self.path.is_file():
+            return False
+        if not self.path.is_dir():
+            return True
+        return all(path.name in LOCKS or is_temporary(path) for path in self.path.iterdir())
 
     def recipe(self) -> Recipe:
         """The recipe of an existing run.
@@ -219,7 +233,7 @@ class RunFolder:
         finally:
             if is_main and self.path.exists():
                 seconds = round(earlier.get("seconds", 0.0) + time.perf_counter() - began, 2)
-                memory = max(earlier.get("peak_memory", 0), peak_memory())
+                memory = max(earlier.get("peak_memory") or 0, peak_memory() or 0) or None
                 self.note(stage, done=finished, seconds=seconds, peak_memory=memory, **environment(), **facts)
 
 

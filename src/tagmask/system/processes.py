@@ -1,9 +1,13 @@
 """The processes that share a run, started by ``accelerate launch`` or ``torchrun``, on accelerators or on the CPU."""
 
+from datetime import timedelta
+
 import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor, distributed
+
+LONGEST_WAIT = timedelta(hours=12)
 
 
 def on_cpu() -> bool:
@@ -15,8 +19,12 @@ def on_cpu() -> bool:
 
 
 def this_process() -> PartialState:
-    """Number and device of this process, and the means to wait for the others."""
-    return PartialState(cpu=on_cpu())
+    """Number and device of this process, and the means to wait for the others.
+
+    The first process calibrates and gathers tables while the others wait for it. Collective calls give up after ten
+    minutes by default, which large data would exceed.
+    """
+    return PartialState(cpu=on_cpu(), timeout=LONGEST_WAIT)
 
 
 def num_processes() -> int:

@@ -5,9 +5,12 @@ that names the file and the remedy.
 """
 
 import errno
+import hashlib
 import io
 import json
 import os
+import platform
+import re
 import secrets
 import zipfile
 import zlib
@@ -34,6 +37,9 @@ _REMEDIES = {
 }  # fmt: skip
 
 
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""Tells the temporary files of this machine from those of others on a shared disk."""
+
 # ── whole files ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -57,7 +63,7 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         TagmaskError: the disk is full or the folder may not be written.
     """
-    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(6)}.tmp{path.suffix}")
+    temporary = path.with_name(f".{HOST}-{os.getpid()}-{secrets.token_hex(6)}.tmp{path.suffix}")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -69,11 +75,16 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove, anywhere below a folder, the temporary files of processes that were killed."""
-    for path in folder.rglob(".*-*.tmp*"):
-        process = path.name[1:].partition("-")[0]
+    """Remove, anywhere below a folder, the temporary files of processes of this host that were killed."""
+    for path in folder.rglob(f".{HOST}-*-*.tmp*"):
+        process = path.name.removeprefix(f".{HOST}-").partition("-")[0]
         if process.isdecimal() and not _is_alive(int(process)):
             path.unlink(missing_ok=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that ``writing`` has begun, on whatever host."""
+    return re.fullmatch(r"\.[0-9a-f]{8}-\d+-[0-9a-f]+\.tmp(\.\w+)?", path.name) is not None
 
 
 def _is_alive(process: int) -> bool:

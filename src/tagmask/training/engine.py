@@ -8,27 +8,25 @@ bit-identical on the CPU to one that never stopped.
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from tagmask.config import TrainingConfig
 from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
-from tagmask.networks.memory_format import channels_last
 from tagmask.system.processes import on_cpu
 from tagmask.system.progress import track
 from tagmask.system.storage import append_line, write_bytes
-from tagmask.system.workers import in_order
 from tagmask.training import checkpoints
-from tagmask.training.samples import Sample, Samples
+from tagmask.training.accumulation import backward_in_parts
+from tagmask.training.batches import Feed, load_batches
+from tagmask.training.samples import Samples
 
 
 def num_steps(config: TrainingConfig, num_samples: int) -> int:
@@ -84,41 +82,6 @@ def set_rates(optimizer: torch.optim.Optimizer, base_rates: Sequence[float], fac
     """Set every group's learning rate to its base rate times ``factor``."""
     for group, base in zip(optimizer.param_groups, base_rates, strict=True):
         group["lr"] = base * factor
-
-
-def batch_keys(num_samples: int, batch_size: int, steps: int, seed: int) -> list[list[tuple[int, int]]]:
-    """The (epoch, index) pairs of every step: shuffled epochs, one after the other, cut into batches."""
-    epochs = math.ceil(steps * batch_size / num_samples)
-    stream = [(e, int(i)) for e in range(epochs) for i in np.random.default_rng([seed, e]).permutation(num_samples)]
-    return [stream[start : start + batch_size] for start in range(0, steps * batch_size, batch_size)]
-
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples to a batch; optional fields must be present in all or none."""
-
-    def stacked(name: str) -> Tensor | None:
-        values = [getattr(sample, name) for sample in samples]
-        return None if values[0] is None else torch.stack(values)
-
-    return Batch(
-        ids=tuple(sample.id for sample in samples),
-        images=channels_last(torch.stack([sample.image for sample in samples])),
-        tags=torch.stack([sample.tags for sample in samples]),
-        valid=torch.stack([sample.valid for sample in samples]),
-        masks=stacked("mask"),
-        saliency=stacked("saliency"),
-    )
-
-
-@dataclass(frozen=True)
-class _Collator:
-    """Makes the batch of a list of (epoch, index) keys, in loader processes."""
-
-    samples: Samples
-    seed: int
-
-    def __call__(self, keys: Sequence[tuple[int, int]]) -> Batch:
-        return collate([self.samples.sample(self.seed, epoch, index) for epoch, index in keys])
 
 
 class _Step(nn.Module):
@@ -196,7 +159,7 @@ def train(
     optimizer = build_optimizer(trainable.parameter_groups(), config)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     start = checkpoints.resume(folder, stage, trainable, optimizer)
-    feed = _Feed(_loader(samples, config, seed, start, total, accelerator))
+    feed = Feed(load_batches(samples, config, seed, start, total, accelerator))
     step_module, optimizer = accelerator.prepare(_Step(trainable.train()), optimizer)
     log = _Log(folder / "log.jsonl", stage, _tensorboard(config, folder) if accelerator.is_main_process else None)
     if accelerator.is_main_process:
@@ -221,60 +184,37 @@ def train(
     trainable.eval()
 
 
-class _Feed(Iterator[Batch]):
-    """Hands out batches and counts the seconds spent waiting for them."""
-
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        self.batches, self.waited = batches, 0.0
-
-    def __next__(self) -> Batch:
-        began = time.perf_counter()
-        batch = next(self.batches)
-        self.waited += time.perf_counter() - began
-        return batch
-
-
-def _loader(
-    samples: Samples, config: TrainingConfig, seed: int, start: int, total: int, accelerator: Accelerator
-) -> Iterator[Batch]:
-    """Micro-batches of this process from step ``start`` on."""
-    share = config.accumulation * accelerator.num_processes
-    if config.batch_size % share:
-        raise TagmaskError(
-            f"batch_size {config.batch_size} cannot be shared among {accelerator.num_processes} processes times "
-            f"{config.accumulation} accumulations; make it a multiple of {share}."
-        )
-    size = config.batch_size // share
-    keys = []
-    for batch in batch_keys(len(samples), config.batch_size, total, seed)[start:]:
-        mine = batch[accelerator.process_index :: accelerator.num_processes]
-        keys += [mine[at : at + size] for at in range(0, len(mine), size)]
-    return in_order(_Collator(samples, seed), keys, config.workers, pin_memory=accelerator.device.type == "cuda")
-
-
 def _optimize(
     step_module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    feed: _Feed,
+    feed: Feed,
     config: TrainingConfig,
     accelerator: Accelerator,
 ) -> Losses:
-    """One optimiser step; returns the losses averaged over its micro-batches, detached."""
+    """One optimiser step; returns its losses, detached."""
     optimizer.zero_grad(set_to_none=True)
-    totals: Losses = {}
-    for part in range(config.accumulation):
-        batch = next(feed).to(accelerator.device)
-        last = part == config.accumulation - 1
-        with nullcontext() if last else accelerator.no_sync(step_module):
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                losses = step_module(batch)
-            accelerator.backward(torch.stack(list(losses.values())).sum() / config.accumulation)
-        for name, value in losses.items():
-            totals[name] = totals.get(name, 0) + value.detach() / config.accumulation
+    parts = [next(feed).to(accelerator.device) for _ in range(config.accumulation)]
+    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        losses = step_module(parts[0]) if len(parts) == 1 else _in_parts(step_module, parts, accelerator)
+    if len(parts) == 1:
+        accelerator.backward(torch.stack(list(losses.values())).sum())
     if config.clip_norm is not None:
         accelerator.clip_grad_norm_(step_module.parameters(), config.clip_norm)
     optimizer.step()
-    return totals
+    return {name: value.detach() for name, value in losses.items()}
+
+
+def _in_parts(step_module: nn.Module, parts: Sequence[Batch], accelerator: Accelerator) -> Losses:
+    """Losses and gradients of a batch in parts, past the wrapper of several processes, which expects a single pass."""
+    step = accelerator.unwrap_model(step_module)
+    assert isinstance(step, _Step)
+    losses = backward_in_parts(step.trainable, parts)
+    if accelerator.num_processes > 1:
+        for parameter in step.parameters():
+            if parameter.requires_grad:
+                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = accelerator.reduce(gradient, "mean")  # pyright: ignore[reportAttributeAccessIssue]
+    return losses
 
 
 def _averaged(losses: Losses, accelerator: Accelerator) -> Losses:

@@ -46,10 +46,14 @@ class Plain(AffinityModel):
         exists = pair_exists(*affinities.shape[2:], self.offsets, border).to(affinities.device)
         return Neighbourhood(affinities * exists)
 
-    def losses(self, batch: Batch) -> Losses:
+    def outputs(self, batch: Batch) -> Float[Tensor, "b s p q"]:
+        """The affinities."""
+        return self(batch.images)
+
+    def losses_from(self, outputs: Float[Tensor, "b s p q"], batch: Batch) -> Losses:
         """Cross-entropy over the pairs of the confident labels."""
         assert batch.masks is not None, "an affinity network learns from confident labels, and the batch has none"
-        return affinity_losses(self(batch.images), pair_codes(batch.masks, self.offsets, self.config.training_border))
+        return affinity_losses(outputs, pair_codes(batch.masks, self.offsets, self.config.training_border))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone as existing weights, the projection as new ones."""
