@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
 from tagmask.stages.table import STAGES
+from tagmask.system.interruption import listen
 
 if TYPE_CHECKING:
     from tagmask.stages.run import Run
@@ -56,7 +58,8 @@ Redo = Annotated[
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one message and exit code 2."""
+    """Run the command line; bad input ends in one message and exit code 2, a signal in one that says how to go on."""
+    listen()
     try:
         app()
     except TagmaskError as error:
@@ -65,8 +68,21 @@ def main() -> None:
 
 
 def _command(name: str, text: str, example: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A command whose help ends with an example."""
-    return app.command(name, help=text, short_help=text, epilog=f"Example:  {example}")
+    """A command whose help ends with an example, and that says how to go on when it is stopped."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def stoppable(*arguments: Any, **options: Any) -> None:
+            try:
+                function(*arguments, **options)
+            except KeyboardInterrupt as stop:
+                typer.echo("stopped. What is finished is kept; the same command goes on from there.", err=True)
+                raise typer.Exit(getattr(stop, "code", 130)) from None
+
+        app.command(name, help=text, short_help=text, epilog=f"Example:  {example}")(stoppable)
+        return function
+
+    return add
 
 
 def _say(text: str) -> None:
@@ -89,9 +105,6 @@ def _options(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None: ...
-
-
-# ── opening runs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _begin(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Run":
@@ -119,12 +132,10 @@ def _with_notes(run: "Run") -> "Run":
 
 
 def _forget(run: "Run", stage: str | None) -> None:
-    from tagmask.system.processes import this_process  # noqa: PLC0415
+    from tagmask.stages.sharing import forget  # noqa: PLC0415
 
-    if stage is not None and this_process().is_main_process:
-        names = [each.name for each in run.folder.forget(stage)]
+    if stage is not None and (names := forget(run, stage)) is not None:
         _say(f"forgotten: {', '.join(names) or 'nothing, as none of it had begun'}")
-    this_process().wait_for_everyone()
 
 
 def _finish(run: "Run", until: Goal, redo: str | None) -> None:
@@ -133,9 +144,6 @@ def _finish(run: "Run", until: Goal, redo: str | None) -> None:
     _forget(run, redo)
     run_all(run, until)
     _evaluate(run)
-
-
-# ── everything ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @_command(
@@ -311,15 +319,12 @@ def recipes(
     name: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="Show this recipe's text.")] = None,
 ) -> None:
     """List the recipes with a line each, or print the YAML of one."""
-    from tagmask.config.recipes import recipe_names, recipe_text, split_name, summary  # noqa: PLC0415
+    from tagmask.config.recipes import recipe_names, summary, text_with_wrappers  # noqa: PLC0415
 
     if name is None:
         _table(("recipe", "what it does"), [(known, summary(known)) for known in recipe_names()])
-        return
-    plain, wrappers = split_name(name)
-    typer.echo(recipe_text(plain).rstrip("\n"))
-    for kind in wrappers:
-        typer.echo(f"# +{kind}: all of `method` is the base of a method of kind {kind}")
+    else:
+        typer.echo(text_with_wrappers(name), nl=False)
 
 
 @_command("methods", "List the methods and affinity networks that recipes can name.", "tagmask methods")

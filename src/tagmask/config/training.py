@@ -63,6 +63,9 @@ class TrainingConfig(Config):
     checkpoint_every: Annotated[int, Role.EXECUTION] = Field(
         default=200, gt=0, description="Steps between checkpoints."
     )
+    checkpoint_seconds: Annotated[float, Role.EXECUTION] = Field(
+        default=600, gt=0, description="Seconds after which a checkpoint is written all the same."
+    )
     log_every: Annotated[int, Role.EXECUTION] = Field(default=10, gt=0, description="Steps between lines of the log.")
     tensorboard: Annotated[bool, Role.EXECUTION] = Field(
         default=False, description="Also write TensorBoard events (needs tagmask[tensorboard])."

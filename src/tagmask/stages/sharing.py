@@ -29,6 +29,20 @@ def is_finished(run: Run, stage: str, files: Iterable[Path] = ()) -> bool:
     return finished
 
 
+def forget(run: Run, stage: str) -> list[str] | None:
+    """Forget a stage and all that builds on it; no process goes on before that is done.
+
+    Returns:
+        Names of those that had begun, on the first process; None on the others.
+
+    Raises:
+        TagmaskError: there is no such stage.
+    """
+    names = [each.name for each in run.folder.forget(stage)] if this_process().is_main_process else None
+    this_process().wait_for_everyone()
+    return names
+
+
 def files_of(records: Iterable[Record], *paths: FileOf) -> Iterable[Path]:
     """The files of every record."""
     return (path(record.id) for record in records for path in paths)

@@ -1,9 +1,17 @@
-"""Work on a list of items in loader processes; results come in the items' order."""
+"""Work on a list of items in loader processes; results come in the items' order.
 
+Results travel through pipes, not through shared memory: containers have 64 MB of it, and a process that finds none left
+does not say so, it waits.
+"""
+
+import io
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from tagmask.errors import TagmaskError
@@ -13,8 +21,8 @@ Result = TypeVar("Result")
 
 
 class _Each(Dataset[Any]):
-    def __init__(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
-        self.function, self.items = function, items
+    def __init__(self, function: Callable[[Any], Any], items: Sequence[Any], packed: bool) -> None:
+        self.function, self.items, self.packed = function, items, packed
 
     def __len__(self) -> int:
         return len(self.items)
@@ -22,39 +30,94 @@ class _Each(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         # The loader would wrap what is raised here in a traceback, which is not for people to read.
         try:
-            return self.function(self.items[index])
+            result = self.function(self.items[index])
         except TagmaskError as error:
-            return error
+            result = error
+        return _packed(result) if self.packed else result
 
 
 def in_order(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, pin_memory: bool = False
 ) -> Iterator[Result]:
-    """Yield ``function(item)`` for every item; processes work ahead of the caller.
+    """Yield ``function(item)`` for every item; processes work ahead of the caller, and end when it stops asking.
 
     Args:
         function: picklable, as are its results.
         items: its arguments.
         workers: processes; 0 works in this one.
-        pin_memory: whether results are copied to where an accelerator reads them fastest.
+        pin_memory: whether results, which must have a method of that name, are copied to where an accelerator reads
+            them fastest.
 
     Raises:
-        TagmaskError: as ``function`` raised it, when its item's turn has come.
+        TagmaskError: as ``function`` raised it, when its item's turn has come; or a process was killed.
     """
+    count = min(workers, len(items))
     loader = DataLoader(
-        _Each(function, items),
+        _Each(function, items, count > 0),
         batch_size=None,
-        num_workers=min(workers, len(items)),
+        num_workers=count,
         collate_fn=_untouched,
-        pin_memory=pin_memory,
         generator=torch.Generator(),  # its own: the loader must not draw from the random numbers of its user
     )
-    for result in loader:
-        if isinstance(result, TagmaskError):
-            raise result
-        yield result
+    results = iter(loader)
+    try:
+        while True:
+            result = _next(results)
+            if result is _END:
+                return
+            result = pickle.loads(result) if count else result
+            if isinstance(result, TagmaskError):
+                raise result
+            yield result.pin_memory() if pin_memory else result
+    finally:
+        if count:
+            results._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue] - else they end when it is collected
+
+
+_END = object()
+
+
+def _next(results: Iterator[Any]) -> Any:
+    """The next result, or ``_END``.
+
+    Raises:
+        TagmaskError: a loader process was killed.
+    """
+    try:
+        return next(results, _END)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TagmaskError(
+            "a loader process was killed, most often because memory ran out. What is finished is kept; go on with "
+            "fewer of them (--set training.workers=0, maps.workers=0 or masks.workers=1) or with more memory."
+        ) from error
 
 
 def _untouched(result: Any) -> Any:
     """Keeps the loader from turning arrays into tensors."""
     return result
+
+
+# ── through the pipe ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Packer(pickle.Pickler):
+    """Writes tensors as arrays; torch's own way goes through shared memory, or through a slow file format."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return NotImplemented
+        innermost = value.dim() == 4 and not value.is_contiguous()
+        return _tensor, (value.permute(0, 2, 3, 1).numpy() if innermost else value.numpy(), innermost)
+
+
+def _tensor(values: np.ndarray, channels_innermost: bool) -> Tensor:
+    found = torch.from_numpy(values)
+    return found.permute(0, 3, 1, 2) if channels_innermost else found
+
+
+def _packed(result: Any) -> bytes:
+    buffer = io.BytesIO()
+    _Packer(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(result)
+    return buffer.getvalue()

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import nn
 from tagmask.config import TrainingConfig
 from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
+from tagmask.system.interruption import held_back
 from tagmask.system.processes import on_cpu
 from tagmask.system.progress import track
 from tagmask.system.storage import append_line, write_bytes
@@ -152,48 +153,109 @@ def train(
 
     Raises:
         TagmaskError: a loss or a weight became NaN or infinite; the last checkpoint is kept.
+        KeyboardInterrupt: the call was stopped; the last whole step is kept as a checkpoint.
     """
-    accelerator = Accelerator(cpu=on_cpu())
+    accelerator = Accelerator(cpu=on_cpu(), mixed_precision="no")  # `config.precision` decides, not the environment
     trainable.to(memory_format=torch.channels_last)
-    total = num_steps(config, len(samples))
     optimizer = build_optimizer(trainable.parameter_groups(), config)
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-    start = checkpoints.resume(folder, stage, trainable, optimizer)
-    feed = Feed(load_batches(samples, config, seed, start, total, accelerator))
-    step_module, optimizer = accelerator.prepare(_Step(trainable.train()), optimizer)
-    log = _Log(folder / "log.jsonl", stage, _tensorboard(config, folder) if accelerator.is_main_process else None)
-    if accelerator.is_main_process:
-        log.drop_after(start)
-    began = time.perf_counter()
-    steps = track(range(start, total), f"{stage} (training)", total=total, done=start)
-    for step in steps:
-        factor = rate_at(step, total, config)
-        set_rates(optimizer, base_rates, factor)
-        torch.manual_seed(hash((seed, step, accelerator.process_index)) % 2**63)
-        losses = _optimize(step_module, optimizer, feed, config, accelerator)
-        number = step + 1
-        if number % config.log_every == 0 or number == total or number == start + 1:
-            values = _checked(_averaged(losses, accelerator), stage, number)
-            if accelerator.is_main_process:
-                log.write(number, base_rates[0] * factor, values, time.perf_counter() - began, feed.waited)
-        if number % config.checkpoint_every == 0 or number == total:
-            _check_weights(trainable, stage, number)
-            if number < total and accelerator.is_main_process:
-                checkpoints.save_checkpoint(folder, stage, number, trainable, optimizer)
+    rates = [group["lr"] for group in optimizer.param_groups]  # before a checkpoint brings those of its last step
+    total, start = num_steps(config, len(samples)), checkpoints.resume(folder, stage, trainable, optimizer)
+    course = _Course(trainable, optimizer, rates, config, accelerator, folder, stage, total, start)
+    try:
+        _follow(course, samples, seed)
+    except KeyboardInterrupt:
+        course.save()
+        raise
     accelerator.wait_for_everyone()
     trainable.eval()
+
+
+@dataclass
+class _Course:
+    """A training under way.
+
+    Attributes:
+        trainable: what is trained.
+        optimizer: of its parameters.
+        base_rates: learning rate of each of its groups, which the schedule multiplies.
+        config: of the training.
+        accelerator: the processes that share it.
+        folder: of checkpoints and log.
+        stage: name of the training.
+        total: steps in all.
+        number: whole steps done.
+        saved: when the last checkpoint was written.
+    """
+
+    trainable: Trainable
+    optimizer: torch.optim.Optimizer
+    base_rates: list[float]
+    config: TrainingConfig
+    accelerator: Accelerator
+    folder: Path
+    stage: str
+    total: int
+    number: int
+    saved: float = field(default_factory=time.perf_counter)
+
+    def save(self) -> None:
+        """Write a checkpoint, unless nothing or everything is done."""
+        if 0 < self.number < self.total and self.accelerator.is_main_process:
+            checkpoints.save_checkpoint(self.folder, self.stage, self.number, self.trainable, self.optimizer)
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint after so many steps or seconds; what has diverged is never written."""
+        late = time.perf_counter() - self.saved > self.config.checkpoint_seconds
+        if late or self.number % self.config.checkpoint_every == 0 or self.number == self.total:
+            _check_weights(self.trainable, self.stage, self.number)
+            self.save()
+            self.saved = time.perf_counter()
+
+
+def _follow(course: _Course, samples: Samples, seed: int) -> None:
+    """All steps that are left."""
+    config, accelerator, start, total = course.config, course.accelerator, course.number, course.total
+    feed = Feed(load_batches(samples, config, seed, start, total, accelerator))
+    step_module, optimizer = accelerator.prepare(_Step(course.trainable.train()), course.optimizer)
+    log = _opened_log(course)
+    began = time.perf_counter()
+    for step in track(range(start, total), f"{course.stage} (training)", total=total, done=start):
+        factor = rate_at(step, total, config)
+        set_rates(optimizer, course.base_rates, factor)
+        torch.manual_seed(hash((seed, step, accelerator.process_index)) % 2**63)
+        parts = [next(feed).to(accelerator.device) for _ in range(config.accumulation)]
+        with held_back():
+            losses = _optimize(step_module, optimizer, parts, config, accelerator)
+            course.number = step + 1
+        if course.number % config.log_every == 0 or course.number in (start + 1, total):
+            values = _checked(_averaged(losses, accelerator), course.stage, course.number)
+            if accelerator.is_main_process:
+                log.write(
+                    course.number, course.base_rates[0] * factor, values, time.perf_counter() - began, feed.waited
+                )
+        course.save_if_due()
+
+
+def _opened_log(course: _Course) -> _Log:
+    """The log of a training, without the lines of steps that will be repeated."""
+    is_main = course.accelerator.is_main_process
+    log = _Log(
+        course.folder / "log.jsonl", course.stage, _tensorboard(course.config, course.folder) if is_main else None
+    )
+    if is_main:
+        log.drop_after(course.number)
+    return log
 
 
 def _optimize(
     step_module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    feed: Feed,
+    parts: Sequence[Batch],
     config: TrainingConfig,
     accelerator: Accelerator,
 ) -> Losses:
-    """One optimiser step; returns its losses, detached."""
+    """One optimiser step on a batch in parts; returns its losses, detached."""
     optimizer.zero_grad(set_to_none=True)
-    parts = [next(feed).to(accelerator.device) for _ in range(config.accumulation)]
     with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         losses = step_module(parts[0]) if len(parts) == 1 else _in_parts(step_module, parts, accelerator)
     if len(parts) == 1:

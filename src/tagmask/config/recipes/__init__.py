@@ -43,6 +43,17 @@ def recipe_text(name: str) -> str:
     )
 
 
+def text_with_wrappers(name: str) -> str:
+    """The YAML of a recipe, with a line for each wrapper that its name puts around the method.
+
+    Raises:
+        TagmaskError: there is no such recipe.
+    """
+    plain, wrappers = split_name(name)
+    lines = [f"# +{kind}: all of `method` is the base of a method of kind {kind}\n" for kind in wrappers]
+    return "".join([recipe_text(plain), *lines])
+
+
 def summary(name: str) -> str:
     """The first comment line of a packaged recipe."""
     return recipe_text(name).splitlines()[0].lstrip("# ").rstrip()

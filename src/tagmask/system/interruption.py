@@ -1,0 +1,52 @@
+"""Ctrl-C and the request to end (SIGTERM): work stops where nothing is half done, and within seconds."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(KeyboardInterrupt):
+    """The call was asked to end.
+
+    Attributes:
+        code: exit code by the custom of shells: 128 and the number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+class _Requests:
+    """What has been asked for while it was held back."""
+
+    held_back = False
+    number: int | None = None
+
+
+def listen() -> None:
+    """From now on both signals raise ``Stopped`` in the main thread, or as soon as ``held_back`` lets them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _on_signal)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    if _Requests.held_back and _Requests.number is None:
+        _Requests.number = number
+        return
+    _Requests.number = None
+    raise Stopped(number)  # at once if it is asked for twice
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let a short piece of work end before the call does."""
+    _Requests.held_back = True
+    try:
+        yield
+    finally:
+        _Requests.held_back = False
+        number, _Requests.number = _Requests.number, None
+    if number is not None:
+        raise Stopped(number)

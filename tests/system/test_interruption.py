@@ -1,0 +1,59 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tagmask.system.interruption import Stopped, held_back, listen
+
+
+@pytest.fixture(autouse=True)
+def listening():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    listen()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_with_the_exit_code_of_shells(number, code):
+    with pytest.raises(Stopped) as caught:
+        os.kill(os.getpid(), number)
+    assert caught.value.code == code
+    assert isinstance(caught.value, KeyboardInterrupt)
+
+
+def work(done, *numbers):
+    """Something that is asked to end, so many times, before it is done."""
+    with held_back():
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        done.append("whole")
+
+
+def test_what_must_not_be_cut_ends_first():
+    done = []
+    with pytest.raises(Stopped):
+        work(done, signal.SIGTERM)
+    assert done == ["whole"]
+    with held_back():
+        pass  # nothing is left over
+
+
+def test_a_second_request_is_followed_at_once():
+    done = []
+    with pytest.raises(Stopped):
+        work(done, signal.SIGINT, signal.SIGINT)
+    assert done == []
+
+
+def test_an_error_in_work_that_was_held_back_is_not_hidden():
+    with pytest.raises(AttributeError):
+        work(None, signal.SIGINT)
+
+
+def test_without_listening_a_request_to_end_ends_the_process():
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGTERM
