@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -282,6 +283,48 @@ def test_the_log_loses_repeated_steps_and_half_lines_of_its_stage_alone(tmp_path
     fit(tmp_path)
     assert log_steps(tmp_path) == list(range(1, 9))
     assert log_steps(tmp_path, "affinity") == [7]
+
+
+# ── interruption ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class InterruptingNoise(Noise):
+    """Noise that is interrupted when a certain image is asked for, as Ctrl-C would."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def sample(self, seed, epoch, index):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return super().sample(seed, epoch, index)
+
+
+def test_an_interrupted_training_keeps_its_last_whole_step_and_goes_on_from_there(tmp_path):
+    rare = config(checkpoint_every=1000)
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(tiny_cam(), InterruptingNoise(15), rare, seed=3, folder=tmp_path, stage="method")
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["method-00000003.pt"]
+    assert_same(fit(tmp_path, checkpoint_every=1000), fit(tmp_path / "whole"))
+    assert log_steps(tmp_path) == list(range(1, 9))
+
+
+def test_checkpoints_are_written_by_time_as_well(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(engine.checkpoints, "save_checkpoint", lambda *arguments: saved.append(arguments[2]))
+    fit(tmp_path / "seldom", checkpoint_every=1000)
+    assert saved == []
+    fit(tmp_path / "often", checkpoint_every=1000, checkpoint_seconds=1e-9)
+    assert saved == list(range(1, 8))
+
+
+def test_the_environment_of_a_launcher_does_not_change_the_precision(tmp_path, monkeypatch):
+    expected = fit(tmp_path / "plain", steps=2)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert_same(fit(tmp_path / "launched", steps=2), expected)
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 # ── several processes ────────────────────────────────────────────────────────────────────────────────────────────────
