@@ -15,7 +15,6 @@ from tagmask.contracts import (
     Method,
     Normalization,
     Record,
-    channels_last,
 )
 
 
@@ -107,13 +106,6 @@ def test_normalization_leaves_the_photograph_as_it_was():
     image.flags.writeable = False
     Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)).apply(image)
     assert (image == 7).all()
-
-
-def test_channels_lie_innermost_and_pixels_stay_where_they_are():
-    images = batch().images
-    found = channels_last(images)
-    assert torch.equal(found, images)
-    assert found.stride() == (60, 1, 15, 3)
 
 
 # ── backbones ────────────────────────────────────────────────────────────────────────────────────────────────────────
