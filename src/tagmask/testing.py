@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tagmask.affinity.pairs import pair_exists
 from tagmask.config import AffinityConfig, MethodConfig, PpcConfig
+from tagmask.config.kinds import kind_of
 from tagmask.config.methods import METHOD_KINDS
 from tagmask.contracts import Activation, AffinityModel, Backbone, Batch, Images, Level, Method, Normalization
 from tagmask.methods import METHODS
@@ -87,15 +88,27 @@ def check_method(method: type[AnyMethod], config: MethodConfig | None = None) ->
     Raises:
         AssertionError: a line for each promise that is not kept.
     """
+    broken = _broken_class(method)
+    for where, build in _ways_to_build(method, config).items():
+        broken += [f"{where}: {line}" for line in _broken_promises(build)]
+    assert not broken, "\n".join([f"{method.__name__} breaks {len(broken)} promise(s) of a method:", *broken])
+
+
+def _ways_to_build(method: type[AnyMethod], config: MethodConfig | None) -> dict[str, Callable[[], AnyMethod]]:
+    """A method alone and inside PPC; nothing for one without settings of a method."""
+    if config is None and not _has_settings(method):
+        return {}
     settings = method.config_type.model_validate({}) if config is None else config
 
     def plain() -> AnyMethod:
         return method(settings, tiny_backbone(), NUM_CLASSES)  # pyright: ignore[reportCallIssue] - the contract's words
 
-    broken = _broken_class(method)
-    for where, build in {"alone": plain, "inside PPC": lambda: Ppc(PpcConfig(base=settings), plain())}.items():
-        broken += [f"{where}: {line}" for line in _broken_promises(build)]
-    assert not broken, "\n".join([f"{method.__name__} breaks {len(broken)} promise(s) of a method:", *broken])
+    return {"alone": plain, "inside PPC": lambda: Ppc(PpcConfig(base=settings), plain())}
+
+
+def _has_settings(method: type[AnyMethod]) -> bool:
+    config = getattr(method, "config_type", None)
+    return isinstance(config, type) and issubclass(config, MethodConfig)
 
 
 def _broken_promises(build: Callable[[], AnyMethod]) -> list[str]:
@@ -116,11 +129,10 @@ def _broken_class(method: type[AnyMethod]) -> list[str]:
         broken.append(f"abstract methods are left: {', '.join(sorted(method.__abstractmethods__))}")
     if "losses" in vars(method) or "train" in vars(method):
         broken.append("`losses` and `train` are final; override `view_losses`, and freeze with `freeze`")
-    config = getattr(method, "config_type", None)
-    if not (isinstance(config, type) and issubclass(config, MethodConfig)):
+    if not _has_settings(method):
         broken.append("`config_type` is missing, or no subclass of tagmask.config.MethodConfig")
-    elif method not in METHODS.values() and config.model_fields["kind"].default in METHOD_KINDS.own:
-        broken.append(f"the kind {config.model_fields['kind'].default!r} belongs to tagmask; choose another")
+    elif method not in METHODS.values() and kind_of(method.config_type) in METHOD_KINDS.own:
+        broken.append(f"the kind {kind_of(method.config_type)!r} belongs to tagmask; choose another")
     return broken
 
 
