@@ -1,6 +1,7 @@
 """What many tests share: the backbone of ``tagmask.testing``, drawn scenes, a recipe of very few steps."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from tagmask.config import Recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset
 from tagmask.data.datasets import open_dataset
+from tagmask.stages.pipeline import run_all
+from tagmask.stages.run import Run, begin_run, open_run
 from tagmask.testing import TinyBackbone, tiny_backbone
 
 __all__ = ["SIZE", "TINY", "TinyBackbone", "tiny_backbone", "tiny_recipe"]
@@ -40,3 +43,17 @@ def tiny_recipe(*settings: str) -> Recipe:
 def scenes() -> Dataset:
     """Four drawn training scenes and two of validation, 48 pixels wide."""
     return open_dataset(tiny_recipe().data, None)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Run:
+    """A run of ``tiny_recipe`` that has gone all the way but has not been scored; not to be changed."""
+    run = begin_run(tiny_recipe("maps.validation=true"), None, tmp_path_factory.mktemp("runs") / "tiny")
+    run_all(run)
+    return run
+
+
+@pytest.fixture
+def run_copy(tiny_run, tmp_path) -> Run:
+    """The same in a folder of its own, to be changed."""
+    return open_run(shutil.copytree(tiny_run.folder.path, tmp_path / "copy"))
