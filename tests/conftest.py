@@ -1,16 +1,21 @@
-"""What many tests share: a backbone of ten lines, drawn scenes, a recipe of very few steps."""
+"""What many tests share: the backbone of ``tagmask.testing``, drawn scenes, a recipe of very few steps."""
 
 import os
+import shutil
 
 import pytest
 import torch
 from hypothesis import settings
-from torch import nn
 
 from tagmask.config import Recipe
 from tagmask.config.recipes import load_recipe
-from tagmask.contracts import Backbone, Dataset, Level, Normalization
+from tagmask.contracts import Dataset
 from tagmask.data.datasets import open_dataset
+from tagmask.stages.pipeline import run_all
+from tagmask.stages.run import Run, begin_run, open_run
+from tagmask.testing import TinyBackbone, tiny_backbone
+
+__all__ = ["SIZE", "TINY", "TinyBackbone", "tiny_backbone", "tiny_recipe"]
 
 torch.set_num_threads(1)
 
@@ -29,41 +34,26 @@ TINY = (
 )
 
 
-class TinyBackbone(Backbone):
-    """Three levels of strides 4, 8, 8, no normalisation layers: batches of any split have the same gradients."""
-
-    levels = (Level(8, 4), Level(12, 8), Level(16, 8))
-    normalization = Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-
-    def __init__(self) -> None:
-        super().__init__()
-        strides, widths = (4, 2, 1), (3, 8, 12, 16)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(widths[i], widths[i + 1], 3, stride, padding=1) for i, stride in enumerate(strides)
-        )
-
-    def forward_levels(self, images):
-        levels = []
-        for convolution in self.convolutions:
-            images = torch.relu(convolution(images))
-            levels.append(images)
-        return levels
-
-    def stages(self):
-        return [[convolution] for convolution in self.convolutions]
-
-
 def tiny_recipe(*settings: str) -> Recipe:
     """The toy recipe with 4 scenes of 48 pixels and 4 steps a training; ``settings`` come on top."""
     return load_recipe("toy", [*TINY, *settings])
-
-
-def tiny_backbone(seed: int = 0) -> TinyBackbone:
-    torch.manual_seed(seed)
-    return TinyBackbone()
 
 
 @pytest.fixture(scope="session")
 def scenes() -> Dataset:
     """Four drawn training scenes and two of validation, 48 pixels wide."""
     return open_dataset(tiny_recipe().data, None)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Run:
+    """A run of ``tiny_recipe`` that has gone all the way but has not been scored; not to be changed."""
+    run = begin_run(tiny_recipe("maps.validation=true"), None, tmp_path_factory.mktemp("runs") / "tiny")
+    run_all(run)
+    return run
+
+
+@pytest.fixture
+def run_copy(tiny_run, tmp_path) -> Run:
+    """The same in a folder of its own, to be changed."""
+    return open_run(shutil.copytree(tiny_run.folder.path, tmp_path / "copy"))

@@ -1,7 +1,5 @@
 """What the base classes do themselves, for everything that plugs into them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,6 @@ from tagmask.contracts import (
     Method,
     Normalization,
     Record,
-    channels_last,
 )
 
 
@@ -47,48 +44,6 @@ def test_what_a_batch_lacks_it_lacks_elsewhere_too():
     assert moved.saliency is None
 
 
-# ── activations ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def mirrored_pair(**fields) -> Activation:
-    """Of an image and its mirror image: three cells in a row, one class."""
-    standard = {
-        "logits": torch.tensor([[1.0], [4.0]]),
-        "maps": torch.tensor([[[[1.0, 2, 3]]], [[[10.0, 20, 30]]]]),
-        "background": None,
-        "embedding": torch.tensor([[[[0.0, 0, 1]]], [[[5.0, 0, 0]]]]),
-    }
-    return Activation(**standard | fields)
-
-
-def test_grids_of_the_mirror_image_are_turned_back_and_added_and_logits_averaged():
-    both = mirrored_pair().unmirrored()
-    assert both.logits.tolist() == [[2.5]]
-    assert both.maps.tolist() == [[[[31, 22, 13]]]]
-    assert both.embedding.tolist() == [[[[0, 0, 6]]]]
-    assert both.background is None
-    assert both.refined is None
-
-
-def test_a_learnt_background_and_refined_maps_are_turned_back_too():
-    background = torch.tensor([[[[1.0, 0, 0]]], [[[0.0, 0, 1]]]])
-    refined = torch.stack([torch.tensor([[[1.0, 2, 3]], [[4, 5, 6]]]), torch.zeros(2, 1, 3)])
-    both = mirrored_pair(background=background, refined=refined).unmirrored()
-    assert both.background.tolist() == [[[[2, 0, 0]]]]
-    assert torch.equal(both.refined, refined[:1])
-
-
-def test_what_a_method_adds_to_its_activations_is_turned_back_as_well():
-    @dataclass(frozen=True)
-    class More(Activation):
-        scores: Tensor
-
-    pair = mirrored_pair()
-    both = More(pair.logits, pair.maps, None, pair.embedding, pair.maps - 1).unmirrored()
-    assert type(both) is More
-    assert both.scores.tolist() == [[[[29, 20, 11]]]]
-
-
 # ── pixels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -107,13 +62,6 @@ def test_normalization_leaves_the_photograph_as_it_was():
     image.flags.writeable = False
     Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)).apply(image)
     assert (image == 7).all()
-
-
-def test_channels_lie_innermost_and_pixels_stay_where_they_are():
-    images = batch().images
-    found = channels_last(images)
-    assert torch.equal(found, images)
-    assert found.stride() == (60, 1, 15, 3)
 
 
 # ── backbones ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,9 +7,8 @@ Dimension letters, used in every signature of the package:
     k  c + 1, background first  d    feature channels
     n  anything listed          s    source pairs / offsets
 
-Conventions: RGB; images ``uint8 h w 3`` on disk and in arrays, ``float 3 h w`` in tensors; rows before columns;
-background is class and channel 0; pixels without a label are ``IGNORE`` (-1) in memory, whatever number the files use;
-bilinear resizing has ``align_corners=False`` unless a specification says otherwise.
+Conventions: RGB; images ``uint8 h w 3`` in arrays, ``float 3 h w`` in tensors; rows before columns; background is class
+and channel 0; pixels without a label are ``IGNORE`` (-1) in memory; resizing has ``align_corners=False``.
 """
 
 from abc import ABC, abstractmethod
@@ -87,12 +86,6 @@ class Activation:
     background: Float[Tensor, "b 1 p q"] | None
     embedding: Float[Tensor, "b d p q"]
     refined: Float[Tensor, "b k p q"] | None = field(default=None, kw_only=True)
-
-    def unmirrored(self) -> "Activation":
-        """One activation of a pass over an image and its mirror image: grids turned back and added, logits averaged."""
-        grids = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "logits"}
-        added = {name: grid[:1] + grid[1:].flip(-1) for name, grid in grids.items() if grid is not None}
-        return replace(self, logits=self.logits.mean(dim=0, keepdim=True), **added)
 
 
 @dataclass(frozen=True)
@@ -185,25 +178,16 @@ class Backbone(nn.Module, ABC):
 class Trainable(nn.Module, ABC):
     """All that the engine knows: named losses and parameter groups.
 
-    A step has two halves, so that a batch that does not fit into memory can be passed through the network in parts and
-    yet be judged as a whole.
+    A step has two halves, so that a batch can be passed through the network in parts and yet be judged as a whole.
     """
 
     @abstractmethod
     def outputs(self, batch: Batch) -> Any:
-        """What the network makes of each image: a tensor, a dataclass of tensors, or a list or tuple of either.
-
-        The first axis of every tensor is that of the batch, and images do not see each other.
-        """
+        """Tensors, or a dataclass, list or tuple of them, all with the batch first; images do not see each other."""
 
     @abstractmethod
     def losses_from(self, outputs: Any, batch: Batch) -> Losses:
-        """Every term weighted and named; the engine minimises their sum.
-
-        Args:
-            outputs: of all images of the batch.
-            batch: what they are judged by.
-        """
+        """Every term, weighted and named, of the outputs of a batch; the engine minimises their sum."""
 
     @final
     def losses(self, batch: Batch) -> Losses:
@@ -221,8 +205,8 @@ AnyActivation = TypeVar("AnyActivation", bound=Activation)
 class Method(Trainable, Generic[AnyActivation]):
     """A classifier whose activation maps find the objects: one forward pass for training and inference.
 
-    ``Method[Activation]`` yields plain activations; a method that knows more of an image names its own kind of them. It
-    is built from its settings, a backbone and the number of classes, in this order.
+    It is built from settings, backbone and number of classes. ``Method[Activation]`` yields plain activations; a method
+    that knows more of an image names its own kind of them.
 
     Attributes:
         config_type: the class of its settings, whose ``kind`` is its name in recipes.

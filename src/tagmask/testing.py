@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tagmask.affinity.pairs import pair_exists
 from tagmask.config import AffinityConfig, MethodConfig, PpcConfig
+from tagmask.config.kinds import kind_of
 from tagmask.config.methods import METHOD_KINDS
 from tagmask.contracts import Activation, AffinityModel, Backbone, Batch, Images, Level, Method, Normalization
 from tagmask.methods import METHODS
@@ -87,15 +88,27 @@ def check_method(method: type[AnyMethod], config: MethodConfig | None = None) ->
     Raises:
         AssertionError: a line for each promise that is not kept.
     """
+    broken = _broken_class(method)
+    for where, build in _ways_to_build(method, config).items():
+        broken += [f"{where}: {line}" for line in _broken_promises(build)]
+    assert not broken, "\n".join([f"{method.__name__} breaks {len(broken)} promise(s) of a method:", *broken])
+
+
+def _ways_to_build(method: type[AnyMethod], config: MethodConfig | None) -> dict[str, Callable[[], AnyMethod]]:
+    """A method alone and inside PPC; nothing for one without settings of a method."""
+    if config is None and not _has_settings(method):
+        return {}
     settings = method.config_type.model_validate({}) if config is None else config
 
     def plain() -> AnyMethod:
         return method(settings, tiny_backbone(), NUM_CLASSES)  # pyright: ignore[reportCallIssue] - the contract's words
 
-    broken = _broken_class(method)
-    for where, build in {"alone": plain, "inside PPC": lambda: Ppc(PpcConfig(base=settings), plain())}.items():
-        broken += [f"{where}: {line}" for line in _broken_promises(build)]
-    assert not broken, "\n".join([f"{method.__name__} breaks {len(broken)} promise(s) of a method:", *broken])
+    return {"alone": plain, "inside PPC": lambda: Ppc(PpcConfig(base=settings), plain())}
+
+
+def _has_settings(method: type[AnyMethod]) -> bool:
+    config = getattr(method, "config_type", None)
+    return isinstance(config, type) and issubclass(config, MethodConfig)
 
 
 def _broken_promises(build: Callable[[], AnyMethod]) -> list[str]:
@@ -117,11 +130,10 @@ def _broken_class(method: type[AnyMethod]) -> list[str]:
     final = [name for name in ("losses", "outputs", "losses_from", "train") if name in vars(method)]
     if final:
         broken.append(f"{', '.join(final)} must not be overridden; override `view_losses`, and freeze with `freeze`")
-    config = getattr(method, "config_type", None)
-    if not (isinstance(config, type) and issubclass(config, MethodConfig)):
+    if not _has_settings(method):
         broken.append("`config_type` is missing, or no subclass of tagmask.config.MethodConfig")
-    elif method not in METHODS.values() and config.model_fields["kind"].default in METHOD_KINDS.own:
-        broken.append(f"the kind {config.model_fields['kind'].default!r} belongs to tagmask; choose another")
+    elif method not in METHODS.values() and kind_of(method.config_type) in METHOD_KINDS.own:
+        broken.append(f"the kind {kind_of(method.config_type)!r} belongs to tagmask; choose another")
     return broken
 
 
@@ -310,7 +322,8 @@ def check_affinity_network(network: type[AffinityModel], config: AffinityConfig)
     absent = ~pair_exists(*grid, net.offsets, "full")
     assert (affinities[:, absent] == 0).all(), "affinities must be 0 where there is no pair"
     labels = torch.arange(grid[0] * grid[1]).view(1, *grid).expand(3, *grid) % 7 // 3
-    losses = net.train().losses(replace(step, masks=labels))
+    step = replace(step, masks=labels)
+    losses = net.train().losses_from(net.outputs(step), step)
     assert losses, "there is no loss"
     assert all(value.shape == () and value.isfinite() for value in losses.values()), "losses must be finite numbers"
     torch.stack(list(losses.values())).sum().backward()

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from conftest import tiny_backbone
 from tagmask.config import SipeConfig
-from tagmask.inference.passes import class_maps
+from tagmask.inference.passes import class_maps, unmirrored
 from tagmask.masks.scores import argmax_classes, mask_values, normalize_max
 from tagmask.methods.sipe import Sipe, SipeActivation, hierarchical_features, image_prototypes, seeds, structure_overlap
 
@@ -20,7 +20,7 @@ def sipe_infer(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     names = sorted(
         (name.removeprefix("in_A_") for name in arrays if name.startswith("in_A_")), key=lambda n: int(n[1:])
     )
-    finished = [method.finish(_pair(arrays, name).unmirrored(), tags) for name in names]
+    finished = [method.finish(unmirrored(_pair(arrays, name)), tags) for name in names]
     present = tags[0].nonzero().flatten()
     summed = class_maps(finished, present, (int(arrays["p_img_h"]), int(arrays["p_img_w"]))).numpy()
     scores, keys = normalize_max(summed), mask_values(present.numpy(), with_background=True)

@@ -4,46 +4,19 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
 from tagmask.affinity import build_affinity_net
-from tagmask.affinity.networks import AffinityNet
-from tagmask.config import (
-    CRF_PRESETS,
-    AffinityNetConfig,
-    BackgroundConfig,
-    CrfConfig,
-    EpsConfig,
-    EquivarianceConfig,
-    IrnConfig,
-    LearntLabels,
-    PowerLabels,
-    PpcConfig,
-    Recipe,
-    SeamConfig,
-    SipeConfig,
-)
+from tagmask.config import PpcConfig, Recipe
 from tagmask.config.recipes import load_recipe, recipe_names, recipe_text, summary
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
-from tagmask.training.engine import optimizer_groups
 
 CLASSES = 3
-
-
 WIDE = [name for name in recipe_names() if load_recipe(name).backbone.kind == "resnet38d"]  # too large to compute with
 SMALL = sorted(set(recipe_names()) - set(WIDE))
-
-
-def innermost(recipe: Recipe) -> str:
-    """The kind of the method that makes the maps."""
-    return recipe.method.base.kind if isinstance(recipe.method, PpcConfig) else recipe.method.kind
-
-
-def learns_background(recipe: Recipe) -> bool:
-    method = recipe.method.base if isinstance(recipe.method, PpcConfig) else recipe.method
-    return isinstance(method, SipeConfig) or (isinstance(method, EpsConfig) and method.background == "learnt")
 
 
 def without_weights(name: str) -> Recipe:
@@ -85,7 +58,7 @@ def test_the_networks_of_a_recipe_fit_together(name):
         method = build_method(recipe.method, build_backbone(recipe.backbone), CLASSES)
         activation = method.finish(method(images), torch.ones(1, CLASSES))
         assert activation.maps.shape[:2] == (1, CLASSES)
-        assert (activation.background is not None) == learns_background(recipe)
+        assert (activation.background is not None) == recipe.method.learns_background
         with torch.device("meta"):  # shapes alone: some of these networks are large
             segmenter = build_segmenter(recipe.segmenter, recipe.backbone, CLASSES, load_initial=True)
         assert segmenter(images.to("meta")).shape[:2] == (1, CLASSES + 1)
@@ -97,17 +70,9 @@ def test_the_networks_of_a_recipe_fit_together(name):
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_labels_from_a_learnt_background_have_a_method_that_learns_one(name):
-    recipe = load_recipe(name)
-    labels = [recipe.masks.confident, None if recipe.affinity is None else recipe.affinity.labels]
-    learnt = any(isinstance(each, LearntLabels) for each in labels)
-    assert not learnt or learns_background(recipe)
-
-
-@pytest.mark.parametrize("name", recipe_names())
 def test_saliency_is_named_where_it_is_learned_from_and_only_there(name):
     recipe = load_recipe(name)
-    assert recipe.method.learns_from_saliency == (innermost(recipe) == "eps")
+    assert recipe.method.learns_from_saliency == (recipe.method.innermost.kind == "eps")
     assert (recipe.data.saliency is not None) == recipe.method.learns_from_saliency
 
 
@@ -116,7 +81,7 @@ def test_the_name_tells_the_method(name):
     recipe = load_recipe(name)
     assert ("ppc" in name.split("-")) == isinstance(recipe.method, PpcConfig)
     for kind in ("seam", "eps", "sipe"):
-        assert (kind in name.split("-")) == (innermost(recipe) == kind)
+        assert (kind in name.split("-")) == (recipe.method.innermost.kind == kind)
 
 
 def test_the_recipe_for_own_photographs_has_the_best_method():
@@ -125,18 +90,37 @@ def test_the_recipe_for_own_photographs_has_the_best_method():
     assert recipe.method.base == load_recipe("folder-cpu-seam").method
 
 
-@pytest.mark.slow
-def test_the_published_recipe_has_the_published_networks():
-    recipe = load_recipe("voc-psa", ["backbone.weights=none"])
+def parameters(network: nn.Module, learning_only: bool = False) -> int:
+    return sum(p.numel() for p in network.parameters() if p.requires_grad or not learning_only)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("voc-psa", 105_152_832), ("voc-seam", 105_358_208)])
+def test_classifiers_have_as_many_parameters_as_the_published_ones(name, expected):
+    recipe = without_weights(name)
     with torch.device("meta"):
         method = build_method(recipe.method, build_backbone(recipe.backbone), 20)
-        assert isinstance(recipe.affinity, AffinityNetConfig)
-        net = AffinityNet(recipe.affinity, build_backbone(recipe.backbone))
-        segmenter = build_segmenter(recipe.segmenter, recipe.backbone, 20, load_initial=True)
-    assert sum(p.numel() for p in method.parameters()) == 105_152_832
-    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 105_615_360
-    assert segmenter.head is not None
-    assert (recipe.training.momentum, recipe.walk.steps, recipe.walk.beta) == (5e-4, 256, 8)
+    assert parameters(method) == expected
+
+
+def test_affinitynet_learns_as_many_parameters_as_the_published_one():
+    recipe = without_weights("voc-psa")
+    with torch.device("meta"):
+        net = build_affinity_net(recipe.affinity, build_backbone(recipe.backbone))
+    assert parameters(net, learning_only=True) == 105_615_360
+
+
+def test_irn_learns_two_heads_of_the_published_sizes_and_no_backbone():
+    recipe = without_weights("voc-sipe")
+    with torch.device("meta"):
+        net = build_affinity_net(recipe.affinity, build_backbone(recipe.backbone))
+    assert parameters(net.backbone, learning_only=True) == 0
+    factors = {group.rate_factor for group in net.parameter_groups()}
+    sizes = [
+        sum(p.numel() for group in net.parameter_groups() if group.rate_factor == factor for p in group.parameters)
+        for factor in sorted(factors)
+    ]
+    assert sizes == [125_409, 1_269_120]  # boundaries, then displacements, which learn faster
+    assert len(net.offsets) == 34
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -157,157 +141,77 @@ def test_the_networks_of_a_recipe_with_a_wide_backbone_fit_together(name):
     assert [shape[-1][2:] for shape in shapes[1:]] == ([(16, 16)] if ppc else [(3, 4)] if seam else [])
 
 
-def learning(modules, recipe):
-    """(rate, weight decay) of each learning parameter by its name in the module."""
-    groups = optimizer_groups(modules.parameter_groups(), recipe)
-    names = {id(parameter): name for name, parameter in modules.named_parameters()}
-    return {names[id(p)]: (round(g["lr"], 9), g["weight_decay"]) for g in groups for p in g["params"]}
-
-
-@pytest.mark.parametrize("name", ["voc-sipe", "coco-sipe"])
-def test_sipe_learns_as_published(name):
+def learning(name: str) -> tuple[set[str], set[str]]:
+    """Names of the parameters of a recipe's method that learn from existing weights, and of those that are new."""
     recipe = without_weights(name)
     with torch.device("meta"):
         method = build_method(recipe.method, build_backbone(recipe.backbone), 20)
-    assert [(level.channels, level.stride) for level in method.backbone.levels[1:]] == [
-        (256, 4), (512, 8), (1024, 16), (2048, 16)
-    ]  # fmt: skip
-    rates = learning(method, recipe.training)
-    old = {name: value for name, value in rates.items() if name.startswith("backbone.")}
-    assert set(old.values()) == {(0.1, 1e-4)}
-    assert all(name.startswith(("backbone.model.layer3.", "backbone.model.layer4.")) for name in old)
-    assert sum(".bn" in name for name in old) == 54  # affine parts; those of the two shortcuts have other names
-    new = rates.keys() - old.keys()
-    assert new == {"classifier.weight", *(f"sides.{side}.weight" for side in range(4))}
-    assert {rates[name] for name in new} == {(1.0, 1e-4)}
-    assert (recipe.training.batch_size, recipe.training.momentum, recipe.training.clip_norm) == (16, 1e-4, 1.0)
-    assert (recipe.training.augment.crop, recipe.training.augment.long_side) == (512, (320, 640))
-    assert recipe.training.augment.jitter is None
-    assert recipe.method == SipeConfig(published=True)
-    assert recipe.masks.crf is None
+    names = {id(parameter): name.removeprefix("base.") for name, parameter in method.named_parameters()}
+    groups = method.parameter_groups()
+    old, new = ({names[id(p)] for g in groups if g.new == is_new for p in g.parameters} for is_new in (False, True))
+    return old, new
 
 
 @pytest.mark.parametrize("name", ["voc-sipe", "coco-sipe"])
-def test_sipe_trains_five_epochs_of_whole_batches(name):
-    num_images = {"voc-sipe": 10_582, "coco-sipe": 82_081}[name]
-    assert load_recipe(name).training.steps == 5 * (num_images // 16)
+def test_sipe_learns_its_heads_and_the_last_two_stages_with_their_affine_parts(name):
+    old, new = learning(name)
+    assert all(name.startswith(("backbone.model.layer3.", "backbone.model.layer4.")) for name in old)
+    assert sum(".bn" in name for name in old) == 54  # affine parts; those of the two shortcuts have other names
+    assert new == {"classifier.weight", *(f"sides.{side}.weight" for side in range(4))}
 
 
-def test_irn_learns_as_published():
-    recipe = without_weights("voc-sipe")
-    config = recipe.affinity
-    assert isinstance(config, IrnConfig)
+@pytest.mark.parametrize("name", ["voc-sipe", "coco-sipe"])
+def test_side_branches_of_sipe_sit_on_the_four_stages_at_the_published_strides(name):
     with torch.device("meta"):
-        net = build_affinity_net(config, build_backbone(recipe.backbone))
-    rates = learning(net, config.training)
-    assert not any(name.startswith("backbone.") for name in rates)
-    assert set(rates.values()) == {(0.1, 1e-4), (1.0, 1e-4)}
-    slow = [name for name, (rate, _) in rates.items() if rate == 0.1]
-    sizes = {name: parameter.numel() for name, parameter in net.named_parameters() if name in rates}
-    assert sum(sizes[name] for name in slow) == 125_409
-    assert sum(sizes.values()) - sum(sizes[name] for name in slow) == 1_269_120
-    assert config.training.steps == 3 * (10_582 // 32)
-    assert config.labels == LearntLabels(weak=0.5, crf=CRF_PRESETS["irn"])
-    assert (recipe.walk.beta, recipe.walk.steps, recipe.walk.map_power) == (10, 256, 1.5)
-    assert len(net.offsets) == 34
-
-
-def test_sipe_on_coco_takes_confident_labels_for_masks():
-    recipe = load_recipe("coco-sipe")
-    assert recipe.affinity is None
-    assert recipe.masks.confident == LearntLabels(weak=0.5, crf=CRF_PRESETS["irn"])
-
-
-# ── SEAM, EPS and PPC as published ───────────────────────────────────────────────────────────────────────────────────
+        backbone = build_backbone(without_weights(name).backbone)
+    levels = [(level.channels, level.stride) for level in backbone.levels[-4:]]
+    assert levels == [(256, 4), (512, 8), (1024, 16), (2048, 16)]
 
 
 @pytest.mark.parametrize("name", [name for name in WIDE if name != "voc-psa"])
-def test_wide_resnet_38_learns_as_seam_eps_and_ppc_publish(name):
-    recipe = without_weights(name)
-    with torch.device("meta"):
-        method = build_method(recipe.method, build_backbone(recipe.backbone), 20)
-    rates = learning(method, recipe.training)
-    old = {parameter: value for parameter, value in rates.items() if ".backbone." in f".{parameter}"}
-    assert set(old.values()) == {(0.01, 5e-4)}
+def test_wide_resnet_38_learns_from_its_third_stage_on_without_normalisation(name):
+    old, new = learning(name)
     assert not any(f".{stage}" in parameter for parameter in old for stage in ("conv1a.", "b2.", "b2_", "bn"))
-    new = {parameter.removeprefix("base.") for parameter in rates.keys() - old.keys()}
+    assert any(".b3." in parameter for parameter in old)
     correlated = {f"correlation.{layer}.weight" for layer in ("f8_3", "f8_4", "f9")}
     seam_like = "seam" in name or name == "voc-eps-ppc"
-    assert new == {"fc8.weight"} | (correlated if seam_like else set()) | (
-        {"fc_proj.weight"} if "ppc" in name else set()
-    )
-    assert {rates[parameter] for parameter in rates.keys() - old.keys()} == {(0.1, 5e-4)}
-    assert (recipe.training.momentum, recipe.training.power, recipe.training.bias_factor) == (5e-4, 0.9, 2)
-    assert recipe.training.augment.jitter == (0.3, 0.3, 0.3, 0.1)
-    assert sorted(recipe.maps.scales) == [0.5, 1, 1.5, 2]
+    contrasted = {"fc_proj.weight"} if "ppc" in name else set()
+    assert new == {"fc8.weight"} | (correlated if seam_like else set()) | contrasted
+
+
+VOC, COCO = 10_582, 82_081  # training images
 
 
 @pytest.mark.parametrize(
-    ("name", "steps", "batch", "long_side", "crop"),
+    ("name", "epochs", "images"),
     [
-        ("voc-seam", 8 * (10_582 // 8), 8, (448, 768), 448),
-        ("voc-seam-ppc", 8 * (10_582 // 8), 8, (448, 768), 448),
-        ("voc-eps", 20_000, 8, (256, 512), 448),
-        ("voc-eps-ppc", 15 * (10_582 // 8), 8, (448, 768), 448),
-        ("coco-eps", 15 * (82_081 // 16), 16, (256, 448), 321),
+        ("voc-seam", 8, VOC),
+        ("voc-seam-ppc", 8, VOC),
+        ("voc-eps-ppc", 15, VOC),
+        ("coco-eps", 15, COCO),
+        ("voc-sipe", 5, VOC),
+        ("coco-sipe", 5, COCO),
     ],
 )
-def test_steps_and_crops_are_the_published_ones(name, steps, batch, long_side, crop):
+def test_steps_are_the_whole_batches_of_the_published_epochs(name, epochs, images):
     training = load_recipe(name).training
-    assert (training.steps, training.batch_size) == (steps, batch)
-    assert (training.augment.long_side, training.augment.crop) == (long_side, crop)
+    assert training.steps == epochs * (images // training.batch_size)
 
 
-def test_seam_is_as_published():
-    recipe = without_weights("voc-seam")
-    assert recipe.method == SeamConfig(equivariance=EquivarianceConfig(view_scale=0.3))
-    with torch.device("meta"):
-        method = build_method(recipe.method, build_backbone(recipe.backbone), 20)
-    assert sum(p.numel() for p in method.parameters()) == 105_358_208
-    assert isinstance(recipe.affinity, AffinityNetConfig)
-    assert recipe.affinity.labels == PowerLabels(low=4, high=24)
-    assert (recipe.walk.beta, recipe.walk.steps, recipe.walk.border) == (8, 64, "interior")
-    assert recipe.masks.background == BackgroundConfig(rule="power", value=6)
-    assert recipe.masks.crf is None
+def test_steps_of_irn_are_the_whole_batches_of_three_epochs():
+    training = load_recipe("voc-sipe").affinity.training
+    assert training.steps == 3 * (VOC // training.batch_size)
 
 
-def test_ppc_on_seam_is_as_published():
-    recipe, seam = load_recipe("voc-seam-ppc"), load_recipe("voc-seam")
-    base = SeamConfig(equivariance=EquivarianceConfig(view_size=128))
-    assert recipe.method == PpcConfig(base=base, faithful=True)
-    assert isinstance(recipe.method, PpcConfig)
-    assert recipe.method.prototype_fraction * 16 * 16 == 32
-    assert recipe.training == seam.training
-    assert recipe.affinity is not None
-    assert recipe.affinity.labels == PowerLabels(low=4, high=24, crf=CrfConfig(unary="hard", num_labels=21))
-    assert recipe.masks.background == BackgroundConfig(
-        rule="threshold", value=0.27, when="after_walk", walked_maps="unchanged"
-    )
+@pytest.mark.parametrize(("name", "pixels"), [("voc-seam-ppc", 32), ("voc-eps-ppc", 16)])
+def test_prototypes_are_made_of_as_many_pixels_as_published(name, pixels):
+    method = load_recipe(name).method
+    grid = method.base.equivariance.view_size // 8
+    assert method.prototype_fraction * grid**2 == pixels
 
 
-def test_eps_is_as_published():
-    voc, coco = load_recipe("voc-eps"), load_recipe("coco-eps")
-    assert voc.method == EpsConfig(background="ignored")
-    assert coco.method == EpsConfig(background="ignored", absent_share=0.1)
-    for recipe in (voc, coco):
-        assert recipe.affinity is None
-        assert recipe.masks.background == BackgroundConfig(rule="threshold", value=0.2)
-        assert recipe.masks.crf is None
-
-
-def test_ppc_on_eps_is_as_published():
-    recipe = load_recipe("voc-eps-ppc")
-    method = recipe.method
-    assert isinstance(method, PpcConfig)
-    assert isinstance(method.base, EpsConfig)
-    assert method.faithful
-    assert (method.background, method.prototype_fraction * 16 * 16) == (0.1, 16)
-    assert method.base.equivariance == EquivarianceConfig(view_size=128)
-    assert method.base.refined_saliency
-    assert method.base.background_last
-    assert recipe.masks.background == BackgroundConfig(rule="power", value=8)
-    assert recipe.masks.crf == CrfConfig(iterations=5)
-    assert recipe.affinity is None
+def test_ppc_on_seam_is_trained_as_seam_is():
+    assert load_recipe("voc-seam-ppc").training == load_recipe("voc-seam").training
 
 
 # ── any recipe with PPC ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -376,10 +280,8 @@ def test_a_file_that_is_no_recipe(tmp_path, content, expected):
         load_recipe(str(tmp_path / "mine.yaml"))
 
 
-def test_both_lengths_of_a_training_are_refused():
-    with pytest.raises(
-        TagmaskError, match=r"training: epochs=3.0 and steps=200 are given; set exactly one of them"
-    ) as e:
+def test_settings_that_contradict_each_other_are_told_by_their_block_and_nothing_else_is():
+    with pytest.raises(TagmaskError, match=r"^recipe toy has 1 setting.*\n  training: epochs=3.0 and steps=200") as e:
         load_recipe("toy", ["training.epochs=3"])
     assert "batch_size" not in str(e.value)
 
@@ -402,20 +304,6 @@ def test_an_unknown_key_is_told_by_the_name_it_was_written_with(setting, message
 def test_keys_inside_a_method_inside_ppc_are_told_as_written():
     with pytest.raises(TagmaskError, match=r"  method\.base\.equivariance\.view_scal: .*'view_scale'"):
         load_recipe("folder-cpu", ["method.base.equivariance.view_scal=0.3"])
-
-
-@pytest.mark.parametrize(
-    ("recipe", "setting"),
-    [
-        ("folder-cpu", "affinity.labels={kind: learnt}"),
-        ("folder-cpu-eps", "affinity.labels={kind: learnt}"),
-        ("folder-cpu-sipe", "method.maps=general"),
-        ("toy", "masks.confident={kind: learnt}"),
-    ],
-)
-def test_learnt_labels_need_a_method_that_learns_a_background(recipe, setting):
-    with pytest.raises(TagmaskError, match="of kind `learnt` need a background in the maps"):
-        load_recipe(recipe, [setting])
 
 
 def test_a_missing_recipe_file_is_called_a_file():

@@ -1,8 +1,11 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional as F
 
 from conftest import SIZE, tiny_backbone
@@ -17,6 +20,7 @@ from tagmask.inference.passes import (
     resize_image,
     sum_passes,
     summed_activations,
+    unmirrored,
     unmirrored_sum,
     with_mirror,
 )
@@ -183,3 +187,45 @@ def test_inference_leaves_no_gradients_behind(cam):
     (found,), logits = summed_activations(cam, [image], flip=True)
     assert not found.maps.requires_grad
     assert not logits.requires_grad
+
+
+# ── mirror images ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def mirrored_pair(**fields) -> Activation:
+    """Of an image and its mirror image: three cells in a row, one class."""
+    standard = {
+        "logits": torch.tensor([[1.0], [4.0]]),
+        "maps": torch.tensor([[[[1.0, 2, 3]]], [[[10.0, 20, 30]]]]),
+        "background": None,
+        "embedding": torch.tensor([[[[0.0, 0, 1]]], [[[5.0, 0, 0]]]]),
+    }
+    return Activation(**standard | fields)
+
+
+def test_grids_of_the_mirror_image_are_turned_back_and_added_and_logits_averaged():
+    both = unmirrored(mirrored_pair())
+    assert both.logits.tolist() == [[2.5]]
+    assert both.maps.tolist() == [[[[31, 22, 13]]]]
+    assert both.embedding.tolist() == [[[[0, 0, 6]]]]
+    assert both.background is None
+    assert both.refined is None
+
+
+def test_a_learnt_background_and_refined_maps_are_turned_back_too():
+    background = torch.tensor([[[[1.0, 0, 0]]], [[[0.0, 0, 1]]]])
+    refined = torch.stack([torch.tensor([[[1.0, 2, 3]], [[4, 5, 6]]]), torch.zeros(2, 1, 3)])
+    both = unmirrored(mirrored_pair(background=background, refined=refined))
+    assert both.background.tolist() == [[[[2, 0, 0]]]]
+    assert torch.equal(both.refined, refined[:1])
+
+
+def test_what_a_method_adds_to_its_activations_is_turned_back_as_well():
+    @dataclass(frozen=True)
+    class More(Activation):
+        scores: Tensor
+
+    pair = mirrored_pair()
+    both = unmirrored(More(pair.logits, pair.maps, None, pair.embedding, pair.maps - 1))
+    assert type(both) is More
+    assert both.scores.tolist() == [[[[29, 20, 11]]]]

@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -448,10 +447,3 @@ def test_every_parameter_is_in_one_group_and_the_added_layers_are_new():
     assert sorted(id(p) for group in groups for p in group.parameters) == sorted(map(id, network.parameters()))
     new = {id(p) for group in groups if group.new for p in group.parameters}
     assert new == {id(network.fc8.weight), *map(id, network.correlation.parameters())}
-
-
-@pytest.mark.parametrize("option", ["refined_saliency", "background_last"])
-def test_options_of_refined_maps_need_them(option: str):
-    with pytest.raises(ValidationError, match="equivariance"):
-        EpsConfig(**{option: True})
-    assert EpsConfig(**{option: True, "equivariance": {}}).learns_from_saliency

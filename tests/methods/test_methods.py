@@ -3,19 +3,19 @@
 import importlib
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, multiprocessing
 
-from conftest import tiny_backbone
-from tagmask.config import AnyBase, AnyMethod, MethodConfig, PpcConfig, SipeConfig
+from tagmask.config import WRAPPERS as WRAPPER_SETTINGS
+from tagmask.config import CamConfig, MethodConfig, PpcConfig, SipeConfig
+from tagmask.config.methods import METHOD_KINDS
 from tagmask.contracts import Batch, Method
-from tagmask.methods import METHODS, build_method
+from tagmask.methods import METHODS, WRAPPERS, build_method
+from tagmask.methods.cam import Cam
 from tagmask.methods.ppc import Ppc
-
-CLASSES = 4
+from tagmask.testing import METHOD_PROMISES, NUM_CLASSES, random_batch, tiny_backbone
 
 
 def without_dropout(config: type[MethodConfig]) -> MethodConfig:
@@ -28,33 +28,24 @@ CONFIGS = PLAIN | {f"{name}-ppc": PpcConfig(base=config) for name, config in PLA
 
 def built(config: MethodConfig) -> Method:
     torch.manual_seed(1)
-    return build_method(config, tiny_backbone(), CLASSES)
-
-
-@pytest.fixture(params=CONFIGS)
-def method(request) -> Method:
-    return built(CONFIGS[request.param])
-
-
-def batch(size: int = 33, number: int = 3) -> Batch:
-    random = torch.Generator().manual_seed(5)
-    return Batch(
-        ids=tuple(map(str, range(number))),
-        images=torch.randn(number, 3, size, size + 8, generator=random),
-        tags=torch.rand(number, CLASSES, generator=random).round(),
-        valid=torch.ones(number, size, size + 8, dtype=torch.bool),
-        saliency=torch.rand(number, 1, size, size + 8, generator=random),
-    )
+    return build_method(config, tiny_backbone(), NUM_CLASSES)
 
 
 # ── for all ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_registry_and_the_settings_agree():
-    assert set(METHODS) == set(get_args(get_args(AnyBase)[0]))
-    assert {*METHODS, PpcConfig} == set(get_args(get_args(AnyMethod)[0]))
-    assert len(set(METHODS.values())) == len(METHODS)
-    assert all(issubclass(method, Method) for method in METHODS.values())
+def test_the_registries_hold_a_class_for_every_kind_of_settings():
+    assert {*METHODS, *WRAPPERS} == set(METHOD_KINDS.own.values())
+    assert set(WRAPPERS) == set(WRAPPER_SETTINGS)
+    assert len({*METHODS.values(), *WRAPPERS.values()}) == len(METHOD_KINDS.own)
+    assert all(method.config_type is settings for settings, method in (METHODS | WRAPPERS).items())
+
+
+def test_a_wrapper_is_built_around_what_its_settings_hold():
+    found = built(PpcConfig(base=CamConfig(), width=7))
+    assert isinstance(found, Ppc)
+    assert isinstance(found.base, Cam)
+    assert found.fc_proj.out_channels == 7
 
 
 def test_methods_are_abstract_or_final():
@@ -65,150 +56,19 @@ def test_methods_are_abstract_or_final():
         assert "train" not in vars(method)
 
 
-def test_activations_are_what_the_contract_says(method):
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("words", METHOD_PROMISES)
+def test_a_method_keeps_its_promises(name, words):
+    METHOD_PROMISES[words](built(CONFIGS[name]))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_maps_lie_on_the_deepest_grid_before_and_after_they_are_finished(name):
+    method, step = built(CONFIGS[name]), random_batch()
     with torch.no_grad():
-        found = method(batch().images)
-    assert found.logits.shape == (3, CLASSES)
-    assert found.maps.shape == (3, CLASSES, 5, 6)
-    assert found.embedding.shape[2:] == found.maps.shape[2:]
-    assert found.background is None or found.background.shape == (3, 1, 5, 6)
-    assert (found.maps >= 0).all()
-    assert (found.maps > 0).any()
-
-
-def test_training_and_inference_share_one_forward_pass(method):
-    with torch.no_grad():
-        trained, inferred = method.train()(batch().images), method.eval()(batch().images)
-    assert torch.equal(trained.maps, inferred.maps)
-
-
-def test_inference_is_repeatable_and_images_do_not_see_each_other(method):
-    images = batch().images
-    with torch.no_grad():
-        together, again = method.eval()(images), method(images)
-        alone = method(images[1:2])
-    assert torch.equal(together.logits, again.logits)
-    torch.testing.assert_close(together.maps[1:2], alone.maps)
-    torch.testing.assert_close(together.logits[1:2], alone.logits)
-
-
-TAGS = torch.tensor([[1.0, 0, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0]])
-
-
-def finished(method: Method, images: torch.Tensor, tags: torch.Tensor | None, training: bool) -> torch.Tensor:
-    """Finished maps of a repeatable pass, after the background if there is one."""
-    with torch.no_grad():
-        found = method.eval()(images)
-        found = method.train(training).finish(found, tags)
-    return found.maps if found.background is None else torch.cat([found.background, found.maps], dim=1)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_finished_activations_are_what_the_contract_says(method, training):
-    images = batch().images
-    with torch.no_grad():
-        raw = method.train(training)(images)
-        found = method.finish(raw, TAGS)
-    assert found.maps.shape == (3, CLASSES, 5, 6)
-    assert torch.equal(found.logits, raw.logits)
-    assert found.background is None or found.background.shape == (3, 1, 5, 6)
-    for grid in (found.maps,) if found.background is None else (found.maps, found.background):
-        assert grid.isfinite().all()
-        assert (grid >= 0).all()
-    assert (found.maps[:2][TAGS[:2] == 1].amax(dim=(1, 2)) > 0).any()
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_an_image_without_tags_or_with_nothing_known_is_finite(method, training):
-    for tags in (torch.zeros_like(TAGS), torch.ones_like(TAGS), None):
-        assert finished(method, batch().images, tags, training).isfinite().all()
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_finishing_does_not_let_images_see_each_other(method, training):
-    images = batch().images
-    together = finished(method, images, TAGS, training)
-    for i in range(3):
-        alone = finished(method, images[i : i + 1], TAGS[i : i + 1], training)
-        torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-5)
-
-
-def test_losses_are_named_finite_scalars(method):
-    losses = method.train().losses(batch())
-    assert losses
-    assert len(method.views(batch().images)) == method.num_views
-    for name, value in losses.items():
-        assert name.isidentifier()
-        assert value.shape == ()
-        assert value.isfinite()
-
-
-@pytest.mark.parametrize("tags", [0.0, 1.0])
-def test_losses_are_finite_for_images_with_no_tag_or_all(method, tags):
-    step = batch()
-    extreme = replace(step, tags=torch.full_like(step.tags, tags))
-    assert all(value.isfinite() for value in method.losses(extreme).values())
-
-
-def test_every_learning_parameter_is_in_one_group_and_gets_a_gradient(method):
-    grouped = [id(parameter) for group in method.parameter_groups() for parameter in group.parameters]
-    learning = {id(parameter): name for name, parameter in method.named_parameters() if parameter.requires_grad}
-    assert sorted(grouped) == sorted(learning)
-    torch.stack(list(method.train().losses(batch()).values())).sum().backward()
-    without = [
-        name for name, parameter in method.named_parameters() if parameter.requires_grad and parameter.grad is None
-    ]
-    assert without == []  # distributed training would stop
-
-
-def test_the_backbone_is_old_and_the_rest_is_new(method):
-    backbone = {id(parameter) for parameter in method.backbone.parameters()}
-    for group in method.parameter_groups():
-        assert {id(parameter) in backbone for parameter in group.parameters} == {not group.new}
-
-
-def test_frozen_parameters_are_in_no_group(method):
-    method.backbone.convolutions[0].requires_grad_(False)
-    grouped = {id(parameter) for group in method.parameter_groups() for parameter in group.parameters}
-    assert id(method.backbone.convolutions[0].weight) not in grouped
-    assert id(method.backbone.convolutions[1].weight) in grouped
-
-
-ORDER = torch.tensor([2, 0, 3, 1])
-
-
-@torch.no_grad()
-def rename(method: Method) -> None:
-    """Put the classes of every classifier in another order; a background comes first and stays."""
-    for layer in method.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear) and len(layer.weight) in (CLASSES, CLASSES + 1):
-            foreground = layer.weight[-CLASSES:]
-            foreground.copy_(foreground[ORDER].clone())
-
-
-def test_every_way_of_renaming_the_classes_renames_logits_and_maps(method):
-    images = batch().images
-    with torch.no_grad():
-        before = method.eval()(images)
-        rename(method)
-        after = method(images)
-    torch.testing.assert_close(after.maps, before.maps[:, ORDER])
-    torch.testing.assert_close(after.logits, before.logits[:, ORDER])
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_renaming_the_classes_renames_finished_maps(method, training):
-    images = batch().images
-    before = finished(method, images, TAGS, training)
-    rename(method)
-    after = finished(method, images, TAGS[:, ORDER], training)
-    background = before.shape[1] - CLASSES
-    torch.testing.assert_close(after[:, :background], before[:, :background], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(after[:, background:], before[:, background:][:, ORDER], atol=1e-5, rtol=1e-5)
-
-
-def test_map_normalization_is_one_that_the_pipeline_knows(method):
-    assert method.map_normalization in ("max", "min_max")
+        raw = method(step.images)
+        found = method.finish(raw, step.tags)
+    assert raw.maps.shape[2:] == found.maps.shape[2:] == (5, 6)
 
 
 # ── inside PPC ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +85,7 @@ def pair(request) -> tuple[Method, Method]:
 
 def test_contrast_changes_nothing_at_inference(pair):
     plain, inside = pair
-    step = batch()
+    step = random_batch()
     with torch.no_grad():
         expected, found = (method.finish(method(step.images), step.tags) for method in pair)
     for field in fields(expected):
@@ -262,7 +122,7 @@ SHARED |= {
 
 def shared_batch() -> Batch:
     """Four images with padding, each class in one of them at least."""
-    step = batch(64, 4)
+    step = random_batch(64, 4)
     step.valid[1, :, 50:], step.valid[2, 40:] = False, False
     return replace(step, tags=torch.tensor([[1.0, 0, 0, 1], [0, 1, 0, 0], [1.0, 1, 0, 0], [0, 0, 1, 0]]))
 

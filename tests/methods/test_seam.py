@@ -11,6 +11,7 @@ from conftest import tiny_backbone
 from tagmask.config import EquivarianceConfig, SeamConfig
 from tagmask.contracts import Batch
 from tagmask.errors import TagmaskError
+from tagmask.inference.passes import unmirrored
 from tagmask.methods.seam import Seam, SeamActivation
 
 CLASSES = 3
@@ -98,7 +99,7 @@ def test_a_mirror_image_is_turned_back_and_added():
     network, image = seam().eval(), batch(1).images
     with torch.no_grad():
         both = network(torch.cat([image, image.flip(-1)]))
-        found = both.unmirrored()
+        found = unmirrored(both)
     assert isinstance(found, SeamActivation)
     for name in ("maps", "scores", "refined", "embedding"):
         grid = getattr(both, name)

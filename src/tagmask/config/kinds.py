@@ -134,15 +134,16 @@ def package_of(point: EntryPoint) -> str:
 # ── looking up ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def models_of(field: FieldInfo) -> list[type[Config]]:
-    """The classes of settings that a field may hold, without those of other packages."""
-    return _models_in((field.annotation, *field.metadata))
+def models_of(field: FieldInfo, kind: object = None) -> list[type[Config]]:
+    """The classes of settings that a field may hold; of those of other packages only the one of ``kind``."""
+    return _models_in((field.annotation, *field.metadata), kind)
 
 
-def _models_in(parts: Sequence[Any]) -> list[type[Config]]:
+def _models_in(parts: Sequence[Any], kind: object) -> list[type[Config]]:
     """The classes named by the parts of an annotation; a family stands for its base."""
     families = [part for part in parts if isinstance(part, Kinds)]
     if families:
-        return list(families[0].own.values())
+        named = families[0].named(kind) if isinstance(kind, str) else None
+        return list(dict.fromkeys([*families[0].own.values(), *([] if named is None else [named])]))
     own = [part for part in parts if isinstance(part, type) and issubclass(part, Config)]
-    return own + [model for part in parts for model in _models_in(get_args(part))]
+    return own + [model for part in parts for model in _models_in(get_args(part), kind)]

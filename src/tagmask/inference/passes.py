@@ -1,7 +1,7 @@
 """Multi-scale, mirrored inference for anything dense: passes are computed, put back in place and summed."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask.contracts import Activation, Dataset, ImageArray, Images, Method, Normalization, Record
+from tagmask.contracts import Activation, AnyActivation, Dataset, ImageArray, Images, Method, Normalization, Record
 from tagmask.masks.grids import long_side_factor, scaled_size
 from tagmask.networks.memory_format import channels_last
 from tagmask.system.workers import in_order
@@ -64,6 +64,13 @@ def _resized(maps: Float[Tensor, "n _ _"], size: tuple[int, int]) -> Float[Tenso
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
+def unmirrored(pair: AnyActivation) -> AnyActivation:
+    """One activation of a pass over an image and its mirror image: grids turned back and added, logits averaged."""
+    grids = {field.name: getattr(pair, field.name) for field in fields(pair) if field.name != "logits"}
+    added = {name: grid[:1] + grid[1:].flip(-1) for name, grid in grids.items() if grid is not None}
+    return replace(pair, logits=pair.logits.mean(dim=0, keepdim=True), **added)
+
+
 @torch.no_grad()  # not inference mode: a method may learn something of an image when it finishes
 def summed_activations(
     method: Method, images: Sequence[Float[Tensor, "3 _ _"]], flip: bool
@@ -82,7 +89,7 @@ def summed_activations(
     device = next(method.parameters()).device
     passes = [method(with_mirror(image.to(device), flip)) for image in images]
     logits = torch.cat([a.logits for a in passes]).mean(dim=0)
-    return [activation.unmirrored() if flip else activation for activation in passes], logits
+    return [unmirrored(activation) if flip else activation for activation in passes], logits
 
 
 def class_maps(

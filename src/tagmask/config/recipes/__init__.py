@@ -190,7 +190,8 @@ def _models_at(place: Sequence[int | str], content: Any) -> list[type[Config]]:
         below = [model.model_fields[str(part)] for model in models if str(part) in model.model_fields]
         if below:
             content = content.get(part) if isinstance(content, dict) else None
-            models = [found for field in below for found in models_of(field)]
         kind = content.get("kind") if isinstance(content, dict) else None
+        if below:
+            models = [found for field in below for found in models_of(field, kind)]
         models = [model for model in models if "kind" in model.model_fields and kind_of(model) == kind] or models
     return models

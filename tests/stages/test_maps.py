@@ -1,0 +1,207 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import TinyBackbone
+from tagmask.config import MapsConfig
+from tagmask.contracts import Activation, Method, Record
+from tagmask.errors import TagmaskError
+from tagmask.stages import maps as maps_module
+from tagmask.stages.maps import MapMaker, make_maps, make_seed_maps
+from tagmask.stages.run import trained_method
+from tagmask.stages.run_folder import RunFolder
+from tagmask.system.storage import read_json, read_maps
+
+SIZE = (16, 24)
+GRID = (2, 3)
+RECORD = Record(id="deep/a", tags=(2, 0), split="train")
+
+
+class Drawn(Method):
+    """Yields given logits and maps, whatever the image; a mirrored pass sees the mirrored maps."""
+
+    num_classes, num_views = 3, 1
+
+    def __init__(self, maps, logits=(0.0, 0.0, 0.0), background=None, normalization="max") -> None:
+        super().__init__()
+        self.backbone = TinyBackbone()
+        self.maps, self.logits, self.background = maps, torch.tensor(logits), background
+        self.map_normalization = normalization
+        self.known: list = []
+
+    def views(self, images):
+        return [images]
+
+    def forward(self, images):
+        pair = torch.stack([self.maps, self.maps.flip(-1)])[: len(images)]
+        background = None if self.background is None else torch.full_like(pair[:, :1], self.background)
+        return Activation(self.logits.expand(len(images), -1), pair, background, pair)
+
+    def finish(self, activation, tags=None, valid=None):
+        self.known.append(tags)
+        return activation
+
+    def view_losses(self, activations, batch):
+        return {}
+
+    def parameter_groups(self):
+        return []
+
+
+def three_maps() -> torch.Tensor:
+    """Class c has the value c + 1 in its column, else 0."""
+    return torch.diag(torch.tensor([1.0, 2, 3]))[:, None].expand(3, *GRID)
+
+
+def made(tmp_path, method: Method, tags_given: bool = True, record: Record = RECORD, **settings):
+    config = MapsConfig(**{"scales": (1.0,), "size": "feature"} | settings)
+    images = [torch.zeros(3, *(int(side * scale) for side in SIZE)) for scale in config.scales]
+    MapMaker(RunFolder(tmp_path), config, method)(record, SIZE, images, tags_given)
+    return read_maps(RunFolder(tmp_path).maps(record.id))
+
+
+# ── one image ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_maps_of_the_tags_come_in_their_order_divided_by_their_maximum(tmp_path):
+    found = made(tmp_path, Drawn(three_maps()))
+    assert found.classes.tolist() == [3, 1]
+    assert found.size == SIZE
+    np.testing.assert_allclose(found.maps, [[[0, 0, 1]] * 2, [[1, 0, 0]] * 2], atol=1e-3)
+
+
+def test_a_mirrored_pass_is_turned_back_before_it_is_added(tmp_path):
+    both, one = (made(tmp_path, Drawn(three_maps()), flip=flip) for flip in (True, False))
+    np.testing.assert_allclose(both.maps, one.maps, atol=1e-3)
+
+
+def test_maps_may_lie_on_the_grid_of_the_image(tmp_path):
+    found = made(tmp_path, Drawn(three_maps()), size="image")
+    assert found.maps.shape == (2, *SIZE)
+    assert found.maps[0].argmax() % SIZE[1] >= 16  # in the third column of the grid
+
+
+def test_scales_are_summed_before_they_are_normalised(tmp_path):
+    class SeesSize(Drawn):
+        """At scale 2 all maps are 3 everywhere."""
+
+        def forward(self, images):
+            found = super().forward(images)
+            return found if images.shape[-1] == SIZE[1] else replace(found, maps=torch.full_like(found.maps, 3.0))
+
+    found = made(tmp_path, SeesSize(three_maps()), scales=(1.0, 2.0), flip=False)
+    np.testing.assert_allclose(found.maps, [[[3 / 6, 3 / 6, 1]] * 2, [[1, 3 / 4, 3 / 4]] * 2], atol=1e-3)
+
+
+def test_a_learnt_background_comes_first_as_class_0(tmp_path):
+    found = made(tmp_path, Drawn(three_maps(), background=4.0))
+    assert found.classes.tolist() == [0, 3, 1]
+    assert found.has_background
+    np.testing.assert_allclose(found.maps[0], 1, atol=1e-3)
+
+
+def test_maps_are_stretched_where_the_method_says_so(tmp_path):
+    raw = 1 + three_maps()
+    found = made(tmp_path, Drawn(raw, normalization="min_max"))
+    assert found.maps.min() <= 0 < made(tmp_path, Drawn(raw)).maps.min()
+    np.testing.assert_allclose(found.maps.max(axis=(1, 2)), 1, atol=1e-3)
+
+
+def test_the_method_is_told_the_tags_before_it_finishes(tmp_path):
+    method = Drawn(three_maps())
+    made(tmp_path, method)
+    assert [known.tolist() for known in method.known] == [[[1, 0, 1]]]
+
+
+@pytest.mark.parametrize(("threshold", "expected"), [(0.5, [2]), (0.4, [1, 2]), (0.9, [])])
+def test_without_tags_those_of_sufficient_probability_are_taken(tmp_path, threshold, expected):
+    logits = np.log([0.45 / 0.55, 0.8 / 0.2, 0.1 / 0.9])
+    method = Drawn(three_maps(), logits=logits.tolist())
+    assert made(tmp_path, method, tags_given=False, tag_threshold=threshold).classes.tolist() == expected
+    assert method.known[0].nonzero()[:, 1].tolist() == [number - 1 for number in expected]
+
+
+@pytest.mark.parametrize("size", ["image", "feature"])
+def test_an_image_without_tags_has_an_archive_without_maps(tmp_path, size):
+    found = made(tmp_path, Drawn(three_maps()), record=replace(RECORD, tags=()), size=size)
+    assert found.classes.tolist() == []
+    assert found.maps.shape == (0, *(SIZE if size == "image" else GRID))
+
+
+# ── the stages ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_image_has_maps_of_its_tags(tiny_run):
+    for record in tiny_run.training_records:
+        found = read_maps(tiny_run.folder.maps(record.id))
+        assert found.classes.tolist() == [tag + 1 for tag in record.tags]
+
+
+def test_validation_images_have_maps_of_their_predicted_tags_alone(tiny_run):
+    predicted = read_json(tiny_run.folder.predicted_tags)
+    for record in tiny_run.validation_records:
+        probable = [i + 1 for i, name in enumerate(tiny_run.dataset.classes) if predicted[record.id][name] >= 0.5]
+        assert read_maps(tiny_run.folder.maps(record.id)).classes.tolist() == probable
+
+
+def test_the_probability_of_every_class_is_noted_for_every_validation_image(tiny_run):
+    found = read_json(tiny_run.folder.predicted_tags)
+    assert set(found) == {record.id for record in tiny_run.validation_records}
+    record = tiny_run.validation_records[0]
+    method = trained_method(tiny_run)
+    image = method.backbone.normalization.apply(tiny_run.dataset.read_image(record))
+    with torch.no_grad():
+        logits = method(torch.stack([image, image.flip(-1)])).logits.mean(dim=0)
+    assert list(found[record.id]) == list(tiny_run.dataset.classes)
+    np.testing.assert_allclose(list(found[record.id].values()), logits.sigmoid(), atol=1e-5)
+
+
+def test_a_lost_map_is_made_again_and_no_other(run_copy):
+    paths = [run_copy.folder.maps(record.id) for record in run_copy.training_records]
+    before, times = paths[1].read_bytes(), [path.stat().st_mtime_ns for path in paths]
+    paths[1].unlink()
+    make_maps(run_copy)
+    assert paths[1].read_bytes() == before
+    assert [path.stat().st_mtime_ns == time for path, time in zip(paths, times, strict=True)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_lost_table_of_tags_is_made_again(run_copy):
+    before = run_copy.folder.predicted_tags.read_bytes()
+    run_copy.folder.predicted_tags.unlink()
+    make_maps(run_copy)
+    assert run_copy.folder.predicted_tags.read_bytes() == before
+
+
+def test_maps_need_a_trained_method(run_copy):
+    run_copy.folder.forget("train-method")
+    with pytest.raises(TagmaskError, match="stage `train-method` has not finished"):
+        make_maps(run_copy)
+    with pytest.raises(TagmaskError, match="stage `train-method` has not finished"):
+        make_seed_maps(run_copy, run_copy.training_records)
+
+
+def test_seeds_need_the_maps_of_the_images_that_are_scored_alone(run_copy):
+    whole = read_maps(run_copy.folder.maps(run_copy.training_records[2].id))
+    run_copy.folder.forget("make-maps")
+    shutil.rmtree(run_copy.folder.path / "maps", ignore_errors=True)
+    chosen = run_copy.training_records[2:3]
+    make_seed_maps(run_copy, chosen)
+    assert [path.stem for path in (run_copy.folder.path / "maps").rglob("*.npz")] == [chosen[0].id.split("/")[-1]]
+    assert run_copy.folder.manifest()["make-seed-maps"]["images"] == 1
+    np.testing.assert_array_equal(read_maps(run_copy.folder.maps(chosen[0].id)).maps, whole.maps)
+    assert not run_copy.folder.is_done("make-maps")
+
+
+def test_maps_of_all_images_serve_for_seeds_too(tiny_run, monkeypatch):
+    monkeypatch.setattr(maps_module, "trained_method", lambda run: pytest.fail("made again"))
+    make_seed_maps(tiny_run, tiny_run.training_records)
+    make_maps(tiny_run)
+    assert "make-seed-maps" not in tiny_run.folder.manifest()

@@ -1,0 +1,84 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import tiny_recipe
+from tagmask.data.images import read_mask
+from tagmask.errors import TagmaskError
+from tagmask.inference.predictor import load
+from tagmask.stages import segmenter
+from tagmask.stages.segmenter import predict_validation, train_segmenter
+
+
+def test_masks_come_before_the_network_that_learns_from_them(run_copy):
+    run_copy.folder.forget("make-masks")
+    with pytest.raises(TagmaskError, match="stage `make-masks` has not finished; run `tagmask make-masks"):
+        train_segmenter(run_copy)
+
+
+def test_predictions_are_those_of_the_network_that_is_kept(tiny_run):
+    predictor = load(tiny_run.folder.path, "cpu")
+    for record in tiny_run.validation_records:
+        expected = predictor(tiny_run.dataset.read_image(record))
+        np.testing.assert_array_equal(read_mask(tiny_run.folder.prediction(record.id), -1), expected)
+
+
+def test_only_validation_images_are_predicted(tiny_run):
+    found = sorted((tiny_run.folder.path / "predictions").rglob("*.png"))
+    assert found == sorted(tiny_run.folder.prediction(record.id) for record in tiny_run.validation_records)
+
+
+def test_a_finished_network_is_neither_trained_nor_asked_again(tiny_run, monkeypatch):
+    for name in ("train", "load"):
+        monkeypatch.setattr(segmenter, name, lambda *_: pytest.fail("done again"))
+    train_segmenter(tiny_run)
+
+
+def test_a_lost_prediction_is_made_again_without_training(run_copy, monkeypatch):
+    monkeypatch.setattr(segmenter, "train", lambda *_: pytest.fail("trained again"))
+    first, second = (run_copy.folder.prediction(record.id) for record in run_copy.validation_records)
+    before, time = first.read_bytes(), second.stat().st_mtime_ns
+    first.write_bytes(before[:-4])
+    train_segmenter(run_copy)
+    assert first.read_bytes() == before
+    assert second.stat().st_mtime_ns == time
+
+
+def test_lost_weights_are_trained_again_to_the_same_predictions(run_copy):
+    weights = run_copy.folder.weights("segmenter")
+    before = weights.read_bytes()
+    weights.unlink()
+    train_segmenter(run_copy)
+    assert weights.read_bytes() == before
+
+
+def test_without_validation_images_there_is_nothing_to_predict(run_copy):
+    run_copy.folder.forget("predict")
+    predict_validation(replace(run_copy, recipe=tiny_recipe("data.val_split=null")))
+    assert run_copy.folder.manifest()["predict"]["images"] == 0
+    assert not (run_copy.folder.path / "predictions").exists()
+
+
+def test_the_network_learns_from_masks_with_the_unlabelled_pixels_that_the_run_wrote(run_copy, monkeypatch):
+    given = []
+    monkeypatch.setattr(segmenter, "train", lambda run, stage, network, samples, config: given.append(samples))
+    monkeypatch.setattr(segmenter, "predict_validation", lambda run: None)
+    run_copy.folder.forget("train-segmenter")
+    train_segmenter(replace(run_copy, recipe=tiny_recipe("masks.ignore_value=9")))
+    record = run_copy.training_records[0]
+    mask = read_mask(run_copy.folder.mask(record.id), 9)
+    assert given[0].ignore_value == 9
+    sample = given[0].sample(0, 0, 0)
+    assert set(torch.unique(sample.mask).tolist()) <= {-1, *np.unique(mask).tolist()}
+    assert len(given[0]) == len(run_copy.training_records)
+
+
+def test_a_folder_of_masks_that_has_vanished_is_told(run_copy):
+    run_copy.folder.forget("train-segmenter")
+    shutil.rmtree(run_copy.folder.path / "masks")
+    with pytest.raises(TagmaskError, match="masks"):
+        train_segmenter(run_copy)
+    assert not run_copy.folder.is_done("train-segmenter")
