@@ -41,7 +41,11 @@ class TrainingConfig(Config):
     batch_size: int = Field(
         default=16, gt=0, description="Images per optimiser step, over all processes and accumulations."
     )
-    accumulation: int = Field(default=1, gt=0, description="Forward passes per optimiser step.")
+    accumulation: int = Field(
+        default=1,
+        gt=0,
+        description="Parts in which a batch passes through the network, one at a time; losses are those of the whole.",
+    )
     optimizer: Literal["sgd", "adamw"] = "sgd"
     rate: float = Field(gt=0, description="Learning rate of pretrained weights.")
     head_factor: float = Field(default=10.0, gt=0, description="Learning rate of new layers, times `rate`.")
