@@ -8,7 +8,7 @@ from torch import nn
 
 from tagmask.affinity import build_affinity_net
 from tagmask.config import PpcConfig, Recipe
-from tagmask.config.recipes import load_recipe, recipe_names, recipe_text, summary
+from tagmask.config.recipes import changes_of, load_recipe, recipe_names, recipe_text, summary
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
@@ -309,3 +309,27 @@ def test_keys_inside_a_method_inside_ppc_are_told_as_written():
 def test_a_missing_recipe_file_is_called_a_file():
     with pytest.raises(TagmaskError, match=r"there is no file mine\.yaml"):
         load_recipe("mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["training.rate=0.01", "data.masks=my masks"],
+        ["method={kind: sipe}", "affinity=null"],
+        ["maps.scales=[1.0, 2.0]", "segmenter.crf=deeplab"],
+    ],
+)
+@pytest.mark.parametrize("name", ["folder-cpu", "toy-sipe+ppc"])
+def test_the_changes_of_a_recipe_make_it_again(name, settings):
+    settings = [each for each in settings if "masks=" not in each or name == "folder-cpu"]
+    settings = [each for each in settings if "method=" not in each or "ppc" not in name]
+    recipe = load_recipe(name, settings)
+    changes = changes_of(recipe)
+    assert load_recipe(name, changes) == recipe
+    assert len(changes) <= 2 * len(settings) + 3
+
+
+def test_a_recipe_of_ones_own_has_no_changes_to_tell(tmp_path):
+    (tmp_path / "mine.yaml").write_text(recipe_text("toy").replace("name: toy", "name: mine"))
+    assert changes_of(load_recipe(str(tmp_path / "mine.yaml"))) is None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from tagmask.config.recipes import changes_of
 from tagmask.contracts import Record
 from tagmask.conventions import BACKGROUND
 from tagmask.data.images import read_mask
@@ -116,8 +118,12 @@ def _notes(run: Run, scores: Mapping[str, Any]) -> list[str]:
 
 
 def _command(run: Run) -> str:
-    where = f" --data {run.data}" if run.data else ""
-    return f"tagmask run {run.recipe.name}{where} --out {run.folder.path}"
+    """The command that makes the run again, with every setting that differs from its recipe's."""
+    changes, name = changes_of(run.recipe), run.recipe.name
+    if changes is None:  # a recipe of somebody's own, or one whose name was changed: the page shows all of it
+        changes, name = [], f"{name}.yaml"
+    words = ["tagmask", "run", name, *(["--data", str(run.data)] if run.data else []), "--out", str(run.folder.path)]
+    return shlex.join([*words, *(word for change in changes for word in ("--set", change))])
 
 
 # ── scores ───────────────────────────────────────────────────────────────────────────────────────────────────────────

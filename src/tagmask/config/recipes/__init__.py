@@ -1,6 +1,7 @@
 """Named experiments, one YAML file each, and how they become a checked ``Recipe``."""
 
 import difflib
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -98,6 +99,25 @@ def _checked(name: str, content: dict[str, Any], settings: Sequence[str]) -> Rec
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise TagmaskError(_explain(name, error, content, settings)) from error
+
+
+def changes_of(recipe: Recipe) -> list[str] | None:
+    """The ``key=value`` settings that make the packaged recipe of its name this one; None if no recipe has its name.
+
+    Example:
+        >>> changes_of(load_recipe("toy", ["training.steps=7", "affinity=null"]))
+        ['training.steps=7', 'affinity=null']
+    """
+    if split_name(recipe.name)[0] not in recipe_names():
+        return None
+    return _changes(load_recipe(recipe.name).model_dump(mode="json"), recipe.model_dump(mode="json"))
+
+
+def _changes(before: Any, after: Any, path: str = "") -> list[str]:
+    same_kind = isinstance(before, dict) and isinstance(after, dict) and before.get("kind") == after.get("kind")
+    if same_kind:
+        return [c for key in after for c in _changes(before.get(key), after[key], f"{path}.{key}".lstrip("."))]
+    return [] if before == after else [f"{path}={json.dumps(after, ensure_ascii=False)}"]
 
 
 def split_name(name: str) -> tuple[str, list[str]]:
