@@ -193,12 +193,14 @@ def test_split_that_does_not_exist(run, tmp_path, photos):
 
 
 def test_weights_that_are_missing_or_do_not_fit(run, tmp_path, photos):
-    missing = settings(backbone__weights=str(tmp_path / "w.safetensors"))
-    for name in ("x", "y"):
-        assert run("begin", "folder-cpu", "--data", photos, "--out", tmp_path / name, *missing)[0] == 0
-    refused(*run("train-method", tmp_path / "x"), "w.safetensors")
+    wanted = settings(backbone__weights=str(tmp_path / "w.safetensors"))
+    arguments = ("begin", "folder-cpu", "--data", photos, "--out", tmp_path / "x")
+    refused(*run(*arguments, *wanted), "no weights file at", "w.safetensors")
+    assert not (tmp_path / "x").exists()
     save_file({"other.weight": np.zeros(3, np.float32)}, tmp_path / "w.safetensors")
-    refused(*run("train-method", tmp_path / "y"), "w.safetensors", "other.weight")
+    assert run(*arguments, *wanted)[0] == 0
+    refused(*run("train-method", tmp_path / "x"), "w.safetensors", "other.weight")
+    assert run(*arguments, *settings())[0] == 0  # nothing has been learned: other settings may take the folder
 
 
 def test_a_level_the_backbone_lacks(run, tmp_path, photos):

@@ -62,8 +62,23 @@ def test_the_same_data_by_another_path_are_the_same(run, tmp_path, monkeypatch, 
     run.claim(tiny_recipe(), Path("photos"), scenes)
 
 
+def learned(run: RunFolder) -> None:
+    """Whatever a stage has written is a result that belongs to a recipe and its data."""
+    write_bytes(run.weights("method"), b"1")
+
+
+def test_a_recipe_that_led_to_nothing_may_be_replaced(run, scenes):
+    run.claim(tiny_recipe(), None, scenes)
+    other = Changed(scenes, list(scenes.records)[1:])
+    run.claim(tiny_recipe("training.rate=0.5"), None, other)
+    assert run.recipe().training.rate == 0.5
+    learned(run)
+    run.claim(tiny_recipe("training.rate=0.5"), None, other)  # the newest data are those that are remembered
+
+
 def test_another_recipe_is_refused_and_the_difference_named(run, scenes):
     run.claim(tiny_recipe(), None, scenes)
+    learned(run)
     before = (run.path / "recipe.json").read_bytes()
     with pytest.raises(TagmaskError, match=r"training.rate: 0.003 there, 0.5 asked for.*another --out"):
         run.claim(tiny_recipe("training.rate=0.5"), None, scenes)
@@ -92,6 +107,7 @@ class Changed(Dataset):
 
 def test_changed_data_are_refused_and_the_change_is_told(run, scenes):
     run.claim(tiny_recipe(), None, scenes)
+    learned(run)
     first, *others = scenes.records
     swapped = [scenes.classes[1], scenes.classes[0], *scenes.classes[2:]]
     changes = {
@@ -126,6 +142,7 @@ def test_how_a_run_is_carried_out_may_change(run, scenes, setting):
 @pytest.mark.parametrize("setting", ["evaluation.threshold=0.3", "data.score_ids=some.txt"])
 def test_how_a_run_is_scored_may_change_and_scores_made_otherwise_go(run, scenes, setting):
     run.claim(tiny_recipe(), None, scenes)
+    learned(run)
     write_bytes(run.scores, b"{}")
     run.claim(tiny_recipe(setting), None, scenes)
     assert run.recipe() == tiny_recipe(setting)

@@ -17,7 +17,7 @@ from tagmask.data.images import mask_bits
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
-from tagmask.networks.backbones import build_backbone
+from tagmask.networks.backbones import build_backbone, check_weights
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network
 from tagmask.stages.run_folder import RunFolder
@@ -108,6 +108,8 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
         )
     if this_process().is_main_process:
         run.folder.check(recipe, dataset)
+        if not run.folder.is_begun:
+            _check_weights(recipe)
         if alone:
             lock_for(run, out)
         run.folder.claim(recipe, data, dataset)
@@ -150,6 +152,14 @@ def check_saliency(recipe: Recipe) -> None:
 def makes_saliency(recipe: Recipe) -> bool:
     """Whether the run has to compute saliency maps."""
     return recipe.method.learns_from_saliency and recipe.data.saliency == BUILT_IN
+
+
+def _check_weights(recipe: Recipe) -> None:
+    """Find out whether all networks of a recipe have the weights that they start from."""
+    affinity = None if recipe.affinity is None else recipe.affinity.backbone
+    for config in dict.fromkeys([recipe.backbone, affinity, recipe.segmenter.backbone]):
+        if config is not None:
+            check_weights(config)
 
 
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tagmask.config import Recipe, Role, settings_of
 from tagmask.contracts import Dataset
 from tagmask.errors import TagmaskError
-from tagmask.stages.table import Stage, following
+from tagmask.stages.table import STAGES, Stage, following
 from tagmask.system.environment import environment, peak_memory
 from tagmask.system.lock import LOCKS
 from tagmask.system.storage import is_temporary, read_json, remove_abandoned, write_json
@@ -113,7 +113,7 @@ class RunFolder:
         self.check(recipe, dataset)
         remove_abandoned(self.path)
         wanted = {"recipe": recipe.model_dump(mode="json"), "data": None if data is None else str(data.resolve())}
-        if not self.is_begun:
+        if not self.is_begun or not self._has_results():
             write_json(self.path / "data.json", contents(dataset))
         elif settings_of(self.recipe(), Role.SCORING) != settings_of(recipe, Role.SCORING):
             self.scores.unlink(missing_ok=True)
@@ -132,6 +132,8 @@ class RunFolder:
             if not self._is_free():
                 raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
             return
+        if not self._has_results():
+            return  # a recipe that led to nothing may be replaced
         different = _differences(settings_of(self.recipe(), None), settings_of(recipe, None))
         if different:
             raise TagmaskError(
@@ -144,6 +146,11 @@ class RunFolder:
                 f"the data have changed since {self.path} was begun: {'; '.join(changes)}. Its results belong to the "
                 "data as they were; restore them, or choose another --out folder to learn from them as they are now."
             )
+
+    def _has_results(self) -> bool:
+        """Whether any stage has written anything, or has begun to train."""
+        results = {result for stage in STAGES for result in stage.writes}
+        return any((self.path / result).exists() for result in (*results, "checkpoints"))
 
     def _is_free(self) -> bool:
         """Whether nothing is there but the lock of a call that begins, or what one was writing when it was killed."""

@@ -9,7 +9,7 @@ from torch import nn
 from networks.backbones.timm_settings import timm_backbone
 from tagmask.contracts import Level, Normalization
 from tagmask.errors import TagmaskError
-from tagmask.networks.backbones import build_backbone
+from tagmask.networks.backbones import build_backbone, from_timm
 from tagmask.networks.backbones.from_timm import FromTimm
 
 SHARED = Path(os.environ.get("TAGMASK_SHARED", "../shared"))
@@ -104,6 +104,7 @@ def test_no_network_says_how_to_give_a_file(monkeypatch):
         raise OSError("name or service not known")
 
     monkeypatch.setattr(timm, "create_model", fail)
+    monkeypatch.setattr(from_timm, "check_fetchable", lambda model: None)
     with pytest.raises(TagmaskError, match=r"set `weights` to the local .safetensors"):
         FromTimm(timm_backbone(weights="pretrained"))
 

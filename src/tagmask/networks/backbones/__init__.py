@@ -1,14 +1,35 @@
 """Backbones: images in, feature grids out."""
 
+from pathlib import Path
 from typing import Any
 
 from tagmask.config import AnyBackbone, Config, Resnet38dBackbone, TimmBackbone
 from tagmask.contracts import Backbone
+from tagmask.errors import TagmaskError
 from tagmask.networks.backbones.freezing import freeze
-from tagmask.networks.backbones.from_timm import FromTimm
+from tagmask.networks.backbones.from_timm import FromTimm, check_name
+from tagmask.networks.backbones.hub import check_fetchable
 from tagmask.networks.backbones.resnet38d import Resnet38d
 
 BACKBONES: dict[type[Config], Any] = {TimmBackbone: FromTimm, Resnet38dBackbone: Resnet38d}
+
+
+def check_weights(config: AnyBackbone) -> None:
+    """Find out, before anything is begun, whether the weights of a backbone can be had.
+
+    Raises:
+        TagmaskError: a file that is not there, or weights that are neither on this machine nor can be fetched.
+    """
+    if config.weights == "none":
+        return
+    if config.weights != "pretrained" or not isinstance(config, TimmBackbone):
+        if not Path(config.weights).is_file():
+            raise TagmaskError(
+                f"no weights file at {config.weights}; give the path of an existing .safetensors or .pth file."
+            )
+        return
+    check_name(config.model)
+    check_fetchable(config.model)
 
 
 def build_backbone(config: AnyBackbone) -> Backbone:

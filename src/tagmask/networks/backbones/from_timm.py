@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from tagmask.config import TimmBackbone
 from tagmask.contracts import Backbone, Images, Level, Normalization
 from tagmask.errors import TagmaskError
+from tagmask.networks.backbones.hub import check_fetchable
 from tagmask.networks.backbones.weights import load_weights
 
 STRIDES = (8, 16, 32)
@@ -87,7 +88,9 @@ def create_model(config: TimmBackbone) -> Any:  # timm's models share no base cl
     Raises:
         TagmaskError: unknown model, refused ``pad_type``, or weights that cannot be downloaded.
     """
-    _check_name(config.model)
+    check_name(config.model)
+    if config.weights == "pretrained":
+        check_fetchable(config.model)
     fixed: dict[str, Any] = {"pretrained": config.weights == "pretrained", "num_classes": 0}
     fixed |= {} if config.pad_type is None else {"pad_type": config.pad_type}
     refusal: Exception | None = None
@@ -119,7 +122,7 @@ def _undilate(model: nn.Module) -> None:
             layer.dilation = (1, 1)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
     """Refuse names timm does not know, naming near ones; ``hf-hub:`` and ``local-dir:`` addresses pass."""
     if ":" in name or timm.is_model(name):
         return
