@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tagmask.config import AnyData, CocoData, FolderData, ToyData, VocData
 from tagmask.contracts import Dataset, Record
-from tagmask.data.datasets.checks import read_lines
 from tagmask.data.datasets.coco import Coco
-from tagmask.data.datasets.folder import Folder, image_id
+from tagmask.data.datasets.folder import Folder
+from tagmask.data.datasets.paths import listed_ids
 from tagmask.data.datasets.toy import Toy
 from tagmask.data.datasets.voc import Voc
 from tagmask.errors import TagmaskError
@@ -60,5 +60,5 @@ def score_records(dataset: Dataset, config: AnyData, root: Path | None) -> tuple
 
 def _score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> frozenset[str] | None:
     if config.score_ids is not None:
-        return frozenset(map(image_id, read_lines((root or Path()) / config.score_ids)))
+        return listed_ids(config.score_ids, root)
     return dataset.score_ids if isinstance(dataset, Voc) else None
