@@ -6,7 +6,6 @@ from pydantic import Field, StringConstraints
 
 from tagmask.config.base import Config, Role
 
-
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]
 
 
@@ -44,7 +43,7 @@ class FolderData(DataConfig):
     tags: str | None = Field(default="tags.csv", description="CSV or JSON of tags; none: one subfolder per class.")
     layout: Literal["auto", "cell", "one-hot", "long"] = Field(
         default="auto",
-        description="Table: all tags in one cell, a 0/1 column per class, or a row per image and tag; auto: as it looks.",
+        description="Table: all tags in one cell, a 0/1 column per class, or a row per image and tag.",
     )
     image_column: str = Field(
         default="image", description="Column with the image's path; `image` absent: a column of a usual name."

@@ -23,6 +23,8 @@ from tagmask.networks.saved import load_network
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.processes import this_process
 
+FEWEST_IMAGES = 2
+
 
 @dataclass(frozen=True)
 class Run:
@@ -92,7 +94,8 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
         out: the run folder, new or begun with the same recipe on the same data.
 
     Raises:
-        TagmaskError: bad data, a method without the saliency maps it learns from, or a folder of another run.
+        TagmaskError: bad data, too few images, a method without the saliency maps it learns from, or a folder of
+            another run.
     """
     check_saliency(recipe)
     dataset = open_dataset(recipe.data, data)
@@ -102,6 +105,12 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path) -> Run:
         raise TagmaskError(
             f"no image in the split {recipe.data.train_split!r}; the data have {splits}. "
             "Set data.train_split to one of them."
+        )
+    if len(run.training_records) < FEWEST_IMAGES:
+        raise TagmaskError(
+            f"there is 1 training image ({run.training_records[0].id}), of {len(dataset.records)} in all; at least "
+            f"{FEWEST_IMAGES} are needed, and dozens per class to learn anything: add images, or change the splits, "
+            "data.val_fraction or data.max_images"
         )
     if this_process().is_main_process:
         run.folder.claim(recipe, data, dataset)

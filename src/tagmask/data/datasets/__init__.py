@@ -23,7 +23,7 @@ def open_dataset(config: AnyData, root: Path | None, verify: bool = True) -> Dat
         verify: decode every image once, so that bad ones are found before training.
 
     Raises:
-        TagmaskError: anything is wrong with the data; all of it is listed by name.
+        TagmaskError: anything is wrong with the data, all of it listed by name; or with the list of ids to score.
     """
     if root is None and not isinstance(config, ToyData):
         raise TagmaskError(f"the data set {config.kind!r} lies in a folder; name it with --data")
@@ -33,7 +33,7 @@ def open_dataset(config: AnyData, root: Path | None, verify: bool = True) -> Dat
             "recipe for photographs"
         )
     dataset = DATASETS[type(config)](config, root, verify)
-    _score_ids(dataset, config, root)  # a list that cannot be read is to be found now, not after the training
+    _check_score_ids(dataset, config, root)
     return dataset
 
 
@@ -56,6 +56,17 @@ def score_records(dataset: Dataset, config: AnyData, root: Path | None) -> tuple
             "no id of the score list is a training image with a mask; correct data.score_ids or data.masks"
         )
     return chosen
+
+
+def _check_score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> None:
+    """Refuse a list that cannot be read or names no images: now, not after the training."""
+    wanted = listed_ids(config.score_ids, root) or frozenset()
+    unknown = sorted(wanted - {record.id for record in dataset.records} - set(dataset.skipped))
+    if unknown and config.max_images is None:
+        raise TagmaskError(
+            f"data.score_ids={config.score_ids} names {len(unknown)} image(s) that the data do not have: "
+            f"{', '.join(unknown[:10])}; expected one id a line, such as {dataset.records[0].id}: correct the list"
+        )
 
 
 def _score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> frozenset[str] | None:

@@ -28,7 +28,10 @@ class Problem(Enum):
 
     MISSING = ("image without a file", "put the files there, delete their rows, or set data.on_bad_image=skip")
     UNREADABLE = ("unreadable image", "replace the files, delete their rows, or set data.on_bad_image=skip")
-    AMBIGUOUS = ("image name that fits several files", "write the names with their extensions")
+    AMBIGUOUS = (
+        "image name that fits several files",
+        "write the names as the files have them, with their extensions",
+    )
     OUTSIDE = ("image outside the image folder", "use paths below the image folder, without `..` and links out of it")
     DUPLICATE_ROW = (
         "image listed more than once",

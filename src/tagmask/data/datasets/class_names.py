@@ -49,26 +49,31 @@ def name_classes(
         config: which tags are joined and left out.
         problems: where to note tags that differ only in case, and a class called background.
     """
-    left_out = {_plain(name) for name in config.not_classes}
-    known = [name for name in (tags if listed is None else listed) if _plain(name) not in left_out]
+    left_out = {_bare(name) for name in config.not_classes}
+    known = [name for name in (tags if listed is None else listed) if _bare(name) not in left_out]
     groups: dict[str, list[str]] = {}
-    for name in dict.fromkeys((*known, *(tag for tag in tags if _plain(tag) not in left_out))):
+    for name in dict.fromkeys((*known, *(tag for tag in tags if _bare(tag) not in left_out))):
         groups.setdefault(_plain(name), []).append(name)
     chosen = {key: _chosen(names, listed or (), tags) for key, names in groups.items()}
     joined = [names for names in groups.values() if len(names) > 1]
     for names in () if config.join_case else joined:
         problems.add(Problem.CASE, " / ".join(sorted(names)))
-    for key, name in chosen.items():
-        if key.strip("_- ") == "background":
-            problems.add(Problem.BACKGROUND, f"{name} ({sum(tags.get(each, 0) for each in groups[key])} images)")
+    for key in [key for key in chosen if _bare(key) == "background"]:
+        number = sum(tags.get(each, 0) for each in groups[key])
+        problems.add(Problem.BACKGROUND, f"{chosen.pop(key)} ({number} images)")
     meant = {tag: chosen[_plain(tag)] for tag in tags if _plain(tag) in chosen}
-    classes = tuple(dict.fromkeys(chosen[_plain(name)] for name in known))
+    classes = tuple(dict.fromkeys(chosen[_plain(name)] for name in known if _plain(name) in chosen))
     return ClassNames(classes, meant, tuple(_notes(tags, joined, chosen, config)))
 
 
 def _plain(name: str) -> str:
     """What names have in common that differ in case and blanks alone."""
     return " ".join(any_case(name).split())
+
+
+def _bare(name: str) -> str:
+    """A plain name without the lines that some tools put around names of no class, such as `_background_`."""
+    return _plain(name).strip("_- ")
 
 
 def _chosen(names: Sequence[str], listed: Sequence[str], tags: Mapping[str, int]) -> str:
@@ -83,7 +88,7 @@ def _notes(
         shown = (f"{', '.join(names)} as {chosen[_plain(names[0])]}" for names in joined[:NAMES_SHOWN])
         yield f"Tags that differ only in case are joined: {'; '.join(shown)}."
     for name in config.not_classes:
-        number = sum(count for tag, count in tags.items() if _plain(tag) == _plain(name))
+        number = sum(count for tag, count in tags.items() if _bare(tag) == _bare(name))
         yield f"The tag {name} is left out of {number} images (data.not_classes)."
 
 

@@ -70,6 +70,8 @@ class Folder(Dataset):
         listed = listed_classes(config, root)
         tags = count_tags([row.tags for _, row in rows.values()], table.classes)
         named = name_classes(tags, listed, config, problems)
+        if not named.classes:
+            problems.raise_any(root)  # what is wrong with the table explains why there are none
         self.classes = check_classes(named.classes, f"the tags in {root}")
         rows = {key: (name, _renamed(row, named.meant)) for key, (name, row) in rows.items()}
         self._paths = {key: files.root / name for key, (name, _) in rows.items()}

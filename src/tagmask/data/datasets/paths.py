@@ -12,7 +12,7 @@ from tagmask.data.datasets.checks import Problem, read_lines
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 def image_id(name: str) -> str:
@@ -155,9 +155,10 @@ class ImageFiles:
         """The paths below the folder that a name can mean, the plainest first; none if it lies outside."""
         windows = PureWindowsPath(name).as_posix() if "\\" in name else name
         written = [PurePosixPath(text) for text in dict.fromkeys((name, windows))]
-        if any(".." in path.parts for path in written):
+        elsewhere = _DRIVE.match(name) and name not in self._exact and not Path(name).is_absolute()
+        if elsewhere or any(".." in path.parts for path in written):
             return []
-        found = [str(path) for path in written if not (path.is_absolute() or _DRIVE.match(name))]
+        found = [str(path) for path in written if not (path.is_absolute() or Path(path).is_absolute())]
         wholes = [base / path for path in written for base in self._bases]
         found += [whole.relative_to(home).as_posix() for home in self._homes for whole in wholes if _in(whole, home)]
         return list(dict.fromkeys(found))

@@ -7,7 +7,7 @@ from enum import Enum
 
 from tagmask.config import FolderData
 from tagmask.data.datasets.checks import NAMES_SHOWN, Problem, Problems
-from tagmask.data.datasets.tables.sheets import Line, text_of
+from tagmask.data.datasets.tables.sheets import Line, name_in, text_of
 
 _NOTHING = frozenset({"", "nan", "none", "null", "<na>", "n/a"})
 
@@ -61,7 +61,7 @@ class Columns:
     def row(self, line: Line, tags: tuple[str, ...]) -> Row:
         """The row of a line, with its tags."""
         split = text_of(line.cells[self.split]) if self.split else None
-        return Row(text_of(line.cells[self.image]), tags, split)
+        return Row(name_in(line.cells[self.image]), tags, split)
 
 
 class Verdict(Enum):
@@ -213,7 +213,7 @@ def long_table(lines: Iterable[Line], columns: Columns, config: FolderData, prob
     entries: dict[str, _Entry] = {}
     uncertain = 0
     for line in lines:
-        image = text_of(line.cells[columns.image])
+        image = name_in(line.cells[columns.image])
         entry = entries.setdefault(image, _Entry(line))
         tags = tags_in(line.cells.get(columns.tags), config.separators)
         if tags is None:

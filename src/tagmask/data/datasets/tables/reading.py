@@ -140,16 +140,16 @@ def _is_long(sheet: Sheet, columns: Columns, config: FolderData) -> bool:
     if columns.confidence:
         return True
     usual = str(columns.tags).casefold() == FolderData.model_fields["tags_column"].default
-    if usual or not _repeated(sheet, columns.image):
+    if usual:
         return False
     others = [name for name in sheet.columns if name not in vars(columns).values()]
     doubtful = [name for name in one_hot_columns(sheet.lines, others) if len({*_numbers(sheet, name)}) > 1]
     if doubtful and config.confidence_column is not None:
         raise TagmaskError(
-            f"the table {sheet.path} has a row per image and tag, and a column {doubtful[0]!r} of 0 and 1; set "
+            f"the table {sheet.path} has tags in column {columns.tags!r} and 0 and 1 in column {doubtful[0]!r}; set "
             f"data.confidence_column={doubtful[0]} if 0 means that the tag is absent, else data.confidence_column=null"
         )
-    return True
+    return _repeated(sheet, columns.image)
 
 
 def _numbers(sheet: Sheet, name: str) -> Iterator[float | None]:

@@ -67,7 +67,12 @@ def text_of(cell: object) -> str:
     >>> text_of(" cat\ufeff "), text_of(None), text_of(3)
     ('cat', '', '3')
     """
-    return "" if cell is None else same_letters(str(cell)).strip(" \t\r\n\v\f\xa0\u200b\ufeff")
+    return same_letters(name_in(cell))
+
+
+def name_in(cell: object) -> str:
+    """The file name in a cell: accents as they are written, since two files may differ in them."""
+    return "" if cell is None else str(cell).strip(" \t\r\n\v\f\xa0\u200b\ufeff")
 
 
 # ── finding the table and its columns ────────────────────────────────────────────────────────────────────────────────
