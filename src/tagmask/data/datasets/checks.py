@@ -30,7 +30,7 @@ class Problem(Enum):
     UNREADABLE = ("unreadable image", "replace the files, delete their rows, or set data.on_bad_image=skip")
     AMBIGUOUS = (
         "image name that fits several files",
-        "write the names as the files have them, with their extensions",
+        "write the names with their extensions, as the files have them",
     )
     OUTSIDE = ("image outside the image folder", "use paths below the image folder, without `..` and links out of it")
     DUPLICATE_ROW = (
@@ -77,7 +77,8 @@ class Problem(Enum):
     )
     MASK_VALUE = (
         "number in masks that is no class",
-        "set data.mask_values={number in the file: number meant}, or correct data.classes or data.ignore_value",
+        "set data.mask_values={number in the file: number meant}, or data.mask_colours if the colours of the files "
+        "count, or correct data.classes or data.ignore_value",
     )
     MASK_COLOUR = (
         "colour in masks that has no meaning",
@@ -86,6 +87,11 @@ class Problem(Enum):
     MASK_EMPTY = (
         "class that is missing in the masks of most images tagged with it",
         "correct the masks or the order of data.classes, or set data.mask_values={number in the file: number meant}",
+    )
+    MASK_ORDER = (
+        "class whose images have the number of another class in their masks",
+        "list the classes in the order of the masks (data.classes), or set data.mask_values={number in the file: "
+        "number meant}, or correct data.mask_colours",
     )
     NO_TAGS = ("training image without annotations", "add the annotation files or set data.tag_table")
 

@@ -63,6 +63,8 @@ def name_classes(
         problems.add(Problem.BACKGROUND, f"{chosen.pop(key)} ({number} images)")
     meant = {tag: chosen[_plain(tag)] for tag in tags if _plain(tag) in chosen}
     classes = tuple(dict.fromkeys(chosen[_plain(name)] for name in known if _plain(name) in chosen))
+    if listed is None and [*tags] == sorted(tags):
+        classes = tuple(sorted(classes))  # a joined class may have moved
     return ClassNames(classes, meant, tuple(_notes(tags, joined, chosen, config)))
 
 

@@ -82,29 +82,23 @@ class Folder(Dataset):
         records = [self._record(key, row, splits[key]) for key, (_, row) in rows.items()]
         self.records, self.skipped = settle(records, self._paths, self.classes, config, problems, verify)
         self._saliency.note_missing(self.records, problems)
-        looked = tuple(self._look(problems)) if verify else ()
+        looked = tuple(self._look(masks, problems)) if verify else ()
         problems.raise_any(root)
         passed = tuple(_notes(self.records, self.skipped, files, len(files.names) - len(rows), config))
-        self.notes = (
-            *table.notes,
-            *notes,
-            *named.notes,
-            *kept,
-            *looked,
-            *passed,
-            *_taught(self.split(config.train_split), self.classes),
-        )
+        taught = _taught(self.split(config.train_split), self.classes)
+        self.notes = (*table.notes, *notes, *named.notes, *kept, *looked, *passed, *taught)
 
     def _record(self, key: str, row: Row, split: str) -> Record:
         tags = tuple(sorted(self.classes.index(tag) for tag in row.tags if tag in self.classes))
         return Record(key, tags, split, has_mask=key in self._masks)
 
-    def _look(self, problems: Problems) -> Iterator[str]:
+    def _look(self, masks: ImageFiles | None, problems: Problems) -> Iterator[str]:
         """Look at shapes and masks of the images in use; yields remarks."""
         in_use = [r for r in self.records if r.split in (self._config.train_split, self._config.val_split)]
         in_use = [record for record in in_use if self._paths[record.id].is_file()]
         shapes = dict(zip((r.id for r in in_use), several_at_once(self._shape, in_use), strict=True))
         yield from _thin(shapes)
+        yield from _spare_masks(masks, self._masks, self._paths) if masks else ()
         wanted = listed_ids(self._config.score_ids, self._root)
         scored = [
             r
@@ -183,6 +177,17 @@ def _masks_of(keys: Iterable[str], masks: ImageFiles | None, problems: Problems)
         there = f"there are {', '.join(masks.names[:3])}, ..." if masks.names else "there is no picture"
         problems.add(Problem.NO_MASKS, f"{masks.root} (looked for {keys[0]}.png, ...; {there})")
     return {key: masks.root / names[0] for key, names in found.items() if names}
+
+
+def _spare_masks(masks: ImageFiles, used: Mapping[str, Path], images: Mapping[str, Path]) -> Iterator[str]:
+    """A remark on masks of no image, where there are images without a mask."""
+    spare = sorted(set(masks.names) - {path.relative_to(masks.root).as_posix() for path in used.values()})
+    if spare and len(used) < len(images):
+        lacking = next(key for key in images if key not in used)
+        yield (
+            f"{len(spare)} files in {masks.root} are masks of no image, such as {spare[0]}, while "
+            f"{len(images) - len(used)} images have no mask, such as {lacking}."
+        )
 
 
 def _subfolders(files: ImageFiles) -> Table:

@@ -157,9 +157,9 @@ def _look(key: str, path: Path, reading: MaskReading) -> MaskLook:
 def _look_at_colours(key: str, path: Path, reading: MaskReading) -> MaskLook:
     packed = packed_colours(path)
     found = frozenset(np.unique(packed)[:_MOST_COLOURS].tolist())
-    known = frozenset(reading.colours[colour] for colour in found & reading.colours.keys())
+    known = frozenset(reading.colours[colour] for colour in found.intersection(reading.colours))
     height, width = packed.shape
-    return MaskLook(key, (height, width), known, colours=found - reading.colours.keys())
+    return MaskLook(key, (height, width), known, colours=found.difference(reading.colours))
 
 
 # ── judging them ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,14 +183,32 @@ def check_mask_values(
         problems.add(Problem.MASK_VALUE, f"{number} {_in_masks(ids)}")
     for colour, ids in _where(looks, lambda look: look.colours):
         problems.add(Problem.MASK_COLOUR, f"{written(colour)} {_in_masks(ids)}")
-    strange = any(look.reason or look.colours or max(look.numbers, default=0) > len(classes) for look in looks)
-    if not strange:  # else the next would follow from it
-        tags = {record.id: record.tags for record in records}
-        for place, name in enumerate(classes):
-            tagged = [look for look in looks if place in tags.get(look.id, ())]
-            lacking = [look for look in tagged if place + 1 not in look.numbers]
-            if 2 * len(lacking) > len(tagged):
-                problems.add(Problem.MASK_EMPTY, _lacking(place, name, tagged, lacking))
+    if not any(look.reason or look.colours or max(look.numbers, default=0) > len(classes) for look in looks):
+        _check_against_tags(looks, records, classes, problems)  # else its findings would follow from the others
+
+
+def _check_against_tags(
+    looks: Sequence[MaskLook], records: Iterable[Record], classes: Sequence[str], problems: Problems
+) -> None:
+    tags = {record.id: record.tags for record in records}
+    for place, name in enumerate(classes):
+        tagged = [look for look in looks if place in tags.get(look.id, ())]
+        lacking = [look for look in tagged if place + 1 not in look.numbers]
+        if 2 * len(lacking) > len(tagged):
+            problems.add(Problem.MASK_EMPTY, _lacking(place, name, tagged, lacking))
+            continue
+        ids = {look.id for look in tagged}
+        likeness = [
+            _likeness(ids, {look.id for look in looks if n in look.numbers}) for n in range(1, len(classes) + 1)
+        ]
+        other = int(np.argmax(likeness))
+        if likeness[place] < 0.5 and likeness[other] >= 0.9:
+            problems.add(Problem.MASK_ORDER, f"{name} (number {place + 1}; the masks hold {other + 1})")
+
+
+def _likeness(ones: set[str], others: set[str]) -> float:
+    """Shared items of two sets over all of them."""
+    return len(ones & others) / max(len(ones | others), 1)
 
 
 def _where(looks: Iterable[MaskLook], what: Callable[[MaskLook], Iterable[int]]) -> list[tuple[int, list[str]]]:
