@@ -33,18 +33,21 @@ def test_cells_of_no_tags(cell: object):
 
 
 @pytest.mark.parametrize(
-    "cell", ["['cat', 'dog'", "cat]", "[['cat']]", "['cat' ... 'dog']", "[1, 0]", [0, 1, 1], True, "cat\ndog"]
+    "cell", ["['cat', 'dog'", "dog']", "[['cat']]", "['cat' ... 'dog']", "[1, 0]", [0, 1, 1], True, "cat\ndog"]
 )
 def test_cells_that_cannot_be_read_are_none(cell: object):
     assert tags_in(cell, ";,|") is None
 
 
-@pytest.mark.parametrize("cell", ["(other)", "dog's", "cat (big)", "7"])
+@pytest.mark.parametrize(
+    "cell", ["(other)", "dog's", "cat (big)", "7", "[/red]cat", "[b]dog[/b]", "<b>dog</b> & co", "cat/kitten", "cat]"]
+)
 def test_names_with_signs_are_names(cell: str):
     assert tags_in(cell, ";,|") == (cell,)
 
 
 def test_quotes_within_quotes():
+    assert tags_in("['a]b']", ";") == ("a]b",)
     assert tags_in('["dog\'s", "a \\"b\\""]', ";") == ("dog's", 'a "b"')
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 
 from tagmask.config import FolderData
 from tagmask.data.datasets.checks import NAMES_SHOWN, Problem, Problems
@@ -105,6 +106,7 @@ _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _ITEM = rf"(?:(?:np\.)?str_\({_QUOTED}\)|{_QUOTED}|None|nan|NaN|null)"
 _ITEMS = re.compile(rf"\s*(?:{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*\s*,?)?\s*", re.DOTALL)
 _WRAPPED = re.compile(r"(?:np\.)?(?:array|list|set|frozenset|tuple|Index)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+_TORN = re.compile(r"""^[\[{]\s*["']|["']\s*[\]}]$""")
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -113,31 +115,41 @@ def tags_in(cell: object, separators: str) -> tuple[str, ...] | None:
 
     A cell that a program wrote from a list is read as that list, whatever the separators.
 
-    >>> tags_in("cat; dog", ";"), tags_in("['cat' 'dog']", ";"), tags_in("[]", ";"), tags_in("[cat", ";")
+    >>> tags_in("cat; dog", ";"), tags_in("['cat' 'dog']", ";"), tags_in("[]", ";"), tags_in("['cat'", ";")
     (('cat', 'dog'), ('cat', 'dog'), (), None)
     """
-    if isinstance(cell, list):
-        return _names(cell)
-    if isinstance(cell, bool):
-        return None
-    if is_nothing(cell):
-        return ()
-    text = text_of(cell)
+    if isinstance(cell, list | bool):
+        return None if isinstance(cell, bool) else _names(cell)
+    return () if is_nothing(cell) else _written_tags(text_of(cell), separators)
+
+
+def _written_tags(text: str, separators: str) -> tuple[str, ...] | None:
     wrapped = _WRAPPED.fullmatch(text)
     text = wrapped[1].strip() or "[]" if wrapped else text
-    opens, closes, inner = text[0], text[-1], text[1:-1]
-    if _BRACKETS.get(opens) == closes and len(text) > 1 and (opens != "(" or _ITEMS.fullmatch(inner)):
-        return _listed(inner, separators)
-    if opens == "[" or (closes == "]" and "]" not in separators and "[" not in text):
+    if _BRACKETS.get(text[0]) == text[-1] and _ITEMS.fullmatch(text[1:-1]):
+        return _names(_quoted(text[1:-1]))
+    if text[0] in "[{" and _closes_at_end(text):
+        return _bare(text[1:-1], separators)
+    if _TORN.search(text):
         return None
     return _names(re.split(f"[{re.escape(separators)}]", text) if separators else [text])
 
 
-def _listed(inner: str, separators: str) -> tuple[str, ...] | None:
-    """The items between the brackets of a list."""
-    if _ITEMS.fullmatch(inner):
-        items = [item for item in re.findall(rf"{_QUOTED}|None|nan|NaN|null", inner) if item[0] in "'\""]
-        return _names([re.sub(r"\\(.)", r"\1", item[1:-1]) for item in items])
+def _closes_at_end(text: str) -> bool:
+    """Whether the bracket that a text begins with is closed by its last character, unlike in `[b]name[/b]`."""
+    opens, closes = text[0], _BRACKETS[text[0]]
+    depths = accumulate((each == opens) - (each == closes) for each in text)
+    return [place for place, depth in enumerate(depths) if depth == 0][:1] == [len(text) - 1]
+
+
+def _quoted(inner: str) -> list[str]:
+    """The items of a list of quoted names."""
+    items = re.findall(rf"{_QUOTED}|None|nan|NaN|null", inner)
+    return [re.sub(r"\\(.)", r"\1", item[1:-1]) for item in items if item[0] in "'\""]
+
+
+def _bare(inner: str, separators: str) -> tuple[str, ...] | None:
+    """The items of a list of names without quotes."""
     plain = not re.search(r"""["'\[\](){}]|\.\.\.""", inner)
     return _names(re.split(f"[,{re.escape(separators)}]", inner)) if plain else None
 
