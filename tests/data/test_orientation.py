@@ -23,6 +23,7 @@ def test_an_upright_photograph_is_turned_back_to_how_it_is_stored(tmp_path: Path
     stored = photograph(tmp_path / "a.png", orientation)
     upright = read_image(tmp_path / "a.png")
     shape = shape_of(tmp_path / "a.png")
+    assert shape is not None
     assert shape == Shape((3, 5), orientation)
     assert upright.shape[:2] == shape.upright
     np.testing.assert_array_equal(as_stored(upright, shape.orientation), stored)
@@ -32,3 +33,9 @@ def test_an_upright_photograph_is_turned_back_to_how_it_is_stored(tmp_path: Path
 def test_other_entries_turn_nothing(tmp_path: Path, orientation: int | None):
     photograph(tmp_path / "a.png", orientation)
     assert shape_of(tmp_path / "a.png") == Shape((3, 5), 1)
+
+
+def test_files_that_are_no_images_have_no_shape(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(b"text")
+    assert shape_of(tmp_path / "a.png") is None
+    assert shape_of(tmp_path / "b.png") is None

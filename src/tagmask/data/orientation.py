@@ -1,5 +1,6 @@
 """Which way up a photograph is stored, for those whose masks were drawn on the photograph as stored."""
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,10 @@ from jaxtyping import UInt8
 from PIL import Image
 
 _ORIENTATION_TAG = 0x0112
+_UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,15 @@ class Shape:
         return (columns, rows) if self.orientation >= 5 else (rows, columns)
 
 
-def shape_of(path: Path) -> Shape:
-    """Size and orientation of an image file that ``check_image`` has found readable; the pixels are not decoded."""
-    with Image.open(path) as image:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
-        size = image.height, image.width
-        return Shape(size, orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1)
+def shape_of(path: Path) -> Shape | None:
+    """Size and orientation of an image file, without decoding its pixels; None if it is no readable image."""
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(_ORIENTATION_TAG)
+            size = image.height, image.width
+    except _UNREADABLE:
+        return None
+    return Shape(size, orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1)
 
 
 def as_stored(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "_ _ 3"]:

@@ -36,6 +36,12 @@ def test_one_subfolder_per_class(tmp_path: Path):
     assert tags_of(data) == {"cat/deep/y": ["cat"], "dog/x": ["dog"], "z": []}
 
 
+def test_folders_of_splits_are_no_classes(tmp_path: Path):
+    paint(tmp_path, "train/dog/x.jpg", "train/cat/y.jpg", "Val/cat/z.jpg")
+    assert "called Val, train, which are splits" in refusal(FolderData(tags=None, **ALL_TRAIN), tmp_path)
+    assert Folder(FolderData(tags=None, images="train", **ALL_TRAIN), tmp_path).classes == ("cat", "dog")
+
+
 def test_the_class_list_is_the_file_or_the_configured_one(tmp_path: Path):
     paint(tmp_path, "a.jpg")
     table(tmp_path, "image,tags", "a.jpg,cat;dog")

@@ -32,6 +32,7 @@ from tagmask.errors import TagmaskError
 
 THINNEST = 16  # pixels across
 LONGEST = 16  # times as long as wide
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 class Folder(Dataset):
@@ -96,7 +97,13 @@ class Folder(Dataset):
         """Look at shapes and masks of the images in use; yields remarks."""
         in_use = [r for r in self.records if r.split in (self._config.train_split, self._config.val_split)]
         in_use = [record for record in in_use if self._paths[record.id].is_file()]
-        shapes = dict(zip((r.id for r in in_use), several_at_once(self._shape, in_use), strict=True))
+        shapes = dict(
+            zip(
+                (r.id for r in in_use),
+                several_at_once(lambda record: shape_of(self._paths[record.id]), in_use),
+                strict=True,
+            )
+        )
         yield from _thin(shapes)
         yield from _spare_masks(masks, self._masks, self._paths) if masks else ()
         wanted = listed_ids(self._config.score_ids, self._root)
@@ -110,13 +117,6 @@ class Folder(Dataset):
         known = {key: shape for key, shape in shapes.items() if shape}
         yield from check_mask_sizes(looks, known, self._config.exif == "as_stored", problems)
 
-    def _shape(self, record: Record) -> Shape | None:
-        """Size and orientation; None for an image that cannot be read, which is reported elsewhere."""
-        try:
-            return shape_of(self._paths[record.id])
-        except (OSError, SyntaxError, ValueError):
-            return None
-
     def image_path(self, record: Record) -> Path:
         """The image file."""
         return self._paths[record.id]
@@ -125,7 +125,8 @@ class Folder(Dataset):
         """RGB pixels, upright unless they are wanted as stored."""
         path = self._paths[record.id]
         pixels = read_image(path)
-        return as_stored(pixels, shape_of(path).orientation) if self._config.exif == "as_stored" else pixels
+        shape = shape_of(path) if self._config.exif == "as_stored" else None
+        return as_stored(pixels, shape.orientation) if shape else pixels
 
     def read_mask(self, record: Record) -> MaskArray | None:
         """Ground truth, if the record has any.
@@ -192,7 +193,13 @@ def _spare_masks(masks: ImageFiles, used: Mapping[str, Path], images: Mapping[st
 
 def _subfolders(files: ImageFiles) -> Table:
     rows = tuple(Row(name, PurePosixPath(name).parts[:-1][:1]) for name in files.names)
-    return Table(rows, tuple(sorted({tag for row in rows for tag in row.tags})))
+    tags = tuple(sorted({tag for row in rows for tag in row.tags}))
+    if tags and {tag.lower() for tag in tags} <= _SPLITS:
+        raise TagmaskError(
+            f"the folders in {files.root} are called {', '.join(tags)}, which are splits; expected one folder per "
+            f"class: set data.images={tags[0]}, or write a table of tags with a split column"
+        )
+    return Table(rows, tags)
 
 
 def _by_id(
