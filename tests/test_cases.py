@@ -202,6 +202,21 @@ def test_a_class_list_in_another_order_is_refused_by_later_calls(photos: Photos)
         refused(call, "the classes were cat, dog and are dog, cat")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (("image,cat,dog", "a,1,0", "b,0,1"), ("image,dog,cat", "a,0,1", "b,1,0"), "the classes were cat, dog"),
+        (("image,tags", "a,cat", "b,dog"), ("image,tags", "a,dog", "b,cat"), "have other tags or another split: a, b"),
+        (("image,tags", "a,cat", "b,dog"), ("image,tags", "a,cat", "b,dog", "c,"), "1 image(s) are new: c"),
+    ],
+)
+def test_tables_that_change_are_noticed(photos: Photos, before: tuple[str, ...], after: tuple[str, ...], words: str):
+    photos.table(*before)
+    assert photos.begin()[0] == 0
+    photos.table(*after)
+    refused(photos.call("train-method", photos.out), words)
+
+
 def test_a_class_list_in_another_order_than_the_masks_is_refused(photos: Photos):
     photos.table(*TABLE[:4])
     photos.table("dog", "cat", name="classes.txt")

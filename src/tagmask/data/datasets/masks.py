@@ -18,7 +18,7 @@ from tagmask.data.orientation import Shape
 from tagmask.errors import TagmaskError
 
 _NO_VALUE = -2  # is in no file
-_MOST_COLOURS = 4096
+_MOST_COLOURS = 256  # of a file; with more it is no mask
 
 
 # ── what files mean ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -237,7 +237,9 @@ def long_table(lines: Iterable[Line], columns: Columns, config: FolderData, prob
         positive = said is Verdict.PRESENT or (said is Verdict.UNCERTAIN and config.uncertain == "positive")
         (entry.present if positive else entry.absent).update(dict.fromkeys(tags or ()))
     if uncertain and config.uncertain == "error":
-        problems.add(Problem.UNCERTAIN, f"neither 0 nor 1 in {uncertain} row(s) of column {columns.confidence!r}")
+        unless = "data.confidence_column=null if it says something else"
+        text = f"neither 0 nor 1 in {uncertain} row(s) of column {columns.confidence!r} ({unless})"
+        problems.add(Problem.UNCERTAIN, text)
     for text in _contradictions(entries):
         problems.add(Problem.CONTRADICTION, text)
     rows = tuple(columns.row(entry.line, tuple(entry.present)) for entry in entries.values())

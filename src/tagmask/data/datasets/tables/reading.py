@@ -65,7 +65,7 @@ def _table(sheet: Sheet, columns: Columns, lines: list[Line], config: FolderData
     if columns.tags is None:
         classes = one_hot_columns(lines, others)
         if not classes:
-            missing = _without_column(sheet, str(config.tags_column), "data.tags_column")
+            missing = _without_column(sheet, config.tags_column or "of nothing but 0 and 1", "data.tags_column")
             raise TagmaskError(f"{missing}, or give one 0/1 column per class")
         table = one_hot_table(lines, columns, classes, config, problems)
         return Table(table.rows, classes, tuple(_one_hot_notes(lines, classes, others)))
