@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from tagmask.config.base import Config, Role
+
+Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]
 
 
 class DataConfig(Config):
@@ -39,9 +41,29 @@ class FolderData(DataConfig):
         default=None, description="Image root below the data folder; none: its folder `images`, else the data folder."
     )
     tags: str | None = Field(default="tags.csv", description="CSV or JSON of tags; none: one subfolder per class.")
-    image_column: str = Field(default="image", description="Column with the image's path below the image root.")
-    tags_column: str = Field(
-        default="tags", description="Column with the tags; absent: one-hot columns, one per class."
+    layout: Literal["auto", "cell", "one-hot", "long"] = Field(
+        default="auto",
+        description="Table: all tags in one cell, a 0/1 column per class, or a row per image and tag.",
+    )
+    image_column: str = Field(
+        default="image", description="Column with the image's path; `image` absent: a column of a usual name."
+    )
+    tags_column: str | None = Field(
+        default="tags", description="Column with the tags; absent or none: one-hot columns, one per class."
+    )
+    confidence_column: str | None = Field(
+        default="confidence",
+        description="In long tables, column of 1 (present) and 0 (absent); none: every row's tag is present.",
+    )
+    uncertain: Literal["error", "negative", "positive"] = Field(
+        default="error",
+        description="Tags that are neither present nor absent (-1 or a fraction): stop, or take them as.",
+    )
+    join_case: bool = Field(
+        default=False, description="Take tags that differ only in case, or in blanks, as one class."
+    )
+    not_classes: tuple[str, ...] = Field(
+        default=(), description="Tags to leave out, in any case, such as `background`."
     )
     split_column: str = Field(default="split", description="Column with the split, if the table has one.")
     separators: str = Field(default=";,|", description="Characters that separate tags.")
@@ -50,6 +72,16 @@ class FolderData(DataConfig):
     )
     ignore_value: Annotated[int, Role.SCORING] = Field(
         default=255, ge=0, description="The number that means 'no label' in the mask files."
+    )
+    mask_values: Annotated[dict[int, int], Role.SCORING] = Field(
+        default={}, description="Numbers in mask files and the numbers they mean, such as `{255: 1}`."
+    )
+    mask_colours: Annotated[dict[Colour, str], Role.SCORING] = Field(
+        default={},
+        description='Masks in colours: what each means, such as `{"#ff0000": cat}`; a class, `background` or `ignore`.',
+    )
+    exif: Literal["upright", "as_stored"] = Field(
+        default="upright", description="Photographs that EXIF turns: turn them, or take them as they are stored."
     )
     val_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share held out for validation if there is no split."

@@ -24,6 +24,8 @@ from tagmask.stages.run_folder import RunFolder
 from tagmask.system.lock import lock_for
 from tagmask.system.processes import this_process
 
+FEWEST_IMAGES = 2
+
 
 @dataclass(frozen=True)
 class Run:
@@ -94,8 +96,8 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
         alone: whether to keep other calls out of the folder while the run lives; what only looks at it need not.
 
     Raises:
-        TagmaskError: bad data, a method without the saliency maps it learns from, a folder of another run, or one that
-            another call works in.
+        TagmaskError: bad data, too few images, a method without the saliency maps it learns from, a folder of another
+            run, or one that another call works in.
     """
     check_saliency(recipe)
     dataset = open_dataset(recipe.data, data)
@@ -105,6 +107,12 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
         raise TagmaskError(
             f"no image in the split {recipe.data.train_split!r}; the data have {splits}. "
             "Set data.train_split to one of them."
+        )
+    if len(run.training_records) < FEWEST_IMAGES:
+        raise TagmaskError(
+            f"there is 1 training image ({run.training_records[0].id}), of {len(dataset.records)} in all; at least "
+            f"{FEWEST_IMAGES} are needed, and dozens per class to learn anything: add images, or change the splits, "
+            "data.val_fraction or data.max_images"
         )
     if this_process().is_main_process:
         run.folder.check(recipe, dataset)

@@ -13,9 +13,11 @@ from tagmask.data.datasets.checks import (
     check_classes,
     check_numbers,
     class_numbers,
+    common_folder,
     first_of_each_split,
     read_lines,
     settle,
+    several_at_once,
     verify_classes,
     verify_images,
 )
@@ -74,8 +76,17 @@ def test_each_kind_of_problem_is_a_line_with_number_names_and_remedy():
     assert told(problems).splitlines() == [
         "the data in here cannot be used as they are:",
         "  images that differ only in their extension (2): a.png, c.png; rename all but one of them",
-        "  image name that fits several files (1): b; write the names with their extensions",
+        "  image name that fits several files (1): b; write the names with their extensions, as the files have them",
     ]
+
+
+def test_missing_images_are_told_with_the_folder_that_was_looked_in(tmp_path: Path):
+    paint(tmp_path / "images", "deep/a.jpg")
+    table(tmp_path, "image,tags", "deep/a.jpg,cat", "images/deep/gone.jpg,cat", "deep/lost.jpg,cat")
+    with pytest.raises(TagmaskError) as raised:
+        Folder(FolderData(**ALL_TRAIN), tmp_path)
+    where = tmp_path.resolve() / "images" / "deep"
+    assert f"image without a file (2): gone.jpg, lost.jpg; looked for in {where};" in str(raised.value)
 
 
 def test_ten_names_are_shown_whole():
@@ -121,6 +132,15 @@ def test_chosen_classes_are_numbered_as_chosen():
     assert class_numbers(("cat", "ant"), known) == {"cat": 0, "ant": 1}
     with pytest.raises(TagmaskError, match=r"names dog, owl; this data set has ant, bee, cat"):
         class_numbers(("dog", "cat", "owl"), known)
+
+
+def test_many_files_are_looked_at_in_order():
+    assert several_at_once(lambda number: number * number, range(20)) == [number * number for number in range(20)]
+
+
+def test_the_folder_that_files_share():
+    assert common_folder([Path("/a/b/c.jpg"), Path("/a/d.jpg")]) == Path("/a")
+    assert common_folder([]) == Path()
 
 
 # ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────────

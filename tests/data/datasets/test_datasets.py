@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from data.datasets.photo_folder import paint, table
+from data.datasets.photo_folder import mask_of, paint, table
 from tagmask.config import FolderData, ToyData
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.data.images import write_mask
@@ -31,7 +30,7 @@ def test_score_records(tmp_path: Path):
     paint(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     table(tmp_path, "image,tags,split", "a.jpg,cat,train", "b.jpg,cat,train", "c.jpg,cat,train", "d.jpg,cat,val")
     for name in "abd":
-        write_mask(tmp_path / "masks" / f"{name}.png", np.array([[0, 1]]))
+        write_mask(tmp_path / "masks" / f"{name}.png", mask_of(1))
     (tmp_path / "some.txt").write_text("b.jpg\nc\nd\n")
     (tmp_path / "none.txt").write_text("d\n")
 
@@ -43,6 +42,9 @@ def test_score_records(tmp_path: Path):
     assert scored(score_ids="some.txt") == ["b"]
     with pytest.raises(TagmaskError, match="score_ids"):
         scored(score_ids="none.txt")
+    (tmp_path / "strange.txt").write_text("b\nzebra\n")
+    with pytest.raises(TagmaskError, match=r"names 1 image\(s\) that the data do not have: zebra; .* such as a:"):
+        scored(score_ids="strange.txt")
     with pytest.raises(TagmaskError, match=r"missing\.txt"):
         scored(score_ids="missing.txt")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tagmask.config import AnyData, CocoData, FolderData, ToyData, VocData
 from tagmask.contracts import Dataset, Record
-from tagmask.data.datasets.checks import read_lines
 from tagmask.data.datasets.coco import Coco
-from tagmask.data.datasets.folder import Folder, image_id
+from tagmask.data.datasets.folder import Folder
+from tagmask.data.datasets.paths import listed_ids
 from tagmask.data.datasets.toy import Toy
 from tagmask.data.datasets.voc import Voc
 from tagmask.errors import TagmaskError
@@ -23,7 +23,7 @@ def open_dataset(config: AnyData, root: Path | None, verify: bool = True) -> Dat
         verify: decode every image once, so that bad ones are found before training.
 
     Raises:
-        TagmaskError: anything is wrong with the data; all of it is listed by name.
+        TagmaskError: anything is wrong with the data, all of it listed by name; or with the list of ids to score.
     """
     if root is None and not isinstance(config, ToyData):
         raise TagmaskError(f"the data set {config.kind!r} lies in a folder; name it with --data")
@@ -33,7 +33,7 @@ def open_dataset(config: AnyData, root: Path | None, verify: bool = True) -> Dat
             "recipe for photographs"
         )
     dataset = DATASETS[type(config)](config, root, verify)
-    _score_ids(dataset, config, root)  # a list that cannot be read is to be found now, not after the training
+    _check_score_ids(dataset, config, root)
     return dataset
 
 
@@ -58,7 +58,18 @@ def score_records(dataset: Dataset, config: AnyData, root: Path | None) -> tuple
     return chosen
 
 
+def _check_score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> None:
+    """Refuse a list that cannot be read or names no images: now, not after the training."""
+    wanted = listed_ids(config.score_ids, root) or frozenset()
+    unknown = sorted(wanted - {record.id for record in dataset.records} - set(dataset.skipped))
+    if unknown and config.max_images is None:
+        raise TagmaskError(
+            f"data.score_ids={config.score_ids} names {len(unknown)} image(s) that the data do not have: "
+            f"{', '.join(unknown[:10])}; expected one id a line, such as {dataset.records[0].id}: correct the list"
+        )
+
+
 def _score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> frozenset[str] | None:
     if config.score_ids is not None:
-        return frozenset(map(image_id, read_lines((root or Path()) / config.score_ids)))
+        return listed_ids(config.score_ids, root)
     return dataset.score_ids if isinstance(dataset, Voc) else None

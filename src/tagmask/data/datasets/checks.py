@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int32
@@ -18,23 +19,79 @@ from tagmask.errors import TagmaskError
 
 NAMES_SHOWN = 10
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
 
 class Problem(Enum):
     """A kind of problem: what it is called and what to do about it."""
 
     MISSING = ("image without a file", "put the files there, delete their rows, or set data.on_bad_image=skip")
     UNREADABLE = ("unreadable image", "replace the files, delete their rows, or set data.on_bad_image=skip")
-    AMBIGUOUS = ("image name that fits several files", "write the names with their extensions")
+    AMBIGUOUS = (
+        "image name that fits several files",
+        "write the names with their extensions, as the files have them",
+    )
     OUTSIDE = ("image outside the image folder", "use paths below the image folder, without `..` and links out of it")
-    DUPLICATE_ROW = ("image listed more than once", "keep one row per image, with all its tags")
+    DUPLICATE_ROW = (
+        "image listed more than once",
+        "keep one row per image, with all its tags, or set data.layout=long",
+    )
     DUPLICATE_ID = ("images that differ only in their extension", "rename all but one of them")
     UNKNOWN_TAG = ("tag that is not in the class list", "correct the tags or add the classes")
     UNUSED_CLASS = ("class without a training image", "tag images with it or leave it out of the class list")
     BAD_ROW = ("row that does not fit its table", "quote cells that contain the column separator; fill every cell")
+    BAD_TAGS = ("cell of tags that cannot be read", "write tag names, separated by one of data.separators or as a list")
+    UNCERTAIN = (
+        "tags that are neither present nor absent",
+        "decide them, or set data.uncertain=negative or data.uncertain=positive to take all of them so",
+    )
+    CONTRADICTION = ("image whose rows contradict each other", "keep one of the rows")
+    CASE = (
+        "tags that differ only in case or blanks",
+        "write each in one way, or set data.join_case=true to take them as one class",
+    )
+    BACKGROUND = (
+        "class that is called background",
+        "background is where none of the classes is and needs no tag: leave this one out with "
+        "data.not_classes=[background], or rename it if it is an object to be found",
+    )
     NO_TRAINING = ("no image of the training split", "correct the splits or set data.train_split")
     NO_SALIENCY = (
         "training image without a saliency map",
         "put the maps below the folder data.saliency, named like the images, or set data.saliency=built-in",
+    )
+    NO_MASKS = (
+        "folder of masks without a mask of any image",
+        "name the files like the images, <path without suffix>.png, or leave out data.masks",
+    )
+    MASK_UNREADABLE = ("unreadable mask", "replace the files or take them out of the folder of masks")
+    MASK_SIZE = ("mask of another size than its image", "make the masks anew or take them out of the folder of masks")
+    MASK_TURNED = (
+        "mask of the photograph as it is stored, while its EXIF entry turns it",
+        "turn the masks, or set data.exif=as_stored to take photographs as they are stored",
+    )
+    MASK_UPRIGHT = (
+        "mask of the upright photograph, while photographs are taken as they are stored",
+        "turn the masks, or set data.exif=upright",
+    )
+    MASK_VALUE = (
+        "number in masks that is no class",
+        "set data.mask_values={number in the file: number meant}, or data.mask_colours if the colours of the files "
+        "count, or correct data.classes or data.ignore_value",
+    )
+    MASK_COLOUR = (
+        "colour in masks that has no meaning",
+        'set data.mask_colours={"#rrggbb": name, ...} with a class, background or ignore for each of them',
+    )
+    MASK_EMPTY = (
+        "class that is missing in the masks of most images tagged with it",
+        "correct the masks or the order of data.classes, or set data.mask_values={number in the file: number meant}",
+    )
+    MASK_ORDER = (
+        "class whose images have the number of another class in their masks",
+        "list the classes in the order of the masks (data.classes), or set data.mask_values={number in the file: "
+        "number meant}, or correct data.mask_colours",
     )
     NO_TAGS = ("training image without annotations", "add the annotation files or set data.tag_table")
 
@@ -44,10 +101,13 @@ class Problems:
 
     def __init__(self) -> None:
         self._names: dict[Problem, list[str]] = {}
+        self._places: dict[Problem, Path] = {}
 
-    def add(self, problem: Problem, name: str) -> None:
-        """Note one case, by the name of what it concerns."""
+    def add(self, problem: Problem, name: str, place: Path | None = None) -> None:
+        """Note one case, by the name of what it concerns, and the folder it was looked for in."""
         self._names.setdefault(problem, []).append(name)
+        if place is not None:
+            self._places[problem] = place
 
     def raise_any(self, source: Path) -> None:
         """Raise what was collected.
@@ -56,14 +116,15 @@ class Problems:
             TagmaskError: anything was noted; the first ten names of each kind, their number, and the remedy.
         """
         if self._names:
-            lines = [_line(problem, names) for problem, names in self._names.items()]
+            lines = [_line(problem, names, self._places.get(problem)) for problem, names in self._names.items()]
             raise TagmaskError("\n  ".join([f"the data in {source} cannot be used as they are:", *lines]))
 
 
-def _line(problem: Problem, names: list[str]) -> str:
+def _line(problem: Problem, names: list[str], place: Path | None) -> str:
     title, remedy = problem.value
     more = ", ..." if len(names) > NAMES_SHOWN else ""
-    return f"{title} ({len(names)}): {', '.join(names[:NAMES_SHOWN])}{more}; {remedy}"
+    looked = f"; looked for in {place}" if place else ""
+    return f"{title} ({len(names)}): {', '.join(names[:NAMES_SHOWN])}{more}{looked}; {remedy}"
 
 
 def existing_folder(path: Path, meaning: str) -> Path:
@@ -150,6 +211,12 @@ def verify_classes(records: Iterable[Record], classes: tuple[str, ...], train_sp
             problems.add(Problem.UNUSED_CLASS, name)
 
 
+def several_at_once(look: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """What ``look`` says about each item, in order; files are looked at several at a time."""
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(look, items))
+
+
 def verify_images(paths: Mapping[str, Path], decode: bool) -> dict[str, tuple[Problem, str]]:
     """Look at every image file, several at a time.
 
@@ -158,18 +225,26 @@ def verify_images(paths: Mapping[str, Path], decode: bool) -> dict[str, tuple[Pr
         decode: read the pixels too, which finds truncated files; else only look whether the files are there.
 
     Returns:
-        What is wrong with the bad ones, by id, in the order of ``paths``: the problem and the name to show.
+        What is wrong with the bad ones, by id, in the order of ``paths``: the problem and the name to show, which is
+        the path below the folder that all bad ones lie in.
     """
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda path: _image_problem(path, decode), paths.values())
-        return {key: problem for key, problem in zip(paths, found, strict=True) if problem}
+    found = several_at_once(lambda path: _image_problem(path, decode), paths.values())
+    bad = {key: problem for key, problem in zip(paths, found, strict=True) if problem}
+    home = common_folder(paths[key] for key in bad)
+    return {key: (what, f"{paths[key].relative_to(home).as_posix()}{why}") for key, (what, why) in bad.items()}
+
+
+def common_folder(paths: Iterable[Path]) -> Path:
+    """The deepest folder that all files lie below."""
+    folders = {str(path.parent) for path in paths}
+    return Path(os.path.commonpath(folders)) if folders else Path()
 
 
 def _image_problem(path: Path, decode: bool) -> tuple[Problem, str] | None:
     if not path.is_file():
-        return Problem.MISSING, path.name
+        return Problem.MISSING, ""
     reason = check_image(path) if decode else None
-    return (Problem.UNREADABLE, f"{path.name} ({reason})") if reason else None
+    return (Problem.UNREADABLE, f" ({reason})") if reason else None
 
 
 def first_of_each_split(records: Iterable[Record], max_images: int | None) -> list[Record]:
@@ -209,8 +284,9 @@ def settle(
     in_use = {record.id: paths[record.id] for record in kept if record.split in (config.train_split, config.val_split)}
     skip = config.on_bad_image == "skip"
     bad = verify_images(in_use, decode=verify or skip)
+    home = common_folder(in_use[key] for key in bad)
     for problem, name in () if skip else bad.values():
-        problems.add(problem, name)
+        problems.add(problem, name, home if problem is Problem.MISSING else None)
     skipped = set(bad) if skip else set()
     usable = [record for record in records if record.id not in skipped]
     if any(record.split == config.train_split for record in usable):

@@ -1,10 +1,9 @@
 """Your own images: a folder, and a table of tags or one subfolder per class."""
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
-from functools import cached_property
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -19,80 +18,21 @@ from tagmask.data.datasets.checks import (
     check_classes,
     check_numbers,
     existing_folder,
-    read_lines,
     settle,
+    several_at_once,
 )
+from tagmask.data.datasets.class_names import count_tags, listed_classes, name_classes
+from tagmask.data.datasets.masks import check_mask_sizes, check_mask_values, look_at_mask, mask_reading
+from tagmask.data.datasets.paths import IMAGE_SUFFIXES, ImageFiles, Unclear, image_id, listed_ids
 from tagmask.data.datasets.saliency_files import SaliencyFiles
-from tagmask.data.datasets.tables import Row, Table, read_table
-from tagmask.data.images import read_image, read_mask
+from tagmask.data.datasets.tables import Row, Table, find_table, read_table
+from tagmask.data.images import read_image
+from tagmask.data.orientation import Shape, as_stored, shape_of
 from tagmask.errors import TagmaskError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
-
-
-class ImageFiles:
-    """The image files below a folder, found by path, with or without their extension.
-
-    Args:
-        root: the folder.
-        without: folders below it that hold something else, such as masks.
-
-    Attributes:
-        root: the folder, links resolved.
-        names: path below the folder of every image file, sorted.
-
-    Raises:
-        TagmaskError: there is no image file.
-    """
-
-    def __init__(self, root: Path, without: Iterable[Path] = ()) -> None:
-        self.root = root.resolve()
-        self.names = tuple(sorted(_walk(self.root, {folder.resolve() for folder in without})))
-        if not self.names:
-            kinds = " ".join(sorted(IMAGE_SUFFIXES))
-            raise TagmaskError(f"no image files below {root}; expected {kinds}: check --data and data.images")
-
-    @cached_property
-    def _by_id(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for name in self.names:
-            found.setdefault(image_id(name), []).append(name)
-        return found
-
-    def find(self, name: str) -> str | Problem:
-        """The path below the folder that ``name`` means (the file may be missing), or what is wrong with the name."""
-        path = PurePosixPath(name)
-        if "\0" in name or path.is_absolute() or ".." in path.parts:
-            return Problem.OUTSIDE
-        names = [str(path)] if path.suffix.lower() in IMAGE_SUFFIXES else self._by_id.get(str(path), [str(path)])
-        if len(names) > 1:
-            return Problem.AMBIGUOUS
-        return names[0] if (self.root / names[0]).resolve().is_relative_to(self.root) else Problem.OUTSIDE
-
-
-def _walk(root: Path, without: set[Path]) -> Iterator[str]:
-    for folder, subfolders, names in os.walk(root):
-        here = Path(folder)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and here / name not in without]
-        for name in names:
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                yield (here / name).relative_to(root).as_posix()
-
-
-def image_id(name: str) -> str:
-    """The path of an image file without its extension; dots that begin no image extension stay.
-
-    >>> image_id("cats/a.b.jpg"), image_id("cats/a.b")
-    ('cats/a.b', 'cats/a.b')
-    """
-    path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)
-
-
-def split_of(key: str, config: FolderData) -> str:
-    """The split of an image in a table without splits: a fixed function of its id, about ``val_fraction`` held out."""
-    share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-    return config.val_split if config.val_split and share < config.val_fraction else config.train_split
+THINNEST = 16  # pixels across
+LONGEST = 16  # times as long as wide
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 class Folder(Dataset):
@@ -105,7 +45,7 @@ class Folder(Dataset):
     Args:
         config: where things are and what columns are called.
         root: the data folder.
-        verify: decode every image once, to find the unreadable ones before training does.
+        verify: decode every image and every mask that scoring needs once, to find the bad ones before training does.
 
     Attributes:
         skipped: ids of the bad images left out under ``on_bad_image: skip``.
@@ -119,42 +59,74 @@ class Folder(Dataset):
         self._config = config
         self._root = existing_folder(root, "the data folder")
         self._saliency = SaliencyFiles(config, root)
-        if config.masks:
-            existing_folder(root / config.masks, "the folder of masks (data.masks)")
         problems = Problems()
-        files = ImageFiles(
-            existing_folder(_image_root(config, root), "the image folder (data.images)"),
-            without=[folder for folder in (config.masks and root / config.masks, self._saliency.folder) if folder],
+        masks = _mask_files(config, root)
+        files = _image_files(
+            config, root, [folder for folder in (masks and masks.root, self._saliency.folder) if folder]
         )
-        table = read_table(root / config.tags, config, problems) if config.tags else _subfolders(files)
-        rows = _by_id(table.rows, files, problems)
+        table = read_table(find_table(root, config), config, problems) if config.tags else _subfolders(files)
+        rows, notes = _by_id(table.rows, files, problems)
         self.name = root.resolve().name
         self.ignore_value = config.ignore_value
-        self.classes = _classes(config, root, table)
+        listed = listed_classes(config, root)
+        tags = count_tags([row.tags for _, row in rows.values()], table.classes)
+        named = name_classes(tags, listed, config, problems)
+        if not named.classes:
+            problems.raise_any(root)  # what is wrong with the table explains why there are none
+        self.classes = check_classes(named.classes, f"the tags in {root}")
+        rows = {key: (name, _renamed(row, named.meant)) for key, (name, row) in rows.items()}
         self._paths = {key: files.root / name for key, (name, _) in rows.items()}
-        numbers = {name: number for number, name in enumerate(self.classes)}
-        _note_unknown_tags(rows.values(), numbers, problems)
-        records = [self._record(key, row, numbers) for key, (_, row) in rows.items()]
+        self._masks = _masks_of(rows, masks, problems)
+        self._reading = mask_reading(config, self.classes)
+        _note_unknown_tags(rows.values(), self.classes, problems)
+        splits, kept = _splits({key: row for key, (_, row) in rows.items()}, config)
+        records = [self._record(key, row, splits[key]) for key, (_, row) in rows.items()]
         self.records, self.skipped = settle(records, self._paths, self.classes, config, problems, verify)
         self._saliency.note_missing(self.records, problems)
+        looked = tuple(self._look(masks, problems)) if verify else ()
         problems.raise_any(root)
-        self.notes = tuple(_notes(self.records, self.skipped, len(files.names) - len(rows), config))
+        passed = tuple(_notes(self.records, self.skipped, files, len(files.names) - len(rows), config))
+        taught = _taught(self.split(config.train_split), self.classes)
+        self.notes = (*table.notes, *notes, *named.notes, *kept, *looked, *passed, *taught)
 
-    def _record(self, key: str, row: Row, numbers: dict[str, int]) -> Record:
-        tags = tuple(sorted(numbers[tag] for tag in row.tags if tag in numbers))
-        split = split_of(key, self._config) if row.split is None else row.split
-        return Record(key, tags, split, has_mask=self._mask_path(key).is_file() if self._config.masks else False)
+    def _record(self, key: str, row: Row, split: str) -> Record:
+        tags = tuple(sorted(self.classes.index(tag) for tag in row.tags if tag in self.classes))
+        return Record(key, tags, split, has_mask=key in self._masks)
 
-    def _mask_path(self, key: str) -> Path:
-        return self._root / (self._config.masks or "") / f"{key}.png"
+    def _look(self, masks: ImageFiles | None, problems: Problems) -> Iterator[str]:
+        """Look at shapes and masks of the images in use; yields remarks."""
+        in_use = [r for r in self.records if r.split in (self._config.train_split, self._config.val_split)]
+        in_use = [record for record in in_use if self._paths[record.id].is_file()]
+        shapes = dict(
+            zip(
+                (r.id for r in in_use),
+                several_at_once(lambda record: shape_of(self._paths[record.id]), in_use),
+                strict=True,
+            )
+        )
+        yield from _thin(shapes)
+        yield from _spare_masks(masks, self._masks, self._paths) if masks else ()
+        wanted = listed_ids(self._config.score_ids, self._root)
+        scored = [
+            r
+            for r in in_use
+            if r.has_mask and (wanted is None or r.split != self._config.train_split or r.id in wanted)
+        ]
+        looks = several_at_once(lambda record: look_at_mask(record.id, self._masks[record.id], self._reading), scored)
+        check_mask_values(looks, scored, self.classes, problems)
+        known = {key: shape for key, shape in shapes.items() if shape}
+        yield from check_mask_sizes(looks, known, self._config.exif == "as_stored", problems)
 
     def image_path(self, record: Record) -> Path:
         """The image file."""
         return self._paths[record.id]
 
     def read_image(self, record: Record) -> ImageArray:
-        """Upright RGB pixels."""
-        return read_image(self._paths[record.id])
+        """RGB pixels, upright unless they are wanted as stored."""
+        path = self._paths[record.id]
+        pixels = read_image(path)
+        shape = shape_of(path) if self._config.exif == "as_stored" else None
+        return as_stored(pixels, shape.orientation) if shape else pixels
 
     def read_mask(self, record: Record) -> MaskArray | None:
         """Ground truth, if the record has any.
@@ -164,48 +136,127 @@ class Folder(Dataset):
         """
         if not record.has_mask:
             return None
-        path = self._mask_path(record.id)
-        return check_numbers(read_mask(path, self.ignore_value), len(self.classes), path)
+        path = self._masks[record.id]
+        return check_numbers(self._reading.read(path), len(self.classes), path)
 
     def read_saliency(self, record: Record) -> Float32[np.ndarray, "h w"] | None:
         """Object-ness in [0, 1], if the saliency folder holds a file for the image."""
         return self._saliency.read(record)
 
 
-def _image_root(config: FolderData, root: Path) -> Path:
-    """The configured folder, or ``images`` beside the table of tags if there is one, or the data folder itself."""
-    if config.images is not None:
-        return root / config.images
-    return root / "images" if config.tags and (root / "images").is_dir() else root
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _image_files(config: FolderData, root: Path, without: list[Path]) -> ImageFiles:
+    """The images of the configured folder, or of ``images`` beside the table of tags, or of the data folder."""
+    beside = root / "images" if config.tags and (root / "images").is_dir() else root
+    folder = beside if config.images is None else root / config.images
+    files = ImageFiles(existing_folder(folder, "the image folder (data.images)"), without, data=root)
+    if not files.names:
+        kinds = " ".join(sorted(IMAGE_SUFFIXES))
+        seen = f" (passed over: {', '.join(files.passed_over[:3])})" if files.passed_over else ""
+        raise TagmaskError(f"no image files below {folder}{seen}; expected {kinds}: check --data and data.images")
+    return files
+
+
+def _mask_files(config: FolderData, root: Path) -> ImageFiles | None:
+    if config.masks is None:
+        return None
+    return ImageFiles(existing_folder(root / config.masks, "the folder of masks (data.masks)"))
+
+
+def _masks_of(keys: Iterable[str], masks: ImageFiles | None, problems: Problems) -> dict[str, Path]:
+    """The mask of each image that has one."""
+    if masks is None:
+        return {}
+    keys = tuple(keys)
+    found = {key: masks.named(key) for key in keys}
+    for key, names in found.items():
+        if len(names) > 1:
+            problems.add(Problem.AMBIGUOUS, f"mask of {key} (there are {', '.join(names)})")
+    if keys and not any(found.values()):
+        there = f"there are {', '.join(masks.names[:3])}, ..." if masks.names else "there is no picture"
+        problems.add(Problem.NO_MASKS, f"{masks.root} (looked for {keys[0]}.png, ...; {there})")
+    return {key: masks.root / names[0] for key, names in found.items() if names}
+
+
+def _spare_masks(masks: ImageFiles, used: Mapping[str, Path], images: Mapping[str, Path]) -> Iterator[str]:
+    """A remark on masks of no image, where there are images without a mask."""
+    spare = sorted(set(masks.names) - {path.relative_to(masks.root).as_posix() for path in used.values()})
+    if spare and len(used) < len(images):
+        lacking = next(key for key in images if key not in used)
+        yield (
+            f"{len(spare)} files in {masks.root} are masks of no image, such as {spare[0]}, while "
+            f"{len(images) - len(used)} images have no mask, such as {lacking}."
+        )
 
 
 def _subfolders(files: ImageFiles) -> Table:
     rows = tuple(Row(name, PurePosixPath(name).parts[:-1][:1]) for name in files.names)
-    return Table(rows, tuple(sorted({tag for row in rows for tag in row.tags})))
+    tags = tuple(sorted({tag for row in rows for tag in row.tags}))
+    if tags and {tag.lower() for tag in tags} <= _SPLITS:
+        raise TagmaskError(
+            f"the folders in {files.root} are called {', '.join(tags)}, which are splits; expected one folder per "
+            f"class: set data.images={tags[0]}, or write a table of tags with a split column"
+        )
+    return Table(rows, tags)
 
 
-def _by_id(rows: Iterable[Row], files: ImageFiles, problems: Problems) -> dict[str, tuple[str, Row]]:
+def _by_id(
+    rows: Iterable[Row], files: ImageFiles, problems: Problems
+) -> tuple[dict[str, tuple[str, Row]], tuple[str, ...]]:
+    """The file and the row of each image, and remarks."""
     found: dict[str, tuple[str, Row]] = {}
+    respelled = []
     for row in rows:
-        name = files.find(row.image)
-        if isinstance(name, Problem):
-            problems.add(name, row.image)
-        elif image_id(name) in found:
-            same = found[image_id(name)][0] == name
+        file = files.find(row.image)
+        if isinstance(file, Unclear):
+            problems.add(file.problem, file.text)
+            continue
+        key = image_id(file.name)
+        if key in found:
+            same = found[key][0] == file.name
             problems.add(Problem.DUPLICATE_ROW if same else Problem.DUPLICATE_ID, row.image)
-        else:
-            found[image_id(name)] = name, row
-    return found
+            continue
+        found[key] = file.name, row
+        if file.respelled:
+            respelled.append(f"{row.image} as {file.name}")
+    said = f"{len(respelled)} images were found in another case: {', '.join(respelled[:3])}."
+    return found, (said,) if respelled else ()
 
 
-def _classes(config: FolderData, root: Path, table: Table) -> tuple[str, ...]:
-    listed = root / "classes.txt"
-    if config.classes is not None:
-        return check_classes(config.classes, "data.classes")
-    if listed.is_file():
-        return check_classes(read_lines(listed), str(listed))
-    tags = table.classes or tuple(sorted({tag for row in table.rows for tag in row.tags}))
-    return check_classes(tags, f"the tags in {root}")
+# ── tags and splits ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _renamed(row: Row, meant: Mapping[str, str]) -> Row:
+    return replace(row, tags=tuple(dict.fromkeys(meant[tag] for tag in row.tags if tag in meant)))
+
+
+def held_out(key: str) -> float:
+    """Where an image stands when some are held out, 0 first and 1 last: a fixed function of its id."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+
+
+def _splits(rows: Mapping[str, Row], config: FolderData) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The split of each image, and remarks.
+
+    Without a split column about ``val_fraction`` are held out. A class whose images would all be held out keeps the
+    one that stands last.
+    """
+    train, val = config.train_split, config.val_split
+    drawn = {key: val if val and held_out(key) < config.val_fraction else train for key in rows}
+    splits = {key: row.split or drawn[key] for key, row in rows.items()}
+    kept: dict[str, None] = {}
+    for tag in sorted({tag for row in rows.values() for tag in row.tags}):
+        having = [key for key, row in rows.items() if tag in row.tags and row.split is None]
+        if having and all(splits[key] != train for key in having):
+            last = max(having, key=held_out)
+            splits[last] = train
+            kept[f"{tag} ({last})"] = None
+    said = (
+        f"Classes whose images would all have been held out keep one for training: {', '.join([*kept][:NAMES_SHOWN])}."
+    )
+    return splits, (said,) if kept else ()
 
 
 def _note_unknown_tags(rows: Iterable[tuple[str, Row]], known: Container[str], problems: Problems) -> None:
@@ -219,11 +270,38 @@ def _note_unknown_tags(rows: Iterable[tuple[str, Row]], known: Container[str], p
         problems.add(Problem.UNKNOWN_TAG, f"{tag!r} at {names[0]}{more}")
 
 
-def _notes(records: Iterable[Record], skipped: tuple[str, ...], unused: int, config: FolderData) -> Iterator[str]:
+def _notes(
+    records: Iterable[Record], skipped: tuple[str, ...], files: ImageFiles, unused: int, config: FolderData
+) -> Iterator[str]:
     splits = Counter(record.split for record in records)
-    if unused:
+    if unused > 0:
         yield f"{unused} image files are not in the table of tags and are not used."
+    if files.passed_over:
+        yield f"{len(files.passed_over)} entries are passed over: {', '.join(files.passed_over[:NAMES_SHOWN])}."
     if skipped:
         yield f"{len(skipped)} bad images are left out: {', '.join(skipped[:NAMES_SHOWN])}."
     if config.val_split and config.val_split not in splits:
         yield f"No image has the split {config.val_split!r}; the splits are {', '.join(sorted(splits))}."
+
+
+def _thin(shapes: Mapping[str, Shape | None]) -> Iterator[str]:
+    """A remark on images in which there is hardly anything to see."""
+    sizes = {key: shape.stored for key, shape in shapes.items() if shape}
+    thin = [
+        f"{k} ({h} x {w})" for k, (h, w) in sizes.items() if min(h, w) < THINNEST or max(h, w) > LONGEST * min(h, w)
+    ]
+    if thin:
+        yield (
+            f"{len(thin)} images are less than {THINNEST} pixels across or more than {LONGEST} times as long as wide, "
+            f"and teach little: {', '.join(thin[:NAMES_SHOWN])} rows x columns."
+        )
+
+
+def _taught(training: Sequence[Record], classes: Sequence[str]) -> Iterator[str]:
+    """A remark on classes that every training image has, so that nothing can tell what they are."""
+    everywhere = [name for place, name in enumerate(classes) if all(place in record.tags for record in training)]
+    if everywhere:
+        yield (
+            f"Every training image has the tag {', '.join(everywhere)}: without images that lack it, nothing can be "
+            "learned about where it is. Add some, with an empty tag cell if they show none of the classes."
+        )

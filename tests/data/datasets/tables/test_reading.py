@@ -70,7 +70,7 @@ def test_json(tmp_path: Path, content: object):
     [
         (["image,tags"], "no rows"),
         ([""], "no rows"),
-        (["file,tags", "a.jpg,cat"], r"no column 'image'; its columns are 'file', 'tags'.*data\.image_column"),
+        (["shot,tags", "a.jpg,cat"], r"no column 'image'; its columns are 'shot', 'tags'.*data\.image_column"),
         (["image,labels", "a.jpg,cat"], r"no column 'tags'.*data\.tags_column.*0/1"),
         (["image,tags", "a.jpg,"], "at least one class"),
         (["image,tags,split", "a.jpg,cat,test"], r"training split \(1\): 'train' \(found: test\)"),

@@ -1,0 +1,244 @@
+"""Table files as people have them: CSV of any dialect and JSON, read into named columns and numbered lines of cells."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tagmask.config import FolderData
+from tagmask.data.datasets.paths import same_letters
+from tagmask.errors import TagmaskError
+
+Cells = dict[str, object]
+
+TABLE_SUFFIXES = (".csv", ".json", ".tsv")
+_MARKS = ",;\t|"
+# Byte order marks, the longer before those they begin with.
+_ENCODINGS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+# The names that image columns have elsewhere, without case, blanks and underlines; paths come before numbers.
+_IMAGE_NAMES = (
+    *("image", "path", "imagepath", "imgpath", "filepath", "file", "filename", "imagefile", "imagename", "imgname"),
+    *("img", "images", "photo", "picture", "imageid", "imgid", "id", "name"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table.
+
+    Attributes:
+        number: as an editor counts the lines of a CSV, or the place in JSON.
+        cells: by column.
+        fits: whether there is one cell per column.
+    """
+
+    number: int
+    cells: Cells
+    fits: bool = True
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as it lies on disk.
+
+    Attributes:
+        path: of its file.
+        columns: their names in order.
+        lines: its rows.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def text_of(cell: object) -> str:
+    r"""A cell as text: nothing at its ends, accents written in one way.
+
+    >>> text_of(" cat\ufeff "), text_of(None), text_of(3)
+    ('cat', '', '3')
+    """
+    return same_letters(name_in(cell))
+
+
+def name_in(cell: object) -> str:
+    """The file name in a cell: accents as they are written, since two files may differ in them."""
+    return "" if cell is None else str(cell).strip(" \t\r\n\v\f\xa0\u200b\ufeff")
+
+
+# ── finding the table and its columns ────────────────────────────────────────────────────────────────────────────────
+
+
+def find_table(root: Path, config: FolderData) -> Path:
+    """The configured table, or the one table called ``tags`` if the setting is left at its default.
+
+    Raises:
+        TagmaskError: there is none, or there are several.
+    """
+    path = root / str(config.tags)
+    if path.is_file():
+        return path
+    if config.tags == FolderData.model_fields["tags"].default:
+        wanted = {f"tags{suffix}" for suffix in TABLE_SUFFIXES}
+        found = sorted(each for each in root.iterdir() if each.name.lower() in wanted)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(each.name for each in found)
+            raise TagmaskError(f"{root} holds several tables of tags: {names}; name one of them with data.tags")
+    raise TagmaskError(
+        f"there is no table of tags at {path}; put one there, name another with data.tags, or set data.tags=null "
+        "if each class has a subfolder"
+    )
+
+
+def find_column(columns: Iterable[str], wanted: str) -> str | None:
+    """The column of a name; one that differs in case alone counts if no other does.
+
+    >>> find_column(["Image", "tags"], "image"), find_column(["Image", "IMAGE"], "image")
+    ('Image', None)
+    """
+    columns = tuple(columns)
+    alike = [name for name in columns if name.casefold() == wanted.casefold()]
+    return wanted if wanted in columns else alike[0] if len(alike) == 1 else None
+
+
+def named_like(columns: Iterable[str], names: Iterable[str]) -> str | None:
+    """The column that has the first of some usual names; case, blanks, hyphens and underlines do not count."""
+    plain = {re.sub(r"[\W_]", "", name).casefold(): name for name in reversed(tuple(columns))}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def image_column(columns: Iterable[str], config: FolderData) -> str | None:
+    """The column of image paths: the configured one, or one of a usual name if the setting is left at its default."""
+    columns = tuple(columns)
+    found = find_column(columns, config.image_column)
+    if found is None and config.image_column == FolderData.model_fields["image_column"].default:
+        return named_like(columns, _IMAGE_NAMES)
+    return found
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_sheet(path: Path, config: FolderData) -> Sheet:
+    """Read a table file.
+
+    Raises:
+        TagmaskError: it is missing, empty, no CSV or JSON, or names a column twice.
+    """
+    sheet = _read_json(path, config) if path.suffix.lower() == ".json" else _read_csv(path, config)
+    if not sheet.lines:
+        raise TagmaskError(f"the table {path} has no rows; expected one row per image")
+    return sheet
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    encoding = next((name for mark, name in _ENCODINGS.items() if content.startswith(mark)), "utf-8")
+    return content.decode(encoding)
+
+
+def _read_csv(path: Path, config: FolderData) -> Sheet:
+    try:
+        lines = io.StringIO(_text(path), newline="").readlines()
+        announced = re.fullmatch(r'"?sep=(.)"?\s*', lines[0], re.IGNORECASE) if lines else None
+        skipped = 1 if announced else 0
+        header = next((line for line in lines[skipped:] if line.strip()), "")
+        mark = announced[1] if announced else _separator(header, config)
+        reader = csv.reader(lines[skipped:], delimiter=mark, skipinitialspace=True)
+        return _sheet(path, _numbered(reader, skipped))
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise TagmaskError(f"cannot read the table {path}: {error}; expected CSV in UTF-8, or set data.tags") from error
+
+
+def _separator(header: str, config: FolderData) -> str:
+    """The mark that makes the image column and most others appear; blanks only where no other does."""
+
+    def columns(mark: str) -> list[str]:
+        return [text_of(cell) for cell in next(csv.reader([header], delimiter=mark, skipinitialspace=True), [])]
+
+    best = max(_MARKS, key=lambda mark: (image_column(columns(mark), config) is not None, len(columns(mark))))
+    spaced = len(columns(best)) < 2 and len(columns(" ")) > 1 and image_column(columns(" "), config) is not None
+    return " " if spaced else best
+
+
+def _numbered(reader: Iterator[list[str]], skipped: int) -> Iterator[tuple[int, list[str]]]:
+    """Rows that hold anything, each with the number of the line it begins in."""
+    begins = skipped + 1
+    for cells in reader:
+        if any(map(text_of, cells)):
+            yield begins, cells
+        begins = skipped + reader.line_num + 1  # pyright: ignore[reportAttributeAccessIssue] — every csv reader counts
+
+
+def _sheet(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Sheet:
+    _, header = next(rows, (0, []))
+    columns = tuple(map(text_of, header))
+    _refuse_repeated(path, [name for name in columns if name])
+    return Sheet(path, columns, tuple(_line(number, columns, cells) for number, cells in rows))
+
+
+def _line(number: int, columns: tuple[str, ...], cells: list[str]) -> Line:
+    """Empty cells beyond the columns do not count, nor do missing ones below columns without a name."""
+    beyond = any(map(text_of, cells[len(columns) :]))
+    lacking = any(columns[len(cells) :])
+    return Line(number, dict(zip(columns, cells, strict=False)), fits=not (beyond or lacking))
+
+
+def _refuse_repeated(path: Path, names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise TagmaskError(f"the table {path} has several columns called {', '.join(repeated)}; rename all but one")
+
+
+# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_FORMS = '{"image": ["tag", ...], ...} or [{"image": "...", "tags": ["tag", ...]}, ...]'
+
+
+class _Object(dict[str, object]):
+    """A JSON object that remembers keys given twice."""
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def _read_json(path: Path, config: FolderData) -> Sheet:
+    try:
+        content = json.loads(_text(path), object_pairs_hook=_Object)
+    except (OSError, ValueError, RecursionError) as error:
+        raise TagmaskError(f"cannot read the table {path} as JSON: {error}; expected {_FORMS}") from error
+    if isinstance(content, _Object):
+        names = (config.image_column, str(config.tags_column or "tags"))
+        lines = [
+            _json_line(path, n, _Object([*zip(names, pair, strict=True)])) for n, pair in enumerate(content.pairs, 1)
+        ]
+        return Sheet(path, names, tuple(lines))
+    if isinstance(content, list) and all(isinstance(row, _Object) for row in content):
+        lines = [_json_line(path, number, row) for number, row in enumerate(content, 1)]
+        return Sheet(path, tuple(dict.fromkeys(name for line in lines for name in line.cells)), tuple(lines))
+    raise TagmaskError(f"{path} must hold {_FORMS}; rewrite it so")
+
+
+def _json_line(path: Path, number: int, row: _Object) -> Line:
+    for key, cell in row.items():
+        inner = cell if isinstance(cell, list) else [cell]
+        if any(isinstance(each, dict | list) for each in inner):
+            where = next((f"{value!r}" for value in row.values() if isinstance(value, str)), f"entry {number}")
+            raise TagmaskError(
+                f"{path} holds objects or lists inside of {where} ({key}: {str(cell)[:60]}); expected {_FORMS}: "
+                "rewrite it so, or set data.kind=coco if it is a COCO file"
+            )
+    cells = {text_of(name): cell for name, cell in row.items()}
+    return Line(number, cells, fits=len(cells) == len(row.pairs))
