@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, final
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, final
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class Batch:
         ids: name of each image.
         images: normalised pixels, ``b 3 h w``.
         tags: 1 where the image carries the class, else 0, ``b c``, no background.
-        valid: True on pixels of the photograph, False on padding, ``b h w``.
+        valid: False on padding, ``b h w``.
         masks: class per pixel, 0 background, ``IGNORE`` unlabelled, ``b h w``; for affinity training the confident
             labels on the feature grid, ``b p q``. None where training uses tags alone.
         saliency: object-ness per pixel in [0, 1], ``b 1 h w``, for methods that use it.
@@ -93,8 +93,7 @@ class Neighbourhood:
     """What an affinity network says about an image, for a random walk.
 
     Attributes:
-        affinities: affinity in [0, 1] of each cell to its partner at each of the network's ``offsets``, ``b s p q``;
-            0 where there is no pair.
+        affinities: in [0, 1], of each cell to its partner at each of ``offsets``, ``b s p q``; 0 without a pair.
         passable: factor in [0, 1] on the maps before they walk, ``b 1 p q``; None: they walk as they are.
     """
 
@@ -119,8 +118,7 @@ class ParameterGroup:
     rate_factor: float = 1.0
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """One feature level of a backbone: its channels and its stride in pixels."""
 
     channels: int
@@ -310,7 +308,7 @@ class Record:
 
 
 class Dataset(ABC):
-    """Images with tags. Picklable, so that worker processes can read from it; reads are thread-safe.
+    """Images with tags; picklable, as worker processes read from it, and its reads are thread-safe.
 
     Attributes:
         name: shown beside every score.
@@ -319,6 +317,7 @@ class Dataset(ABC):
         ignore_value: the number that means "no label" in this data set's mask files.
         notes: remarks on the data worth showing, one sentence each.
         skipped: ids of unreadable images that were left out.
+        score_ids: training images whose masks score seeds, where the data set has a list of its own.
     """
 
     name: str
@@ -327,6 +326,7 @@ class Dataset(ABC):
     ignore_value: int
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    score_ids: frozenset[str] | None = None
 
     @abstractmethod
     def read_image(self, record: Record) -> ImageArray:

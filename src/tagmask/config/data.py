@@ -27,6 +27,11 @@ class DataConfig(Config):
         default="error", description="Unreadable images: stop, or leave them out."
     )
     max_images: int | None = Field(default=None, gt=0, description="Use only the first so many images of each split.")
+    largest_side: int | None = Field(
+        default=None,
+        ge=16,
+        description="Larger images are scaled down to this long side when they are read; none: not.",
+    )
     saliency: str | None = Field(
         default=None,
         description="For methods that learn from it: a folder of saliency maps named like the images, or `built-in`.",
@@ -37,6 +42,11 @@ class FolderData(DataConfig):
     """A folder of images and a table of tags."""
 
     kind: Literal["folder"] = "folder"
+    largest_side: int | None = Field(
+        default=1024,
+        ge=16,
+        description="Larger photographs are scaled down to this long side when they are read; none: not.",
+    )
     images: str | None = Field(
         default=None, description="Image root below the data folder; none: its folder `images`, else the data folder."
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tagmask.config import AnyData, CocoData, FolderData, ToyData, VocData
 from tagmask.contracts import Dataset, Record
+from tagmask.data.datasets.bounded import Bounded
 from tagmask.data.datasets.coco import Coco
 from tagmask.data.datasets.folder import Folder
 from tagmask.data.datasets.paths import listed_ids
@@ -34,7 +35,7 @@ def open_dataset(config: AnyData, root: Path | None, verify: bool = True) -> Dat
         )
     dataset = DATASETS[type(config)](config, root, verify)
     _check_score_ids(dataset, config, root)
-    return dataset
+    return dataset if config.largest_side is None else Bounded(dataset, config.largest_side, verify)
 
 
 def score_records(dataset: Dataset, config: AnyData, root: Path | None) -> tuple[Record, ...]:
@@ -72,4 +73,4 @@ def _check_score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> No
 def _score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> frozenset[str] | None:
     if config.score_ids is not None:
         return listed_ids(config.score_ids, root)
-    return dataset.score_ids if isinstance(dataset, Voc) else None
+    return dataset.score_ids
