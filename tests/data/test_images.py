@@ -143,7 +143,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path):
 def test_the_pixel_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(TagmaskError, match=r"a\.png.*exceeds limit"):
+    with pytest.raises(TagmaskError, match=r"a\.png.*exceeds the pixel limit of 200"):
         read_image(tmp_path / "a.png")
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Int32
 from tagmask.config import DataConfig
 from tagmask.contracts import MaskArray, Record
 from tagmask.conventions import BACKGROUND, IGNORE
-from tagmask.data.images import check_image
+from tagmask.data.images import examine
 from tagmask.errors import TagmaskError
 
 NAMES_SHOWN = 10
@@ -36,14 +36,20 @@ class Problem(Enum):
         "training image without a saliency map",
         "put the maps below the folder data.saliency, named like the images, or set data.saliency=built-in",
     )
+    BLANK = ("image of one colour", "")
     NO_TAGS = ("training image without annotations", "add the annotation files or set data.tag_table")
 
 
 class Problems:
-    """Collects problems, then raises one error that lists them all."""
+    """Collects problems, then raises one error that lists them all.
+
+    Attributes:
+        remarks: what is odd but no problem, one sentence each.
+    """
 
     def __init__(self) -> None:
         self._names: dict[Problem, list[str]] = {}
+        self.remarks: list[str] = []
 
     def add(self, problem: Problem, name: str) -> None:
         """Note one case, by the name of what it concerns."""
@@ -150,26 +156,43 @@ def verify_classes(records: Iterable[Record], classes: tuple[str, ...], train_sp
             problems.add(Problem.UNUSED_CLASS, name)
 
 
-def verify_images(paths: Mapping[str, Path], decode: bool) -> dict[str, tuple[Problem, str]]:
+def verify_images(
+    paths: Mapping[str, Path], decode: bool, bands: tuple[int, int, int] | None = None
+) -> dict[str, tuple[Problem, str]]:
     """Look at every image file, several at a time.
 
     Args:
         paths: the image files by id.
         decode: read the pixels too, which finds truncated files; else only look whether the files are there.
+        bands: which bands of the files are read.
 
     Returns:
         What is wrong with the bad ones, by id, in the order of ``paths``: the problem and the name to show.
     """
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda path: _image_problem(path, decode), paths.values())
+        found = pool.map(lambda path: _image_problem(path, decode, bands), paths.values())
         return {key: problem for key, problem in zip(paths, found, strict=True) if problem}
 
 
-def _image_problem(path: Path, decode: bool) -> tuple[Problem, str] | None:
+def _image_problem(path: Path, decode: bool, bands: tuple[int, int, int] | None) -> tuple[Problem, str] | None:
     if not path.is_file():
         return Problem.MISSING, path.name
-    reason = check_image(path) if decode else None
-    return (Problem.UNREADABLE, f"{path.name} ({reason})") if reason else None
+    reason, is_blank = examine(path, bands) if decode else (None, False)
+    if reason is not None:
+        return Problem.UNREADABLE, f"{path.name} ({reason})"
+    return (Problem.BLANK, path.name) if is_blank else None
+
+
+def _without_blank(bad: dict[str, tuple[Problem, str]], problems: Problems) -> dict[str, tuple[Problem, str]]:
+    """What is wrong with images, but for those of one colour, which are remarked upon."""
+    blank = [name for problem, name in bad.values() if problem is Problem.BLANK]
+    if blank:
+        more = ", ..." if len(blank) > NAMES_SHOWN else ""
+        problems.remarks.append(
+            f"{len(blank)} images have one colour throughout: {', '.join(blank[:NAMES_SHOWN])}{more}; if they should "
+            "not, see whether a band is taken for transparency (data.bands) or their numbers are very small."
+        )
+    return {key: each for key, each in bad.items() if each[0] is not Problem.BLANK}
 
 
 def first_of_each_split(records: Iterable[Record], max_images: int | None) -> list[Record]:
@@ -208,7 +231,7 @@ def settle(
     kept = first_of_each_split(records, config.max_images)
     in_use = {record.id: paths[record.id] for record in kept if record.split in (config.train_split, config.val_split)}
     skip = config.on_bad_image == "skip"
-    bad = verify_images(in_use, decode=verify or skip)
+    bad = _without_blank(verify_images(in_use, verify or skip, config.bands), problems)
     for problem, name in () if skip else bad.values():
         problems.add(problem, name)
     skipped = set(bad) if skip else set()

@@ -138,7 +138,7 @@ class Folder(Dataset):
         self.records, self.skipped = settle(records, self._paths, self.classes, config, problems, verify)
         self._saliency.note_missing(self.records, problems)
         problems.raise_any(root)
-        self.notes = tuple(_notes(self.records, self.skipped, len(files.names) - len(rows), config))
+        self.notes = (*_notes(self.records, self.skipped, len(files.names) - len(rows), config), *problems.remarks)
 
     def _record(self, key: str, row: Row, numbers: dict[str, int]) -> Record:
         tags = tuple(sorted(numbers[tag] for tag in row.tags if tag in numbers))
@@ -154,7 +154,7 @@ class Folder(Dataset):
 
     def read_image(self, record: Record) -> ImageArray:
         """Upright RGB pixels."""
-        return read_image(self._paths[record.id])
+        return read_image(self._paths[record.id], self._config.bands)
 
     def read_mask(self, record: Record) -> MaskArray | None:
         """Ground truth, if the record has any.
