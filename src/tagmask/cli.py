@@ -295,10 +295,12 @@ def predict(
     """Segment an image, or every image of a folder."""
     from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
 
-    done, failed = predict_images(images, model, out, overlays)
-    _say(f"{done} masks written to {out}")
-    if failed:
-        raise TagmaskError("\n".join([f"{len(failed)} image(s) could not be segmented:", *failed]))
+    outcome = predict_images(images, model, out, overlays)
+    for note in outcome.notes:
+        _say(f"note: {note}")
+    _say(f"{outcome.done} masks written to {out}")
+    if outcome.failed:
+        raise TagmaskError("\n".join([f"{len(outcome.failed)} image(s) could not be segmented:", *outcome.failed]))
 
 
 # ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,72 +1,165 @@
 """Masks for a folder of new images."""
 
+import errno
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from PIL import Image
 
-from tagmask.data.images import read_image, write_mask
+from tagmask.contracts import ImageArray, MaskArray
+from tagmask.data.images import is_blank, read_image, write_mask
 from tagmask.errors import TagmaskError
-from tagmask.inference.predictor import load
-from tagmask.masks.overlays import overlay_mask
+from tagmask.inference.predictor import LARGEST, Predictor, largest_factor, load
+from tagmask.masks.grids import scaled_size
+from tagmask.masks.overlays import overlay_mask, shrink_image, shrink_mask
+from tagmask.serving.class_shares import ClassShares
+from tagmask.serving.photographs import Photographs, photographs
 from tagmask.system.progress import track
 from tagmask.system.storage import writing
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+NAMES_SHOWN = 10
 
 
-def image_files(path: Path, without: Path | None = None) -> list[Path]:
-    """The image itself, or every image anywhere below a folder, sorted.
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a folder.
 
-    Args:
-        path: an image or a folder.
-        without: a folder to leave out if it lies below ``path``.
-
-    Raises:
-        TagmaskError: nothing there.
+    Attributes:
+        done: how many masks were written.
+        failed: one line for each image that failed.
+        notes: what else there is to know, one sentence each.
     """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise TagmaskError(f"no such image or folder: {path}")
-    hidden = without.resolve() if without is not None and path.resolve() in without.resolve().parents else None
-    files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    found = sorted(file for file in files if hidden not in file.resolve().parents)
-    if not found:
-        raise TagmaskError(f"no images below {path}; expected files ending in {' '.join(sorted(SUFFIXES))}.")
-    return found
+
+    done: int
+    failed: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> tuple[int, list[str]]:
+def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> Outcome:
     """Segment an image or all images of a folder; one bad image does not stop the others.
 
     Args:
         images: an image or a folder.
         model: a run folder with a trained segmenter.
         out: receives the masks at the images' relative paths, ``a.jpg.png`` for ``a.jpg``, and, if asked,
-            ``a.jpg_overlay.jpg``.
+            ``a.jpg_overlay.jpg``; and ``classes.json`` and ``classes.csv``.
         overlays: whether to write overlays.
-
-    Returns:
-        How many masks were written, and one line for each image that failed.
 
     Raises:
         TagmaskError: no images, or no model.
     """
-    files = image_files(images, without=out)  # masks of an earlier call are no photographs
+    found = photographs(images, without=out)  # masks of an earlier call are no photographs
     predictor = load(model)
+    shares = ClassShares(out, predictor.classes)
     root = images if images.is_dir() else images.parent
-    failed = []
-    for file in track(files, "predict", len(files)):
-        try:
-            pixels = read_image(file)
-        except TagmaskError as error:
-            failed.append(str(error))
-            continue
-        mask = predictor(pixels)
-        # The suffix stays in the name: a.jpg and a.png are two images.
-        target = out / file.relative_to(root)
-        write_mask(target.with_name(f"{target.name}.png"), mask, None, len(predictor.classes))
-        if overlays:
-            with writing(target.with_name(f"{target.name}_overlay.jpg")) as temporary:
-                Image.fromarray(overlay_mask(pixels, mask)).save(temporary, "JPEG", quality=90)
-    return len(files) - len(failed), failed
+    failed, blank, large = list(found.broken), list[str](), list[str]()
+    try:
+        for file in track(found.files, "predict", len(found.files)):
+            name = file.relative_to(root)
+            try:
+                pixels, mask = _segment(file, predictor)
+                _write(out / name, pixels, mask, predictor, overlays)
+            except TagmaskError as error:
+                if not _concerns_one(error):
+                    raise
+                failed.append(str(error))
+                continue
+            shares.add(name.as_posix(), mask)
+            blank += [name.as_posix()] if is_blank(pixels) else []
+            large += [name.as_posix()] if mask.size > LARGEST else []
+            del pixels, mask  # a large photograph must make room for the next
+    finally:
+        shares.write()
+    done = len(found.files) + len(found.broken) - len(failed)
+    notes = (*_notes(found, root), *_picture_notes(blank, large))
+    return Outcome(done, tuple(map(_printable, failed)), tuple(map(_printable, notes)))
+
+
+class _UnreadableError(TagmaskError):
+    """One photograph cannot be done; the others can."""
+
+
+def _segment(file: Path, predictor: Predictor) -> tuple[ImageArray, MaskArray]:
+    """The pixels of a photograph and its mask.
+
+    Raises:
+        TagmaskError: it cannot be read, or there is not enough memory for it.
+    """
+    try:
+        pixels = read_image(file, predictor.bands)
+        return pixels, predictor(pixels)
+    except TagmaskError as error:
+        raise _UnreadableError(str(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise _UnreadableError(
+            f"there is not enough memory to segment {file}; make the image smaller, or train with "
+            "segmenter.base_long_side set"
+        ) from None  # what it holds on to would be lost memory
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    words = ("out of memory", "alloc", "could not create a memory", "could not create a primitive")
+    is_told = any(word in str(error).lower() for word in words)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or is_told
+
+
+def _concerns_one(error: TagmaskError) -> bool:
+    """Whether an error is one photograph's alone, as a full disk is not."""
+    cause = error.__cause__
+    is_long_name = isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG
+    return isinstance(error, _UnreadableError) or is_long_name
+
+
+def _write(target: Path, pixels: ImageArray, mask: MaskArray, predictor: Predictor, overlays: bool) -> None:
+    # The suffix stays in the name: a.jpg and a.png are two images.
+    write_mask(target.with_name(f"{target.name}.png"), mask, None, len(predictor.classes))
+    if not overlays:
+        return
+    size = (mask.shape[0], mask.shape[1])
+    smaller = scaled_size(size, largest_factor(size))
+    if smaller != size:
+        pixels, mask = shrink_image(pixels, smaller), shrink_mask(mask, smaller)
+    with writing(target.with_name(f"{target.name}_overlay.jpg")) as temporary:
+        Image.fromarray(overlay_mask(pixels, mask)).save(temporary, "JPEG", quality=90)
+
+
+# ── what is said ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _notes(found: Photographs, root: Path) -> Iterator[str]:
+    if found.masks:
+        yield f"{found.masks} masks and overlays of an earlier call are passed over."
+    others = {
+        "images are of kinds that are not read": found.others,
+        "images are links to files out of the folder": found.linked,
+        "folders are links and are not entered": found.links,
+    }
+    for what, paths in others.items():
+        if paths:
+            yield f"{len(paths)} {what}: {_some([path.relative_to(root).as_posix() for path in paths])}."
+
+
+def _picture_notes(blank: list[str], large: list[str]) -> Iterator[str]:
+    if blank:
+        yield (
+            f"{len(blank)} images have one colour throughout: {_some(blank)}; their masks mean nothing. A band may "
+            "have been taken for transparency, or their numbers are very small."
+        )
+    if large:
+        yield (
+            f"{len(large)} images of more than {LARGEST / 1e6:.1f} megapixels were segmented at that size, and their "
+            f"masks enlarged: {_some(large)}."
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+
+
+def _printable(text: str) -> str:
+    """A text with names of files that are no proper text, as a terminal can show it."""
+    return text.encode("utf-8", "backslashreplace").decode()

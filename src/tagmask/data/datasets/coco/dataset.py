@@ -183,7 +183,7 @@ class Coco(Dataset):
             raise TagmaskError(f"the annotations of {record.id} cannot be drawn: {error}; correct them") from error
         if drawn == wanted:
             return mask
-        return np.array(Image.fromarray(mask).resize(wanted[::-1], Image.Resampling.NEAREST), np.int32)
+        return np.array(Image.fromarray(mask).resize((wanted[1], wanted[0]), Image.Resampling.NEAREST), np.int32)
 
     def read_saliency(self, record: Record) -> Float32[np.ndarray, "h w"] | None:
         """Object-ness in [0, 1], if the saliency folder holds a file for the image."""

@@ -238,11 +238,8 @@ def _outline(entry: Entry, name: str, place: int, size: Size | None) -> Outline:
 
 def _own_size(region: object) -> Size | None:
     """The size that run lengths bring along, for an image without one."""
-    return (
-        _size(dict(zip(("height", "width"), region.get("size") or (), strict=False)))
-        if isinstance(region, dict)
-        else None
-    )
+    size = region.get("size") if isinstance(region, dict) else None
+    return _size(dict(zip(("height", "width"), size, strict=False))) if isinstance(size, list) else None
 
 
 def _parts(region: object, size: Size | None) -> Parts | None:

@@ -55,11 +55,10 @@ class Regions:
         numbers, ends, is_runs, objects, image_ends = [], [], [], [], []
         for outlines in images:
             for outline in sorted(outlines, key=lambda each: (not each.is_crowd, -each.area)):
-                runs = isinstance(outline.parts, np.ndarray)
-                parts = [outline.parts] if runs else outline.parts or []
+                parts = [outline.parts] if isinstance(outline.parts, np.ndarray) else outline.parts or []
                 numbers.extend(np.ravel(part) for part in parts)
                 ends.extend(part.size for part in parts)
-                is_runs.extend([runs] * len(parts))
+                is_runs.extend(part.ndim == 1 for part in parts)
                 objects.append((len(ends), outline.place, outline.is_crowd))
             image_ends.append(len(objects))
         self._numbers = np.concatenate([*numbers, np.zeros(1)])  # one more: an empty file cannot be mapped
