@@ -181,8 +181,10 @@ def _unknown_content(path: Path) -> str:
     if not head:
         return "the file is empty"
     if layout is not None:
-        names = "data.bands=[0, 1, 2]"
-        return f"it is a TIFF of {layout.bands} bands of {layout.bits} bits; say which are red, green and blue: {names}"
+        return (
+            f"it is a TIFF of {layout.bands} bands of {layout.bits} bits; say in training which are red, green and "
+            "blue, as in data.bands=[0, 1, 2]"
+        )
     if head[4:8] == b"ftyp":
         return "it is a HEIC, AVIF or film file; save it as JPEG or PNG"
     begins = next((words for mark, words in _BEGINNINGS.items() if head.lstrip().startswith(mark)), None)

@@ -2,7 +2,8 @@
 
 import errno
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from tagmask.system.progress import track
 from tagmask.system.storage import writing
 
 NAMES_SHOWN = 10
+LONGEST_JPEG = 65_500  # pixels of a side
 
 
 @dataclass(frozen=True)
@@ -52,50 +54,69 @@ def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> Outc
     """
     found = photographs(images, without=out)  # masks of an earlier call are no photographs
     predictor = load(model)
-    shares = ClassShares(out, predictor.classes)
     root = images if images.is_dir() else images.parent
-    failed, blank, large = list(found.broken), list[str](), list[str]()
+    work = _Work(predictor, out, ClassShares(out, predictor.classes), overlays)
+    failed = list(found.broken)
     try:
         for file in track(found.files, "predict", len(found.files)):
-            name = file.relative_to(root)
             try:
-                pixels, mask = _segment(file, predictor)
-                _write(out / name, pixels, mask, predictor, overlays)
+                work.do(file, file.relative_to(root))
             except TagmaskError as error:
                 if not _concerns_one(error):
                     raise
                 failed.append(str(error))
-                continue
-            shares.add(name.as_posix(), mask)
-            blank += [name.as_posix()] if is_blank(pixels) else []
-            large += [name.as_posix()] if mask.size > LARGEST else []
-            del pixels, mask  # a large photograph must make room for the next
     finally:
-        shares.write()
+        work.shares.write()
     done = len(found.files) + len(found.broken) - len(failed)
-    notes = (*_notes(found, root), *_picture_notes(blank, large))
+    notes = (*_notes(found, root), *_picture_notes(work.blank, work.large))
     return Outcome(done, tuple(map(_printable, failed)), tuple(map(_printable, notes)))
 
 
-class _UnreadableError(TagmaskError):
+class _PhotographError(TagmaskError):
     """One photograph cannot be done; the others can."""
 
 
-def _segment(file: Path, predictor: Predictor) -> tuple[ImageArray, MaskArray]:
-    """The pixels of a photograph and its mask.
+@dataclass
+class _Work:
+    """What is done to every photograph, and what was odd about them."""
 
-    Raises:
-        TagmaskError: it cannot be read, or there is not enough memory for it.
-    """
+    predictor: Predictor
+    out: Path
+    shares: ClassShares
+    overlays: bool
+    blank: list[str] = field(default_factory=list)
+    large: list[str] = field(default_factory=list)
+
+    def do(self, file: Path, name: Path) -> None:
+        """Write the mask of a photograph; large arrays are let go at the end, to make room for the next.
+
+        Raises:
+            TagmaskError: it cannot be read or written, or there is not enough memory for it.
+        """
+        with _memory_named(file):
+            pixels = _read(file, self.predictor)
+            mask = self.predictor(pixels)
+            _write(self.out / name, pixels, mask, self.predictor, self.overlays)
+            self.shares.add(name.as_posix(), mask)
+            self.blank += [name.as_posix()] if is_blank(pixels) else []
+            self.large += [name.as_posix()] if mask.size > LARGEST else []
+
+
+def _read(file: Path, predictor: Predictor) -> ImageArray:
     try:
-        pixels = read_image(file, predictor.bands)
-        return pixels, predictor(pixels)
+        return read_image(file, predictor.bands)
     except TagmaskError as error:
-        raise _UnreadableError(str(error)) from error
+        raise _PhotographError(str(error)) from error
+
+
+@contextmanager
+def _memory_named(file: Path) -> Iterator[None]:
+    try:
+        yield
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        raise _UnreadableError(
+        raise _PhotographError(
             f"there is not enough memory to segment {file}; make the image smaller, or train with "
             "segmenter.base_long_side set"
         ) from None  # what it holds on to would be lost memory
@@ -111,7 +132,7 @@ def _concerns_one(error: TagmaskError) -> bool:
     """Whether an error is one photograph's alone, as a full disk is not."""
     cause = error.__cause__
     is_long_name = isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG
-    return isinstance(error, _UnreadableError) or is_long_name
+    return isinstance(error, _PhotographError) or is_long_name
 
 
 def _write(target: Path, pixels: ImageArray, mask: MaskArray, predictor: Predictor, overlays: bool) -> None:
@@ -120,7 +141,7 @@ def _write(target: Path, pixels: ImageArray, mask: MaskArray, predictor: Predict
     if not overlays:
         return
     size = (mask.shape[0], mask.shape[1])
-    smaller = scaled_size(size, largest_factor(size))
+    smaller = scaled_size(size, min(largest_factor(size), LONGEST_JPEG / max(size)))
     if smaller != size:
         pixels, mask = shrink_image(pixels, smaller), shrink_mask(mask, smaller)
     with writing(target.with_name(f"{target.name}_overlay.jpg")) as temporary:

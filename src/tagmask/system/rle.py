@@ -141,6 +141,8 @@ def region_parts(
     >>> region_parts({"size": [1, 2], "counts": "11"}, 1, 2).tolist()
     [1, 1]
     """
+    if isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], dict):
+        segmentation = segmentation[0]
     if isinstance(segmentation, list):
         return [corners for corners in map(_corners, _polygons(segmentation)) if len(corners) > 2]
     if isinstance(segmentation, dict):
@@ -176,10 +178,14 @@ def _runs(region: dict[str, object], height: int, width: int) -> Int64[np.ndarra
         raise ValueError(f"run lengths of size {_short(size)}; expected run lengths of size [{height}, {width}]")
     if not isinstance(counts, str | list):
         raise ValueError(f"run lengths are {_short(counts)}; expected a list of numbers or their compressed text")
-    numbers = decode_counts(counts) if isinstance(counts, str) else counts
+    numbers = decode_counts(counts) if isinstance(counts, str) else [_whole(number) for number in counts]
     if not all(isinstance(number, int) and number >= 0 for number in numbers) or sum(numbers) != height * width:
         raise ValueError(f"run lengths {_short(numbers)} do not cover {height} x {width} = {height * width} pixels")
     return np.array(numbers, np.int64)
+
+
+def _whole(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _short(value: object) -> str:

@@ -175,7 +175,11 @@ def verify_images(
 
 
 def _image_problem(path: Path, decode: bool, bands: tuple[int, int, int] | None) -> tuple[Problem, str] | None:
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        is_there = False
+    if not is_there:
         return Problem.MISSING, path.name
     reason, is_blank = examine(path, bands) if decode else (None, False)
     if reason is not None:

@@ -111,6 +111,9 @@ def located(names: Sequence[str], folders: Sequence[Path], notes: list[str]) -> 
     A name is a path below one of the folders. Where the names of a file begin with folders that are not there, such as
     those of the machine it was written on, as many of them are left out, of all names alike, as finds most files. A
     file whose name differs in case alone is taken, if there is one only.
+
+    Raises:
+        TagmaskError: none of them is there.
     """
     parts = [_parts(name) for name in names]
     depths = range(max((len(each) for each in parts), default=1))
@@ -129,6 +132,12 @@ def located(names: Sequence[str], folders: Sequence[Path], notes: list[str]) -> 
         cut = _cut(each, best)
         other = alike.find(cut) if path is None and alike else None
         placed.append(path or other or folders[0].joinpath(*cut))
+    if names and not any(map(_is_file, placed)):
+        looked = ", ".join(map(str, folders[:NAMES_SHOWN]))
+        raise TagmaskError(
+            f"none of the {len(names)} images of the annotations is there, such as {names[0]!r}; looked for in "
+            f"{looked}: put them there, or name their folder with data.images"
+        )
     if alike and alike.taken:
         notes.append(f"{len(alike.taken)} images are found under names written otherwise: {_some(alike.taken)}.")
     return placed
