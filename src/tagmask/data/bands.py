@@ -31,13 +31,31 @@ class BandLayout:
         size: rows and columns.
         bands: how many numbers a pixel has.
         bits: of each number.
-        tags: all entries of its first directory.
+        tags: what of its first directory says how to read it.
+        is_swapped: whether the first byte of a number is its largest.
     """
 
     size: tuple[int, int]
     bands: int
     bits: int
     tags: dict[int, tuple[int, ...]]
+    is_swapped: bool
+
+    def refuse_damaged(self, path: Path) -> None:
+        """Refuse what decoders would remark upon or read wrongly.
+
+        Raises:
+            OSError: the file ends before its pixels do.
+            ValueError: its numbers would come out with their bytes in the wrong order.
+        """
+        starts = self.tags.get(_STRIPS, self.tags.get(_TILES, ()))
+        lengths = self.tags.get(_STRIP_BYTES, self.tags.get(_TILE_BYTES, ()))
+        end = max((start + length for start, length in zip(starts, lengths, strict=False)), default=0)
+        missing = end - path.stat().st_size
+        if missing > 0:
+            raise OSError(f"the file is cut off: {missing} bytes are missing")
+        if self.is_swapped and self.bits == 32 and _first(self.tags, _COMPRESSION) != 1:
+            raise ValueError("it is a compressed TIFF of 32 bits in the order of Motorola; save it in that of Intel")
 
 
 def band_layout(path: Path) -> BandLayout | None:
@@ -51,7 +69,8 @@ def band_layout(path: Path) -> BandLayout | None:
             file.seek(directory.next)
             directory.load(file)
             tags = {tag: _integers(directory[tag]) for tag in (*_LONG_TAGS, *_SHORT_TAGS) if tag in directory}
-        return BandLayout((tags[_HEIGHT][0], tags[_WIDTH][0]), _first(tags, _SAMPLES), _first(tags, _BITS), tags)
+        size, is_swapped = (tags[_HEIGHT][0], tags[_WIDTH][0]), header[:2] == b"MM"
+        return BandLayout(size, _first(tags, _SAMPLES), _first(tags, _BITS), tags, is_swapped)
     except (OSError, ValueError, LookupError, TypeError, SyntaxError, struct.error):
         return None
 

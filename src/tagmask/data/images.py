@@ -105,6 +105,9 @@ def is_blank(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
 def _image(path: Path, formats: tuple[str, ...], bands: Bands | None = None) -> Iterator[Image.Image]:
     _hush_pillow()
     try:
+        layout = band_layout(path)
+        if layout is not None:
+            layout.refuse_damaged(path)
         if bands is not None:
             yield _of_bands(path, bands)
             return
@@ -159,6 +162,8 @@ _BEGINNINGS = {
     b"<": "it is a page of text or of the web, not an image",
     b"{": "it is a text, not an image",
     b"%PDF": "it is a PDF, not an image; save its pages as images",
+    b"II+\0": "it is a BigTIFF of a kind that is not read; save it as TIFF",
+    b"MM\0+": "it is a BigTIFF of a kind that is not read; save it as TIFF",
     b"SIMPLE": "it is a FITS file; convert it",
 }
 
@@ -181,10 +186,10 @@ def _unknown_content(path: Path) -> str:
     if not head:
         return "the file is empty"
     if layout is not None:
-        return (
-            f"it is a TIFF of {layout.bands} bands of {layout.bits} bits; say in training which are red, green and "
-            "blue, as in data.bands=[0, 1, 2]"
-        )
+        kind = f"it is a TIFF of {layout.bands} bands of {layout.bits} bits"
+        if layout.bands == 1 or layout.bits not in (8, 16, 32):
+            return f"{kind}, which are not read; save it with 8 or 16"
+        return f"{kind}; say in training which are red, green and blue, as in data.bands=[0, 1, 2]"
     if head[4:8] == b"ftyp":
         return "it is a HEIC, AVIF or film file; save it as JPEG or PNG"
     begins = next((words for mark, words in _BEGINNINGS.items() if head.lstrip().startswith(mark)), None)
