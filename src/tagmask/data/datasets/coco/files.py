@@ -77,9 +77,10 @@ def read_instances(path: Path) -> Instances:
     """
     content = _parsed(path)
     notes: list[str] = []
-    categories = _categories(path, _entries(path, content, "categories"), notes)
-    pictures = _pictures(path, _entries(path, content, "images"), notes)
-    annotations = _of_listed_images(path, _entries(path, content, "annotations"), pictures, notes)
+    lists = {name: _entries(path, content, name) for name in ("images", "annotations", "categories")}
+    categories = _categories(path, lists["categories"], notes)
+    pictures = _pictures(path, lists["images"], notes)
+    annotations = _of_listed_images(path, lists["annotations"], pictures, notes)
     outlines = _outlines(path, annotations, categories, pictures)
     outlines = _without_shares(path, outlines, notes)
     notes.extend(_outline_notes(path, outlines))

@@ -122,7 +122,7 @@ def located(names: Sequence[str], folders: Sequence[Path], notes: list[str]) -> 
         tried.append([_first(_cut(each, depth), folders) for each in parts])
         if None not in tried[-1]:
             break
-    best = max(range(len(tried)), key=lambda depth: sum(path is not None for path in tried[depth])) if tried else 0
+    best = max(range(len(tried)), key=lambda depth: len({*tried[depth]} - {None}), default=0)
     if best:
         notes.append(f"The first {best} folders of the names of images, as in {names[0]!r}, are left out to find them.")
     found = tried[best] if tried else []
@@ -146,7 +146,7 @@ def located(names: Sequence[str], folders: Sequence[Path], notes: list[str]) -> 
 def _parts(name: str) -> tuple[str, ...]:
     """The parts of a path as any system writes it; none that leads upwards or to a drive."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return tuple(part for part in path.parts if part not in ("/", "..", "//") and not part.endswith(":")) or (name,)
+    return tuple(part for part in path.parts if part not in ("/", "..", "//") and not part.endswith(":")) or ("?",)
 
 
 def _cut(parts: tuple[str, ...], depth: int) -> tuple[str, ...]:

@@ -63,8 +63,10 @@ class Voc(Dataset):
         self._folder = voc_folder(root)
         self.ignore_value = config.ignore_value
         problems, notes = Problems(), list[str]()
-        self._images = VocImages(self._folder, problems)
+        self._images = VocImages(self._folder)
         splits, is_one_list = splits_of(self._folder, config, self._images, notes)
+        for key in sorted(self._images.doubled & splits.keys()):
+            problems.add(Problem.DUPLICATE_ID, key)
         names = self._names(splits)
         self._known, self._numbers = _classes(config, names, self._folder, notes)
         self.classes = tuple(self._numbers)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from tagmask.config import VocData
-from tagmask.data.datasets.checks import NAMES_SHOWN, Problem, Problems, existing_folder, read_lines
+from tagmask.data.datasets.checks import NAMES_SHOWN, existing_folder, read_lines
 from tagmask.data.datasets.folder import IMAGE_SUFFIXES, image_id
 from tagmask.errors import TagmaskError
 
@@ -36,13 +36,16 @@ class VocImages:
 
     Args:
         folder: the folder VOC2012.
-        problems: receives images that differ in their extension only.
+
+    Attributes:
+        files: the files by id.
+        doubled: ids of several files, which differ in their extension only.
     """
 
-    def __init__(self, folder: Path, problems: Problems) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder / "JPEGImages"
         self.files: dict[str, Path] = {}
-        doubled: set[str] = set()
+        self.doubled: set[str] = set()
         for path in sorted(self.folder.rglob("*")):
             below = path.relative_to(self.folder)
             if path.suffix.lower() not in IMAGE_SUFFIXES or any(part.startswith(".") for part in below.parts):
@@ -51,10 +54,8 @@ class VocImages:
                 continue
             key = image_id(below.as_posix())
             if key in self.files:
-                doubled.add(key)
+                self.doubled.add(key)
             self.files.setdefault(key, path)
-        for key in sorted(doubled):
-            problems.add(Problem.DUPLICATE_ID, key)
 
     def path(self, key: str) -> Path:
         """The file of an id, or where it should be."""
