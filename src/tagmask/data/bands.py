@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Num
 from PIL import Image, TiffImagePlugin
 
+from tagmask.data.quiet_pillow import hush_pillow
+
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 256, 257, 258, 259, 262, 277
 _STRIPS, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 278, 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT = 322, 323, 324, 325, 339
@@ -60,6 +62,7 @@ class BandLayout:
 
 def band_layout(path: Path) -> BandLayout | None:
     """What a file says about its bands; None: it is no TIFF of the classic kind."""
+    hush_pillow()
     try:
         with path.open("rb") as file:
             header = file.read(8)

@@ -4,10 +4,7 @@ Nothing here needs torch.
 """
 
 import io
-import logging
-import re
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tagmask.conventions import IGNORE
 from tagmask.data.bands import band_layout, chosen_bands, read_bands
+from tagmask.data.quiet_pillow import hush_pillow
 from tagmask.errors import TagmaskError
 from tagmask.system.storage import write_bytes
 
@@ -103,7 +101,7 @@ def is_blank(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
 
 @contextmanager
 def _image(path: Path, formats: tuple[str, ...], bands: Bands | None = None) -> Iterator[Image.Image]:
-    _hush_pillow()
+    hush_pillow()
     try:
         layout = band_layout(path)
         if layout is not None:
@@ -146,16 +144,6 @@ def _of_bands(path: Path, bands: Bands) -> Image.Image:
 def _refuse_too_large(size: tuple[int, int]) -> None:
     if Image.MAX_IMAGE_PIXELS is not None and size[0] * size[1] > 2 * Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
-
-
-_PILLOW = re.compile(r"PIL\.")
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints its remarks
-
-
-def _hush_pillow() -> None:
-    """Keep Pillow's warnings about odd files to itself: what matters of them is said in our words."""
-    if not any(known[3] == _PILLOW for known in warnings.filters):
-        warnings.filterwarnings("ignore", module=_PILLOW.pattern)
 
 
 _BEGINNINGS = {
