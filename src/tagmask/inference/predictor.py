@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
@@ -36,7 +36,7 @@ def largest_factor(size: tuple[int, int]) -> float:
     return min(1.0, math.sqrt(LARGEST / (size[0] * size[1])))
 
 
-def enlarged(mask: MaskArray, size: tuple[int, int]) -> MaskArray:
+def enlarged(mask: MaskArray, size: tuple[int, int]) -> Int32[np.ndarray, "_ _"]:
     """A mask at ``size`` (rows, columns), each pixel taking the nearest number."""
     return np.array(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST), np.int32)
 
