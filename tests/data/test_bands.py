@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.tiff_of_bands import CODES, numbers, tiff
 from tagmask.data.bands import band_layout, chosen_bands, read_bands
-from tiff_of_bands import CODES, numbers, tiff
 
 
 def written(folder: Path, content: bytes) -> Path:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageOps
 
+from data.tiff_of_bands import numbers, tiff
 from tagmask.data.images import (
     IGNORE,
     check_image,
@@ -25,7 +26,6 @@ from tagmask.data.images import (
     write_mask,
 )
 from tagmask.errors import TagmaskError
-from tiff_of_bands import numbers, tiff
 
 RED = (200, 30, 10)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from tagmask.config.base import Config, Role
 
@@ -25,7 +25,7 @@ class DataConfig(Config):
         default="error", description="Unreadable images: stop, or leave them out."
     )
     max_images: int | None = Field(default=None, gt=0, description="Use only the first so many images of each split.")
-    bands: tuple[int, int, int] | None = Field(
+    bands: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt] | None = Field(
         default=None,
         description="Which bands of image files are red, green and blue, counted from 0; none: as the files say.",
     )

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Num
@@ -78,8 +79,8 @@ def band_layout(path: Path) -> BandLayout | None:
         return None
 
 
-def _integers(value: object) -> tuple[int, ...]:
-    return tuple(int(number) for number in value) if isinstance(value, tuple) else (int(str(value)),)
+def _integers(value: Any) -> tuple[int, ...]:
+    return tuple(int(number) for number in value) if isinstance(value, tuple) else (int(value),)
 
 
 def _first(tags: dict[int, tuple[int, ...]], tag: int) -> int:

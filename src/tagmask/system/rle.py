@@ -178,10 +178,11 @@ def _runs(region: dict[str, object], height: int, width: int) -> Int64[np.ndarra
         raise ValueError(f"run lengths of size {_short(size)}; expected run lengths of size [{height}, {width}]")
     if not isinstance(counts, str | list):
         raise ValueError(f"run lengths are {_short(counts)}; expected a list of numbers or their compressed text")
-    numbers = decode_counts(counts) if isinstance(counts, str) else [_whole(number) for number in counts]
-    if not all(isinstance(number, int) and number >= 0 for number in numbers) or sum(numbers) != height * width:
+    numbers = decode_counts(counts) if isinstance(counts, str) else list(map(_whole, counts))
+    whole = [number for number in numbers if isinstance(number, int) and number >= 0]
+    if len(whole) != len(numbers) or sum(whole) != height * width:
         raise ValueError(f"run lengths {_short(numbers)} do not cover {height} x {width} = {height * width} pixels")
-    return np.array(numbers, np.int64)
+    return np.array(whole, np.int64)
 
 
 def _whole(number: object) -> object:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coco_content import SIZE, content, paint, write
+from data.datasets.coco_content import SIZE, content, paint, write
 from tagmask.config import CocoData
 from tagmask.conventions import IGNORE
 from tagmask.data.datasets import open_dataset, score_records

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coco_content import SQUARE, content, write
+from data.datasets.coco_content import SQUARE, content, write
 from tagmask.data.datasets.coco.files import Instances, read_instances
 from tagmask.errors import TagmaskError
 

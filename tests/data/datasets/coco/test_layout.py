@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from coco_content import paint, write
+from data.datasets.coco_content import paint, write
 from tagmask.config import CocoData
 from tagmask.data.datasets.coco.layout import annotation_files, image_folders, is_official, located
 from tagmask.errors import TagmaskError
