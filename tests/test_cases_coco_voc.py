@@ -259,3 +259,11 @@ def test_files_of_somebody_else_are_not_overwritten(run, model, photos, tmp_path
     assert code == 2
     assert "classes.csv was not written by tagmask predict" in text
     assert (photos / "classes.csv").read_text() == "my list"
+
+
+def test_names_that_are_no_text_can_be_shown(run, model, photos, tmp_path):
+    (photos / "\udcff.png").write_bytes(b"broken")
+    code, text = run("predict", photos, "--model", model, "--out", tmp_path / "\udcfe")
+    assert code == 2
+    assert "\\udcff.png: not an image" in text
+    assert "\\udcfe" in text

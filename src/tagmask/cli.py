@@ -60,7 +60,7 @@ def main() -> None:
     try:
         app()
     except TagmaskError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(_printable(f"error: {error}"), markup=False, highlight=False)
         sys.exit(2)
 
 
@@ -71,7 +71,12 @@ def _command(name: str, text: str, example: str) -> Callable[[Callable[..., Any]
 
 def _say(text: str) -> None:
     """Print for people: as it is, never read as markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(_printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """A text with names of files that are no proper text, as a terminal can show it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _show_version(wanted: bool) -> bool:

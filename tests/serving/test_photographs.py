@@ -92,6 +92,13 @@ def test_masks_that_an_earlier_call_wrote_are_known_by_the_class_list_beside_the
     assert found.masks == 4
 
 
+def test_masks_with_their_overlays_are_known_without_a_class_list(photos):
+    paint(photos / "masks", "a.png.png", "a.png_overlay.jpg", "b.png.png")
+    found = photographs(photos)
+    assert found.masks == 2
+    assert "masks/b.png.png" in names(found, photos)
+
+
 def test_photographs_beside_a_class_list_are_still_photographs(photos):
     class_list(photos)
     paint(photos, "my_overlay.jpg", "x.png")

@@ -189,11 +189,3 @@ def test_what_else_lies_in_the_folder_is_said(photos, tmp_path):
     assert outcome.done == 4
     for words in ("not read: phone.heic", "out of the folder: link.jpg", "not entered: folder"):
         assert any(words in note for note in outcome.notes), outcome.notes
-
-
-def test_names_that_are_no_text_can_be_shown(tmp_path):
-    (tmp_path / "photos").mkdir()
-    picture(tmp_path / "photos" / "a.png")
-    (tmp_path / "photos" / "\udcff.png").write_bytes(b"broken")
-    outcome = predict_images(tmp_path / "photos", tmp_path, tmp_path / "out", overlays=False)
-    assert outcome.failed[0].encode("utf-8").count(b"udcff") == 1

@@ -63,7 +63,7 @@ def photographs(path: Path, without: Path | None = None) -> Photographs:
         subfolders[:] = sorted(_entered(here, subfolders, left_out, found))
         for name in sorted(names):
             if not name.startswith("."):
-                _sort(here / name, root, here in written, found)
+                _sort(here / name, root, here in written or _has_both(name, names), found)
     found.files.sort()
     if not found.files and not found.broken:
         raise TagmaskError(_none_there(path, found))
@@ -96,10 +96,19 @@ def _sort(file: Path, root: Path, is_output: bool, found: Photographs) -> None:
         found.broken.append(f"{file} is no file that could be read (a pipe or a device)")
 
 
+def _photograph(name: str) -> str:
+    """The name of the photograph of a mask or an overlay: of ``a.jpg.png`` and ``a.jpg_overlay.jpg`` it is ``a.jpg``."""
+    return name.removesuffix("_overlay.jpg") if name.endswith("_overlay.jpg") else name.removesuffix(".png")
+
+
 def _is_written(name: str) -> bool:
-    """Whether a name is that of a mask or an overlay: ``a.jpg.png``, ``a.jpg_overlay.jpg``."""
-    photograph = name.removesuffix("_overlay.jpg") if name.endswith("_overlay.jpg") else name.removesuffix(".png")
-    return photograph != name and Path(photograph).suffix.lower() in SUFFIXES
+    return _photograph(name) != name and Path(_photograph(name)).suffix.lower() in SUFFIXES
+
+
+def _has_both(name: str, names: list[str]) -> bool:
+    """Whether a mask lies beside its overlay, which versions without a class list have left."""
+    photograph = _photograph(name)
+    return f"{photograph}.png" in names and f"{photograph}_overlay.jpg" in names
 
 
 def is_class_list(path: Path) -> bool:

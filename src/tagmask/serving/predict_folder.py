@@ -69,7 +69,7 @@ def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> Outc
         work.shares.write()
     done = len(found.files) + len(found.broken) - len(failed)
     notes = (*_notes(found, root), *_picture_notes(work.blank, work.large))
-    return Outcome(done, tuple(map(_printable, failed)), tuple(map(_printable, notes)))
+    return Outcome(done, tuple(failed), notes)
 
 
 class _PhotographError(TagmaskError):
@@ -179,8 +179,3 @@ def _picture_notes(blank: list[str], large: list[str]) -> Iterator[str]:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
-
-
-def _printable(text: str) -> str:
-    """A text with names of files that are no proper text, as a terminal can show it."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -11,6 +11,7 @@ from tagmask.conventions import IGNORE
 from tagmask.data.datasets.checks import (
     Problem,
     Problems,
+    background_notes,
     check_classes,
     check_numbers,
     class_numbers,
@@ -226,3 +227,8 @@ def test_images_that_become_one_colour_are_a_remark_and_no_problem(tmp_path):
     assert (kept, skipped) == (tuple(records), ())
     problems.raise_any(tmp_path)
     assert "1 images have one colour throughout: a.png" in problems.remarks[0]
+
+
+def test_a_class_that_is_called_background_is_pointed_out():
+    assert list(background_notes(["cat", "back"])) == []
+    assert "'Background'" in next(background_notes(["cat", "Background"]))

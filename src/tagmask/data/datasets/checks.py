@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
@@ -246,3 +246,13 @@ def settle(
         splits = ", ".join(sorted({record.split for record in usable}))
         problems.add(Problem.NO_TRAINING, f"{config.train_split!r} (found: {splits or 'none'})")
     return tuple(record for record in kept if record.id not in skipped), tuple(bad) if skip else ()
+
+
+def background_notes(classes: Iterable[str]) -> Iterator[str]:
+    """What is said of a class that is called like the background, which masks have besides."""
+    for name in classes:
+        if name.casefold() == "background":
+            yield (
+                f"The class {name!r} is learned like any other, beside the background that masks have; if it means that "
+                "background, leave it out with data.classes."
+            )

@@ -320,3 +320,9 @@ def test_bands_are_chosen_for_every_image(tmp_path):
     assert data.read_image(data.records[0])[0, 0].tolist() == [0, 0, 255]
     with pytest.raises(TagmaskError, match=r"unreadable image \(2\): 0\.png \(.*bands"):
         own(tmp_path, given, bands=[0, 1, 7])
+
+
+def test_a_class_that_is_called_background_is_pointed_out(tmp_path):
+    given = content()
+    given["categories"][0]["name"] = "background"
+    assert any("'background' is learned like any other" in note for note in own(tmp_path, given).notes)

@@ -272,3 +272,8 @@ def test_photographs_may_be_of_any_kind(tmp_path: Path):
     (folder / "f1.jpg").unlink()
     data = Voc(VocData(bands=(2, 1, 0), **TRAIN_ALL), tmp_path)
     assert data.read_image(data.records[1])[0, 0].tolist() == [0, 0, 255]
+
+
+def test_a_class_that_is_called_background_is_pointed_out(tmp_path: Path):
+    data = Voc(VocData(**TRAIN_ALL), own(tmp_path, ("background",), ("rust",)))
+    assert any("'background' is learned like any other" in note for note in data.notes)

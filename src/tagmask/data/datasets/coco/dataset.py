@@ -15,6 +15,7 @@ from tagmask.data.datasets.checks import (
     NAMES_SHOWN,
     Problem,
     Problems,
+    background_notes,
     class_numbers,
     existing_folder,
     renumbering,
@@ -87,7 +88,7 @@ class Coco(Dataset):
         self._saliency.note_missing(kept, problems)
         problems.raise_any(root)
         self.records = self._with_masks(kept, entries, renamed, notes)
-        notes.extend(problems.remarks)
+        notes.extend((*background_notes(self.classes), *problems.remarks))
         notes.extend(_split_notes(self.records, self.skipped, config))
         self.notes = tuple(notes)
 

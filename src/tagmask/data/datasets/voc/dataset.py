@@ -13,6 +13,7 @@ from tagmask.data.datasets.checks import (
     NAMES_SHOWN,
     Problem,
     Problems,
+    background_notes,
     check_classes,
     check_numbers,
     class_numbers,
@@ -85,7 +86,7 @@ class Voc(Dataset):
         problems.raise_any(self._folder)
         if self.skipped:
             notes.append(f"{len(self.skipped)} bad images are left out.")
-        self.notes = (*notes, *problems.remarks)
+        self.notes = (*notes, *background_notes(self.classes), *problems.remarks)
 
     def _official(self) -> frozenset[str] | None:
         official = self._folder / "ImageSets" / "Segmentation" / "train.txt"
