@@ -63,7 +63,7 @@ def main() -> None:
     try:
         app()
     except TagmaskError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(_printable(f"error: {error}"), markup=False, highlight=False)
         sys.exit(2)
 
 
@@ -87,7 +87,12 @@ def _command(name: str, text: str, example: str) -> Callable[[Callable[..., Any]
 
 def _say(text: str) -> None:
     """Print for people: as it is, never read as markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(_printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """A text with names of files that are no proper text, as a terminal can show it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _show_version(wanted: bool) -> bool:
@@ -264,8 +269,6 @@ def evaluate(folder: RunPath, data: MovedData = None, settings: SetHow = []) -> 
 
 
 def _evaluate(opened: "Run") -> None:
-    from rich.table import Table  # noqa: PLC0415
-
     from tagmask.system.processes import this_process  # noqa: PLC0415
 
     if not this_process().is_main_process:
@@ -276,10 +279,8 @@ def _evaluate(opened: "Run") -> None:
     scores, page = evaluate_and_write(opened)
     for sentence in evaluation.unfinished(opened):
         _say(f"note: {sentence}")
-    table = Table("score", "%", "protocol", title=f"{opened.recipe.name} on {opened.dataset.name}")
-    for name, value, protocol in evaluation.summary(scores):
-        table.add_row(name, f"{value:.1f}", protocol)
-    console.print(table, markup=False)
+    rows = [(name, f"{value:.1f}", protocol) for name, value, protocol in evaluation.summary(scores)]
+    _table((f"{opened.recipe.name} on {opened.dataset.name}", "%", "protocol"), rows)
     _say(f"report: {page}")
 
 
@@ -305,10 +306,12 @@ def predict(
     """Segment an image, or every image of a folder."""
     from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
 
-    done, failed = predict_images(images, model, out, overlays)
-    _say(f"{done} masks written to {out}")
-    if failed:
-        raise TagmaskError("\n".join([f"{len(failed)} image(s) could not be segmented:", *failed]))
+    outcome = predict_images(images, model, out, overlays)
+    for note in outcome.notes:
+        _say(f"note: {note}")
+    _say(f"{outcome.done} masks written to {out}")
+    if outcome.failed:
+        raise TagmaskError("\n".join([f"{len(outcome.failed)} image(s) could not be segmented:", *outcome.failed]))
 
 
 # ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────

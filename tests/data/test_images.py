@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageOps
 
-from tagmask.data.images import IGNORE, check_image, mask_bits, palette, read_image, read_mask, write_mask
+from data.tiff_of_bands import numbers, tiff
+from tagmask.data.images import (
+    IGNORE,
+    check_image,
+    examine,
+    image_size,
+    mask_bits,
+    palette,
+    read_image,
+    read_mask,
+    write_mask,
+)
 from tagmask.errors import TagmaskError
 
 RED = (200, 30, 10)
@@ -143,7 +156,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path):
 def test_the_pixel_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(TagmaskError, match=r"a\.png.*exceeds limit"):
+    with pytest.raises(TagmaskError, match=r"a\.png.*exceeds the pixel limit of 200"):
         read_image(tmp_path / "a.png")
 
 
@@ -242,3 +255,127 @@ def test_a_lossy_or_empty_mask_is_refused(tmp_path: Path, spoil: Callable[[Path]
 
 def test_the_palette_has_256_different_colours():
     assert len({tuple(colour) for colour in palette().tolist()}) == 256
+
+
+# ── odd files ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_file_of_many_bands_is_refused_with_what_to_set(tmp_path: Path):
+    (tmp_path / "a.tif").write_bytes(tiff(numbers("uint16", bands=4)))
+    with pytest.raises(TagmaskError, match=r"a\.tif: it is a TIFF of 4 bands of 16 bits.*data\.bands=\[0, 1, 2\]"):
+        read_image(tmp_path / "a.tif")
+    assert "4 bands of 16 bits" in str(check_image(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("uint8", 1), ("uint16", 1 / 257), ("float32", 255)])
+def test_bands_that_are_named_are_read(tmp_path: Path, dtype: str, scale: float):
+    values = numbers(dtype)
+    (tmp_path / "a.tif").write_bytes(tiff(values))
+    pixels = read_image(tmp_path / "a.tif", (3, 1, 0))
+    np.testing.assert_allclose(pixels, values[:, :, [3, 1, 0]] * scale, atol=0.51)
+    assert check_image(tmp_path / "a.tif", (3, 1, 0)) is None
+    assert image_size(tmp_path / "a.tif") == values.shape[:2]
+
+
+def test_a_band_that_was_taken_for_transparency_can_be_left_out(tmp_path: Path):
+    Image.new("RGBA", (4, 3), (*RED, 0)).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif")[0, 0].tolist() == [255, 255, 255]
+    assert read_image(tmp_path / "a.tif", (0, 1, 2))[0, 0].tolist() == list(RED)
+
+
+def test_bands_of_other_kinds_of_files(tmp_path: Path):
+    Image.new("RGB", (4, 3), RED).save(tmp_path / "a.png")
+    Image.new("RGB", (4, 3), RED).quantize(4).save(tmp_path / "p.png")
+    Image.new("L", (4, 3)).save(tmp_path / "g.png")
+    for name in ("a.png", "p.png"):
+        assert read_image(tmp_path / name, (2, 1, 0))[0, 0].tolist() == list(RED[::-1])
+    with pytest.raises(TagmaskError, match=r"g\.png: it has 1 bands, 0 to 0, and data\.bands asks for \[0, 1, 2\]"):
+        read_image(tmp_path / "g.png", (0, 1, 2))
+
+
+def test_bands_are_turned_upright_too(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photo()).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", (0, 1, 2)), read_image(tmp_path / "a.png"))
+    assert image_size(tmp_path / "a.png") == (32, 24)
+
+
+def test_sizes_come_from_the_head_of_a_file(tmp_path: Path):
+    Image.fromarray(photo()).save(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:400])
+    (tmp_path / "c.jpg").write_bytes(b"no image")
+    assert [image_size(tmp_path / f"{name}.jpg") for name in "acd"] == [(24, 32), None, None]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"\n<!DOCTYPE html><html>", "page of text or of the web"),
+        (b'{"error": 404}', "a text, not an image"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"II+\0\x08\0\0\0", "BigTIFF"),
+        (b"nonsense", "not an image"),
+    ],
+)
+def test_what_a_file_is_instead_of_an_image_is_said(tmp_path: Path, content: bytes, words: str):
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert words in str(check_image(tmp_path / "a.jpg"))
+    with pytest.raises(TagmaskError, match=rf"a\.jpg: .*{words}"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_a_kind_of_tiff_that_is_not_read_is_named(tmp_path: Path):
+    (tmp_path / "a.tif").write_bytes(tiff(numbers("float64", bands=1)))
+    assert "1 bands of 64 bits, which are not read" in str(check_image(tmp_path / "a.tif"))
+
+
+def test_a_folder_is_said_to_be_one(tmp_path: Path):
+    with pytest.raises(TagmaskError, match="it is a folder"):
+        read_image(tmp_path)
+
+
+def test_too_little_memory_for_an_image_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", full)
+    with pytest.raises(TagmaskError, match=r"a\.png: there is not enough memory"):
+        read_image(tmp_path / "a.png")
+
+
+def test_nothing_that_pillow_remarks_reaches_the_terminal(tmp_path: Path):
+    """In a process of its own, where warnings are shown and logs fall through to the terminal."""
+    (tmp_path / "bands.tif").write_bytes(tiff(numbers("uint8", bands=8)))
+    Image.fromarray(photo()).save(tmp_path / "cut.tif", compression="tiff_deflate")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:200])
+    Image.fromarray(photo()).save(tmp_path / "exif.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0")
+    Image.new("RGB", (200, 100)).save(tmp_path / "large.png")
+    code = (
+        "import sys; from pathlib import Path; from PIL import Image; Image.MAX_IMAGE_PIXELS = 15_000\n"
+        "from tagmask.data.images import check_image, image_size, read_image\n"
+        "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    image_size(path); check_image(path) or read_image(path); check_image(path, (0, 1, 2))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("image", "has_faded"),
+    [
+        (Image.new("RGBA", (4, 3), (*RED, 0)), True),
+        (Image.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4)), True),
+        (Image.new("RGB", (4, 3), RED), False),
+        (Image.fromarray(photo()).convert("RGBA"), False),
+        (Image.new("RGBA", (1, 1)), False),
+    ],
+    ids=["transparent", "16 bits of small numbers", "plain colour", "opaque", "one pixel"],
+)
+def test_images_that_lose_all_when_they_are_converted_are_noticed(tmp_path: Path, image: Image.Image, has_faded: bool):
+    image.save(tmp_path / "a.png")
+    assert examine(tmp_path / "a.png") == (None, has_faded)

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 import tagmask
 from conftest import SIZE, tiny_recipe
 from tagmask.errors import TagmaskError
+from tagmask.inference import predictor
 from tagmask.inference.predictor import build_segmenter, load
 from tagmask.networks.saved import save_weights
 
@@ -143,3 +144,53 @@ def test_settings_that_belong_together_elsewhere_in_a_recipe_do_not_matter(tmp_p
     learnt = ("method={kind: sipe}", "masks.confident={kind: learnt}", "affinity=null")
     folder = written_segmenter(tmp_path, *learnt)
     assert tagmask.load(folder)(np.zeros((48, 48, 3), np.uint8)).shape == (48, 48)
+
+
+# ── devices, bands and large photographs ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "device", ["gpu", "cuda:99", "xyz:0", "mps" if not torch.backends.mps.is_available() else "gpu"]
+)
+def test_a_device_that_is_not_there_is_one_message(run, device):
+    with pytest.raises(TagmaskError, match=rf"the device '{device}' cannot be used here: .*; take cpu") as raised:
+        load(run, device)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_the_best_device_is_taken(run, monkeypatch, cuda, mps, expected):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(predictor.torch, "device", lambda name: asked.append(name) or torch.empty(0).device)
+    load(run)
+    assert asked == [expected]
+
+
+def test_large_photographs_are_segmented_smaller_and_their_masks_enlarged(run, image, monkeypatch):
+    segment = load(run)
+    seen = []
+    mask = segment.mask
+    monkeypatch.setattr(segment, "mask", lambda pixels, images: seen.append(pixels.shape) or mask(pixels, images))
+    monkeypatch.setattr(predictor, "LARGEST", 40 * SIZE // 4)
+    found = segment(image)
+    assert seen == [(20, SIZE // 2, 3)]
+    assert (found.shape, found.dtype) == (image.shape[:2], np.int32)
+    np.testing.assert_array_equal(found[::2, ::2], found[1::2, 1::2])
+
+
+def test_the_limit_is_of_pixels():
+    assert predictor.largest_factor((3000, 4000)) == 1
+    for size in ((9000, 12000), (60_000, 600), (2, 50_000_000)):
+        factor = predictor.largest_factor(size)
+        assert size[0] * factor * size[1] * factor == pytest.approx(predictor.LARGEST)
+
+
+def test_images_are_read_as_the_run_read_them(tmp_path, image):
+    Image.fromarray(image).save(tmp_path / "x.png")
+    turned = load(written_segmenter(tmp_path, "data.bands=[2,1,0]"))
+    assert turned.bands == (2, 1, 0)
+    np.testing.assert_array_equal(turned(tmp_path / "x.png"), turned(image[:, :, ::-1].copy()))

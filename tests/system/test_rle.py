@@ -9,6 +9,7 @@ from tagmask.system.rle import (
     encode_counts,
     pixel_runs,
     polygon_pixels,
+    region_parts,
     region_pixels,
     run_pixels,
 )
@@ -111,3 +112,72 @@ def test_what_is_no_region_of_this_size_is_refused(segmentation: object):
 def test_regions_that_overlap_are_one():
     left, right = [0, 0, 2, 0, 2, 2, 0, 2], [1, 0, 3, 0, 3, 2, 1, 2]
     assert region_pixels([left, right], 2, 3).all()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_coordinates_that_are_no_numbers_are_refused(bad: float):
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        polygon_pixels(np.array([[1.0, 1.0], [bad, 1.0], [3.0, 3.0]]), 4, 4)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        region_pixels([[1, 1, bad, 1, 3, 3]], 4, 4)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [[1, 1, 3, 1, 3, 3, 1, 3]],
+        [1, 1, 3, 1, 3, 3, 1, 3],
+        [[1, 1], [3, 1], [3, 3], [1, 3]],
+        [[[1, 1], [3, 1], [3, 3], [1, 3]]],
+        [["1", "1", "3", "1", "3", "3", "1", "3"]],
+        [{"size": [4, 4], "counts": [5, 2, 2, 2, 5]}],
+        {"size": [4, 4], "counts": [5.0, 2.0, 2.0, 2.0, 5.0]},
+    ],
+    ids=["polygons", "flat", "points", "polygons of points", "text", "run lengths in a list", "run lengths as floats"],
+)
+def test_one_square_in_all_the_ways_that_tools_write_it(written: object):
+    assert region_pixels(written, 4, 4).astype(int).tolist() == [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("written", [[], [[]], [[1, 1, 3, 3]], [[1, 1], [2, 2]], [[], [2, 2]]])
+def test_what_has_fewer_than_three_corners_covers_nothing(written: object):
+    assert region_parts(written, 4, 4) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ([[1, 1, 3, 1, 3]], "5 numbers"),
+        ([{"x": 1, "y": 1}, {"x": 2, "y": 1}, {"x": 2, "y": 2}], "x, y, x, y"),
+        ([[1, None, 3, 1, 3, 3]], "NaN"),
+        ([["a", "b", "c", "d", "e", "f"]], "no polygon"),
+        ({"size": [4, 4], "counts": None}, "run lengths are None"),
+        ({"size": [4, 4], "counts": [5, "x"]}, "do not cover"),
+        ({"size": 4, "counts": [16]}, "size 4"),
+        ({"size": [4, 5], "counts": [20]}, r"size \[4, 5\]"),
+        ("1 1 3 3", "no region"),
+        (7, "no region"),
+    ],
+)
+def test_what_is_wrong_with_a_region_is_said(written: object, words: str):
+    with pytest.raises(ValueError, match=words):
+        region_pixels(written, 4, 4)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools predates numpy 2
+@given(st.integers(3, 8), st.integers(0, 10**6))
+def test_polygons_agree_with_pycocotools_but_for_their_border(corners: int, seed: int):
+    random = np.random.default_rng(seed)
+    angles = np.sort(random.uniform(0, 2 * np.pi, corners))
+    points = 20 + random.uniform(5, 18) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    theirs = pycocotools.mask.decode(pycocotools.mask.frPyObjects([points.ravel().tolist()], 40, 40))[..., 0] == 1
+    different = np.argwhere(region_pixels([points.ravel().tolist()], 40, 40) != theirs) + 0.5
+    sides = list(zip(points, np.roll(points, -1, axis=0), strict=True))
+    for row, column in different:
+        assert min(to_segment(np.array([column, row]), *side) for side in sides) <= 1.5
+
+
+def to_segment(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
+    along = end - start
+    share = np.clip((point - start) @ along / max(along @ along, 1e-12), 0, 1)
+    return float(np.linalg.norm(point - start - share * along))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, NonNegativeInt, StringConstraints
 
 from tagmask.config.base import Config, Role
 
@@ -31,6 +31,10 @@ class DataConfig(Config):
         default=None,
         ge=16,
         description="Larger images are scaled down to this long side when they are read; none: not.",
+    )
+    bands: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt] | None = Field(
+        default=None,
+        description="Which bands of image files are red, green and blue, counted from 0; none: as the files say.",
     )
     saliency: str | None = Field(
         default=None,
@@ -99,7 +103,7 @@ class FolderData(DataConfig):
 
 
 class VocData(DataConfig):
-    """PASCAL VOC 2012 in the VOCdevkit layout."""
+    """PASCAL VOC 2012, or own classes in the layout of VOCdevkit."""
 
     kind: Literal["voc"] = "voc"
     train_split: str = Field(default="train_aug", description="Split that is learned from.")
@@ -107,17 +111,36 @@ class VocData(DataConfig):
         default=None, description="List file of the SBD train_aug ids; none: ImageSets/Segmentation/train_aug.txt."
     )
     tag_table: str | None = Field(default=None, description="CSV of tags instead of the XML annotations.")
+    difficult: Literal["tag", "leave_out"] = Field(
+        default="tag", description="Whether objects marked difficult in the XML annotations count as tags."
+    )
     masks: Annotated[str, Role.SCORING] = Field(
         default="SegmentationClass", description="Folder of ground-truth masks; SegmentationClassAug for SBD."
     )
     ignore_value: int = 255
+    val_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share held out for validation if there is no list of the split."
+    )
 
 
 class CocoData(DataConfig):
-    """MS-COCO 2014 or 2017; tags and masks come from the instances JSON."""
+    """MS-COCO 2014 or 2017, or own data in its format; tags and masks come from the annotation files."""
 
     kind: Literal["coco"] = "coco"
     year: Literal[2014, 2017] = Field(default=2014, description="Which split of the images, and which file names.")
+    annotations: str | None = Field(
+        default=None,
+        description="Annotation file of the training images, or of all, below the data folder; none: the official one.",
+    )
+    val_annotations: str | None = Field(
+        default=None, description="Annotation file of the validation images; none: the official one, if it is there."
+    )
+    images: str | None = Field(
+        default=None, description="Folder that the file names begin in; none: train2014 and so on, images, or others."
+    )
+    val_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share held out for validation if there is one annotation file only."
+    )
     ignore_value: int = 255
 
 

@@ -15,6 +15,8 @@ from jaxtyping import Int, Int32, Num, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from tagmask.conventions import IGNORE
+from tagmask.data.bands import band_layout, chosen_bands, read_bands
+from tagmask.data.quiet_pillow import hush_pillow
 from tagmask.errors import TagmaskError
 from tagmask.system.storage import write_bytes
 
@@ -23,8 +25,8 @@ LOSSLESS_FORMATS = ("PNG", "TIFF", "BMP", "GIF")
 
 # Whatever a decoder may raise on a damaged file; the pixel-limit warning counts where warnings are errors.
 _UNREADABLE = (
-    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error,
-    Image.DecompressionBombError, Image.DecompressionBombWarning,
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, MemoryError, struct.error,
+    zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning,
 )  # fmt: skip
 
 # ── photographs ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -38,46 +40,148 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNED = (5, 6, 7, 8)  # rows have become columns
 _ORIENTATION_TAG = 0x0112
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+Bands = tuple[int, int, int]
+
+
+def read_image(path: Path, bands: Bands | None = None) -> UInt8[np.ndarray, "h w 3"]:
     """Upright RGB pixels of a photograph in any of ``PHOTO_FORMATS``; the first frame of several.
 
     EXIF rotation is applied; transparency lies on white; CMYK is converted; integers of more than 8 bits are taken as
     0..65535, floats as 0..1 if none is larger and else as 0..255. Pillow's limit on the number of pixels holds.
 
+    Args:
+        path: the file.
+        bands: which of its bands are red, green and blue, as they are in the file; None: as the file says.
+
     Raises:
-        TagmaskError: the file is missing, empty, truncated, too large or not an image.
+        TagmaskError: the file is missing, empty, truncated, too large, not an image, or has not these bands.
     """
-    with _image(path, PHOTO_FORMATS) as image:
+    with _image(path, PHOTO_FORMATS, bands) as image:
         orientation = image.getexif().get(_ORIENTATION_TAG)
         pixels = _rgb(image)
         return np.array(pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels)
 
 
-def check_image(path: Path) -> str | None:
-    """What is wrong with an image file, or None if ``read_image`` will read it; quicker than reading it."""
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Rows and columns of a photograph as ``read_image`` returns it, from the head of its file; None: unreadable."""
     try:
-        with _image(path, PHOTO_FORMATS) as image:
+        with _image(path, PHOTO_FORMATS, None) as image:
+            turned = image.getexif().get(_ORIENTATION_TAG) in _TURNED
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except TagmaskError:
+        layout = band_layout(path)
+        return None if layout is None else layout.size
+
+
+def check_image(path: Path, bands: Bands | None = None) -> str | None:
+    """What is wrong with an image file, or None if ``read_image`` will read it; quicker than reading it."""
+    return examine(path, bands)[0]
+
+
+def examine(path: Path, bands: Bands | None = None) -> tuple[str | None, bool]:
+    """What is wrong with an image file, if anything, and whether it has become one colour when it was converted."""
+    try:
+        with _image(path, PHOTO_FORMATS, bands) as image:
             # A JPEG is decoded at an eighth of its size, yet read to its end; other formats ignore this.
             image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
-            _rgb(image)
+            may_fade = bands is not None or image.mode[0] in "IF" or image.has_transparency_data
+            return None, is_blank(np.asarray(_rgb(image))) and may_fade
     except TagmaskError as error:
-        return "not an image" if isinstance(error.__cause__, UnidentifiedImageError) else str(error.__cause__)
-    return None
+        return _reason(path, error.__cause__ or error), False
+
+
+def is_blank(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
+    """Whether an image of more than one pixel has one colour throughout."""
+    return pixels.size > 3 and bool((pixels == pixels[0, 0]).all())
 
 
 @contextmanager
-def _image(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+def _image(path: Path, formats: tuple[str, ...], bands: Bands | None = None) -> Iterator[Image.Image]:
+    hush_pillow()
     try:
+        layout = band_layout(path)
+        if layout is not None:
+            layout.refuse_damaged(path)
+        if bands is not None:
+            yield _of_bands(path, bands)
+            return
         with Image.open(path, formats=formats) as image:
             yield image
     except FileNotFoundError as error:
         raise TagmaskError(f"no such file: {path}") from error
     except _UNREADABLE as error:
         expected = ", ".join(formats)
-        raise TagmaskError(f"cannot read the image {path}: {error}; expected a whole {expected} file") from error
+        reason = _reason(path, error)
+        raise TagmaskError(f"cannot read the image {path}: {reason}; expected a whole {expected} file") from error
+
+
+def _of_bands(path: Path, bands: Bands) -> Image.Image:
+    """Three bands of a file as an upright RGB image."""
+    layout = band_layout(path)
+    orientation = None
+    try:
+        with Image.open(path, formats=PHOTO_FORMATS) as image:
+            orientation = image.getexif().get(_ORIENTATION_TAG)
+            whole = layout is None or layout.bands == len(image.getbands())
+            values = np.atleast_3d(np.asarray(image.convert("RGB") if image.mode == "P" else image)) if whole else None
+    except UnidentifiedImageError:
+        if layout is None:
+            raise
+        values = None
+    if values is None and layout is not None:
+        _refuse_too_large(layout.size)
+        values = read_bands(path, layout)
+    assert values is not None
+    chosen = chosen_bands(values, bands)
+    pixels = Image.fromarray(np.ascontiguousarray(chosen if chosen.dtype == np.uint8 else _eight_bits(chosen)))
+    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+
+
+def _refuse_too_large(size: tuple[int, int]) -> None:
+    if Image.MAX_IMAGE_PIXELS is not None and size[0] * size[1] > 2 * Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+
+
+_BEGINNINGS = {
+    b"<": "it is a page of text or of the web, not an image",
+    b"{": "it is a text, not an image",
+    b"%PDF": "it is a PDF, not an image; save its pages as images",
+    b"II+\0": "it is a BigTIFF of a kind that is not read; save it as TIFF",
+    b"MM\0+": "it is a BigTIFF of a kind that is not read; save it as TIFF",
+    b"SIMPLE": "it is a FITS file; convert it",
+}
+
+
+def _reason(path: Path, error: BaseException) -> str:
+    """Why a file cannot be read, in words."""
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it exceeds the pixel limit of {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; make it smaller"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it; make it smaller"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder, not an image"
+    return _unknown_content(path) if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+
+
+def _unknown_content(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(16)
+    layout = band_layout(path)
+    if not head:
+        return "the file is empty"
+    if layout is not None:
+        kind = f"it is a TIFF of {layout.bands} bands of {layout.bits} bits"
+        if layout.bands == 1 or layout.bits not in (8, 16, 32):
+            return f"{kind}, which are not read; save it with 8 or 16"
+        return f"{kind}; say in training which are red, green and blue, as in data.bands=[0, 1, 2]"
+    if head[4:8] == b"ftyp":
+        return "it is a HEIC, AVIF or film file; save it as JPEG or PNG"
+    begins = next((words for mark, words in _BEGINNINGS.items() if head.lstrip().startswith(mark)), None)
+    return begins or "not an image"
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -90,7 +194,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, layer).convert("RGB")
 
 
-def _eight_bits(values: Num[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+def _eight_bits(values: Num[np.ndarray, "*s"]) -> UInt8[np.ndarray, "*s"]:
     if np.issubdtype(values.dtype, np.integer):
         return (values.clip(0, 65535) / 257.0).round().astype(np.uint8)
     finite = np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0)

@@ -1,25 +1,44 @@
 """A finished run as one callable: image in, mask out."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from tagmask.config import AnyBackbone, SegmenterConfig
+from tagmask.config import AnyBackbone, AnyData, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
-from tagmask.inference.passes import dense_logits, pyramid
+from tagmask.inference.passes import dense_logits, pyramid, resize_image
 from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network, read_facts
+
+LARGEST = 12_500_000  # pixels: what a telephone takes; more would need memory without end
+
+Bands = tuple[int, int, int]
+
+
+def largest_factor(size: tuple[int, int]) -> float:
+    """Factor that brings (rows, columns) down to at most ``LARGEST`` pixels; 1 if they are no more.
+
+    >>> largest_factor((3000, 4000)), largest_factor((10_000, 20_000))
+    (1.0, 0.25)
+    """
+    return min(1.0, math.sqrt(LARGEST / (size[0] * size[1])))
+
+
+def enlarged(mask: MaskArray, size: tuple[int, int]) -> Int32[np.ndarray, "_ _"]:
+    """A mask at ``size`` (rows, columns), each pixel taking the nearest number."""
+    return np.array(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST), np.int32)
 
 
 class Predictor:
@@ -30,15 +49,26 @@ class Predictor:
         config: its prediction settings.
         classes: class names without background; mask value i + 1 is class i.
         device: where to compute.
+        bands: which bands of image files it was trained on as red, green and blue; None: as the files say.
+        largest_side: long side that larger photographs were scaled down to in training, and are here; None: they were
+            not.
     """
 
     def __init__(
-        self, network: DeepLab, config: SegmenterConfig, classes: tuple[str, ...], device: torch.device
+        self,
+        network: DeepLab,
+        config: SegmenterConfig,
+        classes: tuple[str, ...],
+        device: torch.device,
+        bands: Bands | None = None,
+        largest_side: int | None = None,
     ) -> None:
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         self.config = config
         self.classes = classes
         self.device = device
+        self.bands: Bands | None = bands
+        self.largest_side: int | None = largest_side
 
     @property
     def normalization(self) -> Normalization:
@@ -47,6 +77,9 @@ class Predictor:
 
     def __call__(self, image: np.ndarray | Image.Image | str | Path) -> MaskArray:
         """Mask of one image.
+
+        Photographs that are larger than those of the training, or than ``LARGEST`` pixels, are scaled down, and their
+        masks enlarged again.
 
         Args:
             image: RGB pixels ``uint8 h w 3``, a Pillow image, or a path.
@@ -57,10 +90,14 @@ class Predictor:
         Raises:
             TagmaskError: the file is no readable image, or the array is not RGB ``uint8 h w 3``.
         """
-        pixels = _pixels(image)
-        factor = long_side_factor((pixels.shape[0], pixels.shape[1]), self.config.base_long_side)
+        pixels = _pixels(image, self.bands)
+        size = (pixels.shape[0], pixels.shape[1])
+        side = max(size) if self.largest_side is None else self.largest_side
+        smaller = resize_image(pixels, min(largest_factor(size), side / max(size)))
+        factor = long_side_factor((smaller.shape[0], smaller.shape[1]), self.config.base_long_side)
         scales = [factor * scale for scale in self.config.scales]
-        return self.mask(pixels, pyramid(pixels, scales, self.normalization))
+        mask = self.mask(smaller, pyramid(smaller, scales, self.normalization))
+        return mask if mask.shape == size else enlarged(mask, size)
 
     def mask(self, image: ImageArray, images: list[Float[Tensor, "3 _ _"]]) -> MaskArray:
         """Mask from the image and its normalised copies at every scale, for callers that read ahead."""
@@ -80,14 +117,15 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
 
     Args:
         run: a folder that ``tagmask run`` wrote, or a ``segmenter.safetensors`` file out of one.
-        device: ``cpu``, ``cuda`` ...; None: a GPU if there is one.
+        device: ``cpu``, ``cuda``, ``mps`` ...; None: a GPU if there is one.
 
     Raises:
-        TagmaskError: there is no trained segmenter.
+        TagmaskError: there is no trained segmenter, or no such device.
 
     Example:
         ``mask = tagmask.load("runs/x")("photo.jpg")``
     """
+    place = _device(device)
     path = Path(run)
     file = path / "segmenter.safetensors" if path.is_dir() else path
     if not file.exists():
@@ -97,13 +135,26 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
     facts, classes = _facts(file)
     network = build_segmenter(facts.segmenter, facts.backbone, len(classes), load_initial=False)
     load_network(file, network)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Predictor(network, facts.segmenter, classes, place)
+    return Predictor(network, facts.segmenter, classes, place, facts.data.bands, facts.data.largest_side)
+
+
+def _device(name: str | None) -> torch.device:
+    """The device of a name; None: CUDA if there is one, else Apple's MPS, else the processor."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TagmaskError(f"the device {name!r} cannot be used here: {reason}; take cpu, or leave it out") from error
+    return device
 
 
 class _Facts(BaseModel):
     """What of a recipe a trained segmenter needs; the rest has done its work, and its packages need not be here."""
 
+    data: AnyData
     segmenter: SegmenterConfig
     backbone: AnyBackbone
 
@@ -136,9 +187,9 @@ def build_segmenter(segmenter: SegmenterConfig, backbone: AnyBackbone, num_class
     return DeepLab(segmenter, build_backbone(config), num_classes)
 
 
-def _pixels(image: np.ndarray | Image.Image | str | Path) -> ImageArray:
+def _pixels(image: np.ndarray | Image.Image | str | Path, bands: Bands | None) -> ImageArray:
     if isinstance(image, str | Path):
-        return read_image(Path(image))
+        return read_image(Path(image), bands)
     pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise TagmaskError(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 
 LONGEST_PIECES = 13  # of five bits each: more cannot belong to a 64-bit number
 
@@ -16,9 +16,14 @@ def polygon_pixels(corners: Float[np.ndarray, "n 2"], height: int, width: int) -
         height: rows of the result.
         width: columns of the result.
 
+    Raises:
+        ValueError: a coordinate is NaN or infinite.
+
     >>> polygon_pixels(np.array([[1.0, 0.0], [3.0, 0.0], [3.0, 2.0], [1.0, 2.0]]), 3, 4).astype(int).tolist()
     [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     """
+    if not np.isfinite(corners).all():
+        raise ValueError("a polygon has coordinates that are NaN or infinite, expected pixels")
     (x0, y0), (x1, y1) = corners.T, np.roll(corners, -1, axis=0).T
     centres = np.arange(height)[:, None] + 0.5
     row, edge = np.nonzero((y0 <= centres) != (y1 <= centres))
@@ -113,11 +118,77 @@ def region_pixels(segmentation: object, height: int, width: int) -> Bool[np.ndar
     Raises:
         ValueError: it is none of these, or does not fit the image.
     """
-    if isinstance(segmentation, list):
-        polygons = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
-        pixels = [polygon_pixels(corners, height, width) for corners in polygons if len(corners) > 2]
+    parts = region_parts(segmentation, height, width)
+    if isinstance(parts, list):
+        pixels = [polygon_pixels(corners, height, width) for corners in parts]
         return np.any(pixels, axis=0) if pixels else np.zeros((height, width), bool)
-    if isinstance(segmentation, dict) and list(segmentation.get("size", ())) == [height, width]:
-        counts = segmentation.get("counts", ())
-        return run_pixels(decode_counts(counts) if isinstance(counts, str) else list(counts), height, width)
-    raise ValueError(f"expected polygons or run lengths of size [{height}, {width}]")
+    return run_pixels(parts.tolist(), height, width)
+
+
+def region_parts(
+    segmentation: object, height: int, width: int
+) -> list[Float[np.ndarray, "_ 2"]] | Int64[np.ndarray, " n"]:
+    """One COCO ``segmentation`` as numbers: the corners of its polygons, or its run lengths down the columns.
+
+    One flat list of numbers is one polygon, and so is one list of (x, y). Polygons of fewer than three corners cover
+    nothing and are left out.
+
+    Raises:
+        ValueError: it is no region, or does not fit the image.
+
+    >>> region_parts([0, 0, 2, 0, 2, 2], 2, 3)[0].tolist()
+    [[0.0, 0.0], [2.0, 0.0], [2.0, 2.0]]
+    >>> region_parts({"size": [1, 2], "counts": "11"}, 1, 2).tolist()
+    [1, 1]
+    """
+    if isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], dict):
+        segmentation = segmentation[0]
+    if isinstance(segmentation, list):
+        return [corners for corners in map(_corners, _polygons(segmentation)) if len(corners) > 2]
+    if isinstance(segmentation, dict):
+        return _runs(segmentation, height, width)
+    raise ValueError(
+        f"{_short(segmentation)} is no region; expected polygons or run lengths of size [{height}, {width}]"
+    )
+
+
+def _polygons(segmentation: list[object]) -> list[object]:
+    """The polygons of a list, which may itself be one: of numbers, or of three and more (x, y)."""
+    if any(isinstance(item, int | float | str) for item in segmentation):
+        return [segmentation]
+    pairs = [item for item in segmentation if isinstance(item, list) and len(item) == 2]
+    return [segmentation] if len(pairs) == len(segmentation) > 2 else segmentation
+
+
+def _corners(polygon: object) -> Float[np.ndarray, "_ 2"]:
+    try:
+        numbers = np.array(polygon, np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{_short(polygon)} is no polygon; expected its corners as x, y, x, y ...") from error
+    if numbers.size % 2 or numbers.ndim > 2 or (numbers.ndim == 2 and numbers.shape[1] != 2):
+        raise ValueError(f"a polygon has {numbers.size} numbers of shape {numbers.shape}; expected x, y, x, y ...")
+    if not np.isfinite(numbers).all():
+        raise ValueError("a polygon has coordinates that are NaN or infinite, expected pixels")
+    return numbers.reshape(-1, 2)
+
+
+def _runs(region: dict[str, object], height: int, width: int) -> Int64[np.ndarray, " n"]:
+    size, counts = region.get("size"), region.get("counts")
+    if not isinstance(size, list | tuple) or list(size) != [height, width]:
+        raise ValueError(f"run lengths of size {_short(size)}; expected run lengths of size [{height}, {width}]")
+    if not isinstance(counts, str | list):
+        raise ValueError(f"run lengths are {_short(counts)}; expected a list of numbers or their compressed text")
+    numbers = decode_counts(counts) if isinstance(counts, str) else list(map(_whole, counts))
+    whole = [number for number in numbers if isinstance(number, int) and number >= 0]
+    if len(whole) != len(numbers) or sum(whole) != height * width:
+        raise ValueError(f"run lengths {_short(numbers)} do not cover {height} x {width} = {height * width} pixels")
+    return np.array(whole, np.int64)
+
+
+def _whole(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.datasets.photo_folder import ALL_TRAIN, paint, table
 from tagmask.config import FolderData
@@ -10,6 +11,7 @@ from tagmask.conventions import IGNORE
 from tagmask.data.datasets.checks import (
     Problem,
     Problems,
+    background_notes,
     check_classes,
     check_numbers,
     class_numbers,
@@ -189,6 +191,11 @@ def paths(tmp_path: Path) -> dict[str, Path]:
     return {record.id: tmp_path / f"{record.id}.jpg" for record in RECORDS}
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "a\0.png"])
+def test_names_that_no_file_can_have_are_missing(tmp_path, name):
+    assert verify_images({"a": tmp_path / name}, decode=True)["a"][0] is Problem.MISSING
+
+
 def test_torn_images_are_found_by_decoding_and_missing_ones_without(paths: dict[str, Path]):
     found = verify_images(paths, decode=True)
     assert {key: problem for key, (problem, _) in found.items()} == {
@@ -230,3 +237,18 @@ def test_left_out_images_carry_no_class(paths: dict[str, Path]):
 def test_a_training_split_that_nobody_has_is_told_with_those_there_are(paths: dict[str, Path]):
     _, _, problems = settled(paths, train_split="learn", val_split=None)
     assert "no image of the training split (1): 'learn' (found: test, train, val);" in told(problems)
+
+
+def test_images_that_become_one_colour_are_a_remark_and_no_problem(tmp_path):
+    Image.new("RGBA", (4, 3)).save(tmp_path / "a.png")
+    problems = Problems()
+    records = [Record("a", (0,), "train")]
+    kept, skipped = settle(records, {"a": tmp_path / "a.png"}, ("ant",), FolderData(), problems, True)
+    assert (kept, skipped) == (tuple(records), ())
+    problems.raise_any(tmp_path)
+    assert "1 images have one colour throughout: a.png" in problems.remarks[0]
+
+
+def test_a_class_that_is_called_background_is_pointed_out():
+    assert list(background_notes(["cat", "back"])) == []
+    assert "'Background'" in next(background_notes(["cat", "Background"]))

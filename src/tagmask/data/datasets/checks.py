@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
@@ -14,7 +14,7 @@ from jaxtyping import Int32
 from tagmask.config import DataConfig
 from tagmask.contracts import MaskArray, Record
 from tagmask.conventions import BACKGROUND, IGNORE
-from tagmask.data.images import check_image
+from tagmask.data.images import examine
 from tagmask.errors import TagmaskError
 
 NAMES_SHOWN = 10
@@ -93,15 +93,21 @@ class Problem(Enum):
         "list the classes in the order of the masks (data.classes), or set data.mask_values={number in the file: "
         "number meant}, or correct data.mask_colours",
     )
+    BLANK = ("image of one colour", "")
     NO_TAGS = ("training image without annotations", "add the annotation files or set data.tag_table")
 
 
 class Problems:
-    """Collects problems, then raises one error that lists them all."""
+    """Collects problems, then raises one error that lists them all.
+
+    Attributes:
+        remarks: what is odd but no problem, one sentence each.
+    """
 
     def __init__(self) -> None:
         self._names: dict[Problem, list[str]] = {}
         self._places: dict[Problem, Path] = {}
+        self.remarks: list[str] = []
 
     def add(self, problem: Problem, name: str, place: Path | None = None) -> None:
         """Note one case, by the name of what it concerns, and the folder it was looked for in."""
@@ -217,18 +223,21 @@ def several_at_once(look: Callable[[Item], Answer], items: Iterable[Item]) -> li
         return list(pool.map(look, items))
 
 
-def verify_images(paths: Mapping[str, Path], decode: bool) -> dict[str, tuple[Problem, str]]:
+def verify_images(
+    paths: Mapping[str, Path], decode: bool, bands: tuple[int, int, int] | None = None
+) -> dict[str, tuple[Problem, str]]:
     """Look at every image file, several at a time.
 
     Args:
         paths: the image files by id.
         decode: read the pixels too, which finds truncated files; else only look whether the files are there.
+        bands: which bands of the files are read.
 
     Returns:
         What is wrong with the bad ones, by id, in the order of ``paths``: the problem and the name to show, which is
         the path below the folder that all bad ones lie in.
     """
-    found = several_at_once(lambda path: _image_problem(path, decode), paths.values())
+    found = several_at_once(lambda path: _image_problem(path, decode, bands), paths.values())
     bad = {key: problem for key, problem in zip(paths, found, strict=True) if problem}
     home = common_folder(paths[key] for key in bad)
     return {key: (what, f"{paths[key].relative_to(home).as_posix()}{why}") for key, (what, why) in bad.items()}
@@ -240,11 +249,29 @@ def common_folder(paths: Iterable[Path]) -> Path:
     return Path(os.path.commonpath(folders)) if folders else Path()
 
 
-def _image_problem(path: Path, decode: bool) -> tuple[Problem, str] | None:
-    if not path.is_file():
+def _image_problem(path: Path, decode: bool, bands: tuple[int, int, int] | None) -> tuple[Problem, str] | None:
+    try:
+        is_there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        is_there = False
+    if not is_there:
         return Problem.MISSING, ""
-    reason = check_image(path) if decode else None
-    return (Problem.UNREADABLE, f" ({reason})") if reason else None
+    reason, is_blank = examine(path, bands) if decode else (None, False)
+    if reason is not None:
+        return Problem.UNREADABLE, f" ({reason})"
+    return (Problem.BLANK, "") if is_blank else None
+
+
+def _without_blank(bad: dict[str, tuple[Problem, str]], problems: Problems) -> dict[str, tuple[Problem, str]]:
+    """What is wrong with images, but for those of one colour, which are remarked upon."""
+    blank = [name for problem, name in bad.values() if problem is Problem.BLANK]
+    if blank:
+        more = ", ..." if len(blank) > NAMES_SHOWN else ""
+        problems.remarks.append(
+            f"{len(blank)} images have one colour throughout: {', '.join(blank[:NAMES_SHOWN])}{more}; if they should "
+            "not, see whether a band is taken for transparency (data.bands) or their numbers are very small."
+        )
+    return {key: each for key, each in bad.items() if each[0] is not Problem.BLANK}
 
 
 def first_of_each_split(records: Iterable[Record], max_images: int | None) -> list[Record]:
@@ -283,7 +310,7 @@ def settle(
     kept = first_of_each_split(records, config.max_images)
     in_use = {record.id: paths[record.id] for record in kept if record.split in (config.train_split, config.val_split)}
     skip = config.on_bad_image == "skip"
-    bad = verify_images(in_use, decode=verify or skip)
+    bad = _without_blank(verify_images(in_use, verify or skip, config.bands), problems)
     home = common_folder(in_use[key] for key in bad)
     for problem, name in () if skip else bad.values():
         problems.add(problem, name, home if problem is Problem.MISSING else None)
@@ -295,3 +322,13 @@ def settle(
         splits = ", ".join(sorted({record.split for record in usable}))
         problems.add(Problem.NO_TRAINING, f"{config.train_split!r} (found: {splits or 'none'})")
     return tuple(record for record in kept if record.id not in skipped), tuple(bad) if skip else ()
+
+
+def background_notes(classes: Iterable[str]) -> Iterator[str]:
+    """What is said of a class that is called like the background, which masks have besides."""
+    for name in classes:
+        if name.casefold() == "background":
+            yield (
+                f"The class {name!r} is learned like any other, beside the background of the masks; if it means that "
+                "background, leave it out with data.classes."
+            )

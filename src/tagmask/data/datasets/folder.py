@@ -87,7 +87,7 @@ class Folder(Dataset):
         problems.raise_any(root)
         passed = tuple(_notes(self.records, self.skipped, files, len(files.names) - len(rows), config))
         taught = _taught(self.split(config.train_split), self.classes)
-        self.notes = (*table.notes, *notes, *named.notes, *kept, *looked, *passed, *taught)
+        self.notes = (*table.notes, *notes, *named.notes, *kept, *looked, *passed, *taught, *problems.remarks)
 
     def _record(self, key: str, row: Row, split: str) -> Record:
         tags = tuple(sorted(self.classes.index(tag) for tag in row.tags if tag in self.classes))
@@ -124,7 +124,7 @@ class Folder(Dataset):
     def read_image(self, record: Record) -> ImageArray:
         """RGB pixels, upright unless they are wanted as stored."""
         path = self._paths[record.id]
-        pixels = read_image(path)
+        pixels = read_image(path, self._config.bands)
         shape = shape_of(path) if self._config.exif == "as_stored" else None
         return as_stored(pixels, shape.orientation) if shape else pixels
 

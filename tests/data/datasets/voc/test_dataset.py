@@ -179,3 +179,101 @@ def test_saliency_maps_of_a_folder(tmp_path: Path):
     assert first is not None
     np.testing.assert_allclose(first, np.full((4, 5), 0.4), atol=1e-6)
     assert Voc(VocData(saliency="built-in"), tmp_path).read_saliency(data.records[0]) is None
+
+
+# ── own classes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def own(root: Path, *names: tuple[str, ...] | None, masks: bool = False) -> Path:
+    """Images ``f0`` ... without lists; None: no annotation."""
+    folder = root / "VOC2012"
+    for name in ("JPEGImages", "Annotations", "SegmentationClass"):
+        (folder / name).mkdir(parents=True)
+    for number, each in enumerate(names):
+        Image.new("RGB", (5, 1)).save(folder / "JPEGImages" / f"f{number}.jpg")
+        if each is not None:
+            (folder / "Annotations" / f"f{number}.xml").write_text(annotation(*each))
+        if masks:
+            write_mask(folder / "SegmentationClass" / f"f{number}.png", np.array([[0, 1, 2, IGNORE, 0]]))
+    return root
+
+
+TRAIN_ALL = {"train_split": "train", "val_split": None}
+OWN = (("rust",), ("crack", "rust"), ("crack",), ())
+
+
+def test_classes_come_from_the_annotations(tmp_path: Path):
+    data = Voc(VocData(**TRAIN_ALL), own(tmp_path, *OWN, masks=True))
+    assert (data.classes, data.name) == (("crack", "rust"), "VOC2012")
+    assert [record.tags for record in data.records] == [(1,), (0, 1), (0,), ()]
+    assert data.score_ids is None
+    assert data.read_mask(data.records[0]).tolist() == [[0, 1, 2, IGNORE, 0]]
+    assert any("classes are those of the XML annotations, sorted: crack, rust" in note for note in data.notes)
+
+
+def test_own_classes_can_be_named_in_their_order(tmp_path: Path):
+    data = Voc(VocData(classes=("rust", "crack"), **TRAIN_ALL), own(tmp_path, *OWN, masks=True))
+    assert [record.tags for record in data.records] == [(0,), (0, 1), (1,), ()]
+    assert data.read_mask(data.records[0]).tolist() == [[0, 1, 2, IGNORE, 0]]  # numbers are those of data.classes
+
+
+def test_names_that_are_none_of_the_own_classes_are_said(tmp_path: Path):
+    data = Voc(VocData(classes=("crack",), **TRAIN_ALL), own(tmp_path, ("crack",), ("Crack",), ("rust",)))
+    assert [record.tags for record in data.records] == [(0,), (), ()]
+    assert any("'Crack' (1 images), 'rust' (1 images)" in note for note in data.notes)
+
+
+def test_some_classes_of_voc_keep_its_numbers_in_masks(tmp_path: Path):
+    data = Voc(VocData(**TRAIN_ALL), own(tmp_path, ("dog",), ("cat",)))
+    assert data.classes == ("cat", "dog")
+    assert any("numbered as those of VOC" in note for note in data.notes)
+
+
+def test_classes_that_differ_in_case_are_pointed_out(tmp_path: Path):
+    data = Voc(VocData(**TRAIN_ALL), own(tmp_path, ("Crack",), ("crack",), ("rust",)))
+    assert any("differ only in case" in note and "Crack, crack" in note for note in data.notes)
+
+
+def test_an_image_without_annotation_shows_nothing_and_that_is_said(tmp_path: Path):
+    data = Voc(VocData(**TRAIN_ALL), own(tmp_path, *OWN, None))
+    assert data.records[4].tags == ()
+    assert any("1 training images have no XML annotation and show no class: f4" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(("difficult", "tags"), [("tag", (0, 1)), ("leave_out", (0,))])
+def test_difficult_objects_are_tags_or_not(tmp_path: Path, difficult: str, tags: tuple[int, ...]):
+    own(tmp_path, *OWN)
+    marked = "<object><name>rust</name><difficult>1</difficult></object>"
+    text = f"<annotation><object><name>crack</name></object>{marked}</annotation>"
+    (tmp_path / "VOC2012/Annotations/f1.xml").write_text(text)
+    data = Voc(VocData(difficult=difficult, **TRAIN_ALL), tmp_path)
+    assert data.records[1].tags == tags
+
+
+def test_without_lists_a_share_is_held_out_and_every_class_is_learned(tmp_path: Path):
+    own(tmp_path, *(("crack",) if number % 2 else ("rust",) for number in range(40)))
+    data = open_dataset(VocData(train_split="train", val_fraction=0.3), tmp_path)
+    assert 4 <= len(data.split("val")) <= 20
+    assert len(data.split("train")) + len(data.split("val")) == 40
+
+
+def test_one_id_of_two_files_is_a_problem_if_it_is_used(tmp_path: Path):
+    own(tmp_path, *OWN)
+    Image.new("RGB", (5, 1)).save(tmp_path / "VOC2012/JPEGImages/f0.png")
+    with pytest.raises(TagmaskError, match=r"only in their extension \(1\): f0"):
+        Voc(VocData(**TRAIN_ALL), tmp_path)
+
+
+def test_photographs_may_be_of_any_kind(tmp_path: Path):
+    own(tmp_path, *OWN)
+    folder = tmp_path / "VOC2012/JPEGImages"
+    (folder / "f0.jpg").rename(folder / "f0.JPEG")
+    Image.new("RGB", (5, 1), "red").save(folder / "f1.png")
+    (folder / "f1.jpg").unlink()
+    data = Voc(VocData(bands=(2, 1, 0), **TRAIN_ALL), tmp_path)
+    assert data.read_image(data.records[1])[0, 0].tolist() == [0, 0, 255]
+
+
+def test_a_class_that_is_called_background_is_pointed_out(tmp_path: Path):
+    data = Voc(VocData(**TRAIN_ALL), own(tmp_path, ("background",), ("rust",)))
+    assert any("'background' is learned like any other" in note for note in data.notes)
