@@ -21,7 +21,7 @@ from tagmask.data.datasets.checks import (
     renumbering,
     settle,
 )
-from tagmask.data.datasets.coco.files import Instances, Picture, Size, read_instances
+from tagmask.data.datasets.coco.files import ImageEntry, Instances, Size, read_instances
 from tagmask.data.datasets.coco.layout import annotation_files, image_folders, is_official, located
 from tagmask.data.datasets.coco.regions import Outline, Regions
 from tagmask.data.datasets.folder import image_id
@@ -38,7 +38,7 @@ class _Entry:
     """An image of a file: where it is, and what is known of it."""
 
     split: str
-    picture: Picture
+    picture: ImageEntry
     instances: Instances
     path: Path | None
 
@@ -198,7 +198,7 @@ class _Sizes:
         self._scaled: list[str] = []
         self._other: list[str] = []
 
-    def compare(self, picture: Picture, path: Path, outlines: list[Outline]) -> tuple[Size, Size] | None:
+    def compare(self, picture: ImageEntry, path: Path, outlines: list[Outline]) -> tuple[Size, Size] | None:
         """The size to draw at and that of the photograph; None if they do not fit together."""
         found = image_size(path)
         drawn = picture.size or found

@@ -29,7 +29,7 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageEntry:
     """An image of the file.
 
     Attributes:
@@ -58,7 +58,7 @@ class Instances:
 
     path: Path
     categories: tuple[Category, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ImageEntry, ...]
     outlines: dict[str, list[Outline]]
     has_outlines: bool
     notes: tuple[str, ...]
@@ -151,14 +151,14 @@ def _categories(path: Path, entries: list[Entry], notes: list[str]) -> tuple[Cat
     return tuple(ordered)
 
 
-def _pictures(path: Path, entries: list[Entry], notes: list[str]) -> dict[str, Picture]:
-    found: dict[str, Picture] = {}
+def _pictures(path: Path, entries: list[Entry], notes: list[str]) -> dict[str, ImageEntry]:
+    found: dict[str, ImageEntry] = {}
     twice = 0
     for place, entry in enumerate(entries):
         key, name = _key(entry.get("id")), entry.get("file_name")
         if key is None:
             raise _no_coco(path, f"entry {place} of its images has no id")
-        picture = Picture(key, name.strip() if isinstance(name, str) and name.strip() else None, _size(entry))
+        picture = ImageEntry(key, name.strip() if isinstance(name, str) and name.strip() else None, _size(entry))
         if key in found and found[key].file_name != picture.file_name:
             raise TagmaskError(
                 f"{path} gives the image id {key} to {found[key].file_name} and to {picture.file_name}, so that nobody "
@@ -183,7 +183,7 @@ def _size(entry: Entry) -> Size | None:
 
 
 def _of_listed_images(
-    path: Path, entries: list[Entry], pictures: dict[str, Picture], notes: list[str]
+    path: Path, entries: list[Entry], pictures: dict[str, ImageEntry], notes: list[str]
 ) -> list[tuple[str, Entry]]:
     """The annotations with the keys of their images; those of images that are not listed are left out and counted."""
     keyed = [(_key(entry.get("image_id")), entry) for entry in entries]
@@ -203,7 +203,7 @@ def _of_listed_images(
 
 
 def _outlines(
-    path: Path, annotations: list[tuple[str, Entry]], categories: tuple[Category, ...], pictures: dict[str, Picture]
+    path: Path, annotations: list[tuple[str, Entry]], categories: tuple[Category, ...], pictures: dict[str, ImageEntry]
 ) -> dict[str, list[Outline]]:
     places = {category.key: place for place, category in enumerate(categories)}
     found: dict[str, list[Outline]] = {key: [] for key in pictures}
