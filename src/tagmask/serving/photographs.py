@@ -97,7 +97,7 @@ def _sort(file: Path, root: Path, is_output: bool, found: Photographs) -> None:
 
 
 def _photograph(name: str) -> str:
-    """The name of the photograph of a mask or an overlay: of ``a.jpg.png`` and ``a.jpg_overlay.jpg`` it is ``a.jpg``."""
+    """The name of the photograph of a mask or an overlay: ``a.jpg`` of ``a.jpg.png`` and ``a.jpg_overlay.jpg``."""
     return name.removesuffix("_overlay.jpg") if name.endswith("_overlay.jpg") else name.removesuffix(".png")
 
 

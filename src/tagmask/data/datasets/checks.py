@@ -253,6 +253,6 @@ def background_notes(classes: Iterable[str]) -> Iterator[str]:
     for name in classes:
         if name.casefold() == "background":
             yield (
-                f"The class {name!r} is learned like any other, beside the background that masks have; if it means that "
-                "background, leave it out with data.classes."
+                f"The class {name!r} is learned like any other, beside the background that masks have; if it means "
+                "that one, leave it out with data.classes."
             )
