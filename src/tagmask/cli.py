@@ -63,7 +63,7 @@ def main() -> None:
     try:
         app()
     except TagmaskError as error:
-        Console(stderr=True, soft_wrap=True).print(_printable(f"error: {error}"), markup=False, highlight=False)
+        _say(f"error: {error}", Console(stderr=True))
         sys.exit(2)
 
 
@@ -85,14 +85,9 @@ def _command(name: str, text: str, example: str) -> Callable[[Callable[..., Any]
     return add
 
 
-def _say(text: str) -> None:
-    """Print for people: as it is, never read as markup."""
-    console.print(_printable(text), markup=False, highlight=False, soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """A text with names of files that are no proper text, as a terminal can show it."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _say(text: str, to: Console = console) -> None:
+    """Print for people: as it is, never read as markup; of names that are no proper text, the bytes."""
+    to.print(text.encode("utf-8", "backslashreplace").decode(), markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_version(wanted: bool) -> bool:
