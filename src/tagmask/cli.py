@@ -275,7 +275,10 @@ def _evaluate(opened: "Run") -> None:
     for sentence in evaluation.unfinished(opened):
         _say(f"note: {sentence}")
     rows = [(name, f"{value:.1f}", protocol) for name, value, protocol in evaluation.summary(scores)]
-    _table((f"{opened.recipe.name} on {opened.dataset.name}", "%", "protocol"), rows)
+    if rows:
+        _table((f"{opened.recipe.name} on {opened.dataset.name}", "%", "protocol"), rows)
+    else:
+        _say("nothing to score: no image has a ground-truth mask (data.masks names them); see the report's pictures")
     _say(f"report: {page}")
 
 

@@ -70,9 +70,9 @@ def test_every_recipe_has_a_run_for_every_seed_in_a_folder_of_its_own(tmp_path):
 
 
 def test_a_run_of_a_comparison_is_an_ordinary_run(tmp_path):
-    for folder, mode in (("photos/cat", "RGB"), ("photos/masks/cat", "L")):
+    for folder, mode, colour in (("photos/cat", "RGB", (0, 9, 0)), ("photos/masks/cat", "L", 1)):
         (tmp_path / folder).mkdir(parents=True)
-        Image.new(mode, (32, 32)).save(tmp_path / folder / "1.png")
+        Image.new(mode, (32, 32), colour).save(tmp_path / folder / "1.png")
     settings = ("walk.beta=3", "data.tags=null", "data.masks=masks", "data.val_fraction=0")
     compared = planned(tmp_path, "folder-cpu", goal="mask", settings=settings, data=tmp_path / "photos")
     words = compared.command(compared.runs[0])
@@ -123,11 +123,25 @@ def test_data_without_masks_have_nothing_to_compare_by(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_other_settings_is_refused_before_any_run_begins(tmp_path, calls, compare):
-    planned(tmp_path, "toy-sipe", settings=(*SHORT, "training.rate=0.5"))
+    other = planned(tmp_path, "toy-sipe", settings=(*SHORT, "training.rate=0.5"))
+    other.runs[0].folder.weights("method").write_bytes(b"1")  # it has learned something
     code, text = compare("toy", "toy-sipe", "--until", "seed", "--out", tmp_path)
     assert code == 2
     assert "training.rate" in text
     assert calls == []
+
+
+def test_without_masks_classifiers_are_compared_by_tags_if_runs_go_that_far(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(6):
+        Image.new("RGB", (32, 32), (40 * i, 9, 0)).save(folder / f"{i}.png")
+    rows = [f"{i}.png,{'cat' if i % 2 else 'dog'},{'val' if i > 3 else 'train'}" for i in range(6)]
+    (folder / "tags.csv").write_text("\n".join(["image,tags,split", *rows]))
+    compared = planned(tmp_path / "out", "folder-cpu-cam", goal="mask", settings=(), data=folder)
+    assert compared.competitors[0].wanted == {"tags"}
+    with pytest.raises(TagmaskError, match=r"no image has a ground-truth mask.*data\.masks.*--until mask"):
+        planned(tmp_path / "seeds", "folder-cpu-cam", goal="seed", settings=(), data=folder)
 
 
 def test_it_wants_to_start_its_processes_itself(tmp_path, monkeypatch):
@@ -179,7 +193,7 @@ def test_a_comparison_of_seeds_can_be_taken_further(tmp_path, calls, compare):
     assert code == 0, text
     assert calls == ["toy/seed-0"] * 3
     found = read(tmp_path / "comparison.json")["recipes"][0]
-    assert found["scores"].keys() == {"seed_best", "seed_fixed", "walk", "mask", "prediction"}
+    assert found["scores"].keys() == {"tags", "seed_best", "seed_fixed", "walk", "mask", "prediction"}
     assert {"make-seed-maps", "make-maps", "predict"} <= found["stages"].keys()
     assert found["memory"]["mean"] > 0
     assert found["gains"] == {}

@@ -80,8 +80,8 @@ def test_new_images_are_segmented(finished, tmp_path):
     mask = tagmask.load(finished.folder.path)(tmp_path / "new.png")
     assert mask.shape == image.shape[:2]
     assert mask.dtype == np.int32
-    done, failed = predict_images(tmp_path / "new.png", finished.folder.path, tmp_path / "out", overlays=True)
-    assert (done, failed) == (1, [])
+    outcome = predict_images(tmp_path / "new.png", finished.folder.path, tmp_path / "out", overlays=True)
+    assert (outcome.done, list(outcome.failed)) == (1, [])
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "new.png.png")), mask)
     assert np.array_equal(np.asarray(Image.open(finished.folder.prediction(record.id))), mask)
 

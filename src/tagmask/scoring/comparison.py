@@ -199,12 +199,15 @@ def _wanted(recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> 
         wanted -= {"prediction"}
     if not score_records(dataset, recipe.data, data):
         wanted &= {"prediction"}
-    if not wanted:
-        raise TagmaskError(
-            f"recipe {recipe.name!r}: no image has a ground-truth mask, so there is nothing to compare by; name them "
-            "with data.masks, or compare on other data."
-        )
-    return frozenset(wanted)
+    if wanted:
+        return frozenset(wanted)
+    if validation and reaches(goal, "mask"):
+        return frozenset({"tags"})  # what classifiers tell of images they have not learned from needs no mask
+    raise TagmaskError(
+        f"recipe {recipe.name!r}: no image has a ground-truth mask, so maps cannot be compared by a score. Name some "
+        "with data.masks, or go on to --until mask with validation images: then the classifiers are compared by their "
+        "tags, beside time, memory and pictures."
+    )
 
 
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────

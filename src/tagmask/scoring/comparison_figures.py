@@ -15,12 +15,12 @@ from tagmask.config import Recipe
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison import Comparison, PlannedRun
-from tagmask.scoring.table import MASK_SCORES
+from tagmask.scoring.table import SCORES, mean_of
 from tagmask.stages.table import beyond, in_order
 from tagmask.system.environment import environment
 from tagmask.system.storage import read_json, write_json
 
-SCORE_KEYS = tuple(kind.key for kind in MASK_SCORES)
+SCORE_KEYS = tuple(kind.key for kind in SCORES)
 
 # Settings that are always shown: what two methods must share for their scores to be compared.
 _BUDGET = (
@@ -63,7 +63,7 @@ class RunFigures(Stored):
         folder: below the folder of the comparison.
         finished: whether it went as far as it should.
         error: why not, if it failed in this call.
-        scores: mean IoU in [0, 1], by name.
+        scores: mean IoU, of `tags` mean average precision, in [0, 1], by name.
         protocols: the sentence behind each score.
         seconds: wall time of each stage, resumed calls added up.
         memory: MiB that the largest of its processes held at most; None if unknown.
@@ -203,7 +203,7 @@ def run_figures(comparison: Comparison, run: PlannedRun, failures: Mapping[Path,
         folder=run.folder.path.relative_to(comparison.out).as_posix(),
         finished=comparison.is_finished(run),
         error=failures.get(run.folder.path),
-        scores={name: entry["mean_iou"] for name, entry in scores.items()},
+        scores={name: value for name, entry in scores.items() if (value := mean_of(entry)) is not None},
         protocols={name: entry["protocol"] for name, entry in scores.items()},
         seconds={name: entry["seconds"] for name, entry in stages.items() if "seconds" in entry},
         memory=_largest(stages, "peak_memory"),

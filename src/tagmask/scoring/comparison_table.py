@@ -129,13 +129,12 @@ def main_table(figures: ComparisonFigures) -> str:
 
 def reading(figures: ComparisonFigures) -> str:
     """What the figures are, in one sentence."""
-    seeds = ", ".join(map(str, figures.seeds))
+    seeds, best = ", ".join(map(str, figures.seeds)), "Best of each column in bold"
+    tags = any("tags" in recipe.scores for recipe in figures.recipes)
+    what = "Mean IoU (of the classifier: mean average precision of its tags)" if tags else "Mean IoU"
     if len(figures.seeds) == 1:
-        return f"Mean IoU of one run (seed {seeds}); one run has no deviation. Best of each column in bold."
-    return (
-        f"Mean IoU: mean ± sample standard deviation over the runs with seeds {seeds}. Best of each column in bold, "
-        "however small its lead."
-    )
+        return f"{what} of one run (seed {seeds}); one run has no deviation. {best}."
+    return f"{what}: mean ± sample standard deviation over the runs with seeds {seeds}. {best}, however small its lead."
 
 
 def gains_table(figures: ComparisonFigures) -> str:

@@ -25,7 +25,7 @@ from tagmask.scoring.metrics import (
     sweep_thresholds,
     threshold_sweep,
 )
-from tagmask.scoring.table import WORDS, in_order
+from tagmask.scoring.table import WORDS, in_order, mean_of
 from tagmask.stages.run import Run
 from tagmask.stages.table import STAGES, Stage
 from tagmask.system import workers
@@ -210,7 +210,7 @@ def summary(scores: dict[str, Any]) -> list[tuple[str, float, str]]:
     rows = []
     for key in in_order(scores):
         entry = scores[key]
-        mean = entry.get("mean_iou", entry.get("mean_average_precision"))
+        mean = mean_of(entry)
         if mean is not None:
             rows.append((WORDS[key], 100 * mean, entry["protocol"]))
     return rows

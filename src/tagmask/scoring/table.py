@@ -1,7 +1,8 @@
 """The scores of a run: one table for evaluation, command line, reports, comparisons and records. No torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tagmask.conventions import Goal
 
@@ -72,6 +73,11 @@ MASK_SCORES: tuple[ScoreKind, ...] = tuple(kind for kind in SCORES if kind.key !
 """Those that compare masks: a mean intersection over union each."""
 
 WORDS: dict[str, str] = {kind.key: kind.words for kind in SCORES}
+
+
+def mean_of(entry: Mapping[str, Any]) -> float | None:
+    """The one number of a score in ``scores.json``, in [0, 1]: mean IoU, or mean average precision of tags."""
+    return entry.get("mean_iou", entry.get("mean_average_precision"))
 
 
 def in_order(keys: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from tagmask.contracts import Record
 from tagmask.conventions import Goal
 from tagmask.data.datasets import score_records
 from tagmask.stages.affinity import train_affinity
@@ -25,13 +26,20 @@ COMMANDS: Mapping[str, Callable[[Run], None]] = {
 """What carries out each stage that is a command of its own."""
 
 
+def _shown(run: Run) -> tuple[Record, ...]:
+    """The tagged training images whose maps a report shows, where no image has a mask to score maps on."""
+    tagged = [record for record in run.training_records if record.tags]
+    step = max(1, len(tagged) // max(1, run.recipe.report.num_images))
+    return tuple(tagged[::step])
+
+
 def run_all(run: Run, until: Goal = "prediction") -> None:
     """All stages in order, or those up to the maps of the images that score seeds, or up to the pseudo masks."""
     if run.recipe.instances is not None:
         instances_affinity(run)  # what cannot be finished is not begun
     train_method(run)
     if until == "seed":
-        make_seed_maps(run, score_records(run.dataset, run.recipe.data, run.data))
+        make_seed_maps(run, score_records(run.dataset, run.recipe.data, run.data) or _shown(run))
         return
     make_maps(run)
     train_affinity(run)
