@@ -95,7 +95,7 @@ def _summary(run: Run) -> str:
     classes = len(run.dataset.classes)
     return (
         f"{len(run.training_records)} training images with tags of {classes} classes, "
-        f"{len(run.validation_records)} validation images. Method {run.recipe.method.kind}, "
+        f"{len(run.validation_records)} validation images. Method {run.recipe.method.label}, "
         f"affinity {run.recipe.affinity.kind if run.recipe.affinity else 'none'}, "
         f"segmentation network {run.recipe.segmenter.kind}."
     )
