@@ -114,7 +114,9 @@ def _begin(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "R
     # Only now: a typing error must not wait for torch.
     from tagmask.stages.run import begin_run  # noqa: PLC0415
 
-    return _with_notes(begin_run(checked, data, out))
+    begun = _with_notes(begin_run(checked, data, out))
+    _say(begun.found())
+    return begun
 
 
 def _open(folder: Path, data: Path | None, settings: list[str], alone: bool = True) -> "Run":
@@ -166,7 +168,7 @@ def run(
 @_command(
     "resume",
     "Go on with a run, also with other workers or after its data have moved.",
-    "tagmask resume runs/photos --set training.workers=0",
+    "tagmask resume runs/photos --data /new/place/photos",
 )
 def resume(
     folder: RunPath,

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from pydantic import ValidationError
@@ -107,3 +108,20 @@ def test_learnt_labels_go_with_a_method_that_learns_a_background():
 def test_other_labels_go_with_any_method():
     assert load_recipe("toy", ["masks.confident={kind: thresholds}"]).masks.confident.kind == "thresholds"
     assert load_recipe("toy-sipe", ["masks.confident={kind: powers}"]).masks.confident.kind == "powers"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("evaluation.sweep=[0,1,0]", "at most 1000 steps"),
+        ("evaluation.sweep=[1,0,0.1]", "0 <= from < to <= 1"),
+        ("evaluation.sweep=[0,1,1e-7]", "at most 1000 steps"),
+        ("data.val_split=train", "both 'train'"),
+        ("training.rate=.inf", "training.rate"),
+        ("maps.scales=[0]", "maps.scales"),
+        ("seed=99999999999999999999", "seed"),
+    ],
+)
+def test_settings_that_would_fail_late_or_mislead_are_refused_at_once(setting, words):
+    with pytest.raises(TagmaskError, match=re.escape(words)):
+        load_recipe("toy", [setting])

@@ -189,3 +189,12 @@ def test_what_else_lies_in_the_folder_is_said(photos, tmp_path):
     assert outcome.done == 4
     for words in ("not read: phone.heic", "out of the folder: link.jpg", "not entered: folder"):
         assert any(words in note for note in outcome.notes), outcome.notes
+
+
+def test_a_mask_never_takes_the_place_of_a_photograph(tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "a.png.png", "blue")
+    before = (tmp_path / "a.png.png").read_bytes()
+    with pytest.raises(TagmaskError, match=r"would overwrite 1 photograph\(s\), such as .*a\.png\.png"):
+        predict_images(tmp_path, tmp_path, tmp_path, overlays=False)
+    assert (tmp_path / "a.png.png").read_bytes() == before

@@ -115,6 +115,7 @@ def test_changed_data_are_refused_and_the_change_is_told(run, scenes):
         f"1 image(s) are gone: {first.id}": Changed(scenes, others),
         "1 image(s) are new: late": Changed(scenes, [replace(first, id="late"), *scenes.records]),
         f"1 image(s) have other tags or another split: {first.id}": Changed(scenes, [replace(first, tags=()), *others]),
+        "the images come in another order": Changed(scenes, list(scenes.records)[::-1]),
         f"another split: {first.id}": Changed(scenes, [replace(first, split="val"), *others]),
     }
     for words, data in changes.items():

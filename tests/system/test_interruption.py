@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tagmask.system.interruption import Stopped, held_back, listen
+from tagmask.system.interruption import Stopped, held_back, listen, put_off, stop_if_asked
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +40,15 @@ def test_what_must_not_be_cut_ends_first():
     assert done == ["whole"]
     with held_back():
         pass  # nothing is left over
+
+
+def test_what_was_put_off_stops_at_the_next_look_and_is_not_lost():
+    with put_off():
+        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Stopped) as caught:
+        stop_if_asked()
+    assert caught.value.code == 143
+    stop_if_asked()  # once is enough
 
 
 def test_a_second_request_is_followed_at_once():

@@ -19,7 +19,7 @@ class Config(BaseModel):
     A field is given its role as ``Annotated[int, Role.EXECUTION]``; the role of a block holds for all that is in it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 def settings_of(config: Config, role: Role | None) -> dict[str, Any]:

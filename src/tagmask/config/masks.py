@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from tagmask.config.base import Config, Role
 from tagmask.config.crf import CRF_PRESETS, Crf
@@ -11,7 +11,9 @@ from tagmask.config.crf import CRF_PRESETS, Crf
 class MapsConfig(Config):
     """Multi-scale, mirrored inference of the activation maps."""
 
-    scales: tuple[float, ...] = Field(default=(1.0, 0.5, 1.5, 2.0), min_length=1, description="Image scales; summed.")
+    scales: tuple[PositiveFloat, ...] = Field(
+        default=(1.0, 0.5, 1.5, 2.0), min_length=1, description="Image scales; summed."
+    )
     flip: bool = Field(default=True, description="Add the mirrored image at every scale.")
     base_long_side: int | None = Field(
         default=None, gt=0, description="Resize the image to this long side before scaling."

@@ -22,6 +22,16 @@ class EvaluationConfig(Config):
         default=(0.0, 0.6, 0.01), description="Thresholds: from, to (excluded), step."
     )
 
+    @model_validator(mode="after")
+    def _sweep_has_thresholds(self) -> "EvaluationConfig":
+        start, stop, step = self.sweep
+        if not (0 <= start < stop <= 1 and (stop - start) / 1000 <= step):
+            raise ValueError(
+                "sweep must be [from, to, step] with 0 <= from < to <= 1 and at most 1000 steps, got "
+                f"{list(self.sweep)}"
+            )
+        return self
+
 
 class ReportConfig(Config):
     """The report of a run."""
@@ -33,7 +43,7 @@ class Recipe(Config):
     """A complete experiment."""
 
     name: str
-    seed: int = Field(default=0, ge=0, description="Every random draw is a function of it.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Every random draw is a function of it.")
     data: AnyData
     backbone: AnyBackbone
     method: AnyMethod
@@ -48,6 +58,15 @@ class Recipe(Config):
     segmenter: SegmenterConfig
     evaluation: Annotated[EvaluationConfig, Role.SCORING] = EvaluationConfig()
     report: Annotated[ReportConfig, Role.EXECUTION] = ReportConfig()
+
+    @model_validator(mode="after")
+    def _splits_differ(self) -> "Recipe":
+        if self.data.val_split == self.data.train_split:
+            raise ValueError(
+                f"data.val_split and data.train_split are both {self.data.train_split!r}: scores would be those of "
+                "images that were learned from; name another split, or set data.val_split to null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _learnt_labels_have_a_background(self) -> "Recipe":

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from tagmask.config.backbones import AnyBackbone
 from tagmask.config.base import Config, Role
@@ -25,7 +25,9 @@ class SegmenterConfig(Config):
     low_level_width: int = Field(default=48, gt=0, description="Channels of the low-level branch (v3+).")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before the classifier.")
     training: TrainingConfig
-    scales: tuple[float, ...] = Field(default=(1.0,), min_length=1, description="Image scales at prediction; averaged.")
+    scales: tuple[PositiveFloat, ...] = Field(
+        default=(1.0,), min_length=1, description="Image scales at prediction; averaged."
+    )
     flip: bool = Field(default=True, description="Average with the mirrored image at prediction.")
     base_long_side: int | None = Field(default=None, gt=0, description="Resize images to this long side at prediction.")
     crf: Crf | None = Field(default=None, description="Dense CRF on the predictions.")

@@ -19,6 +19,7 @@ from tagmask.inference.predictor import Predictor, load
 from tagmask.masks.from_archives import walked_at_image_size
 from tagmask.masks.scores import normalize_max
 from tagmask.report import charts
+from tagmask.report.advice import advice
 from tagmask.report.content import Card, Cell, Picture, ReportContent, Row, ScoreRow, Table, Tag, tags_of
 from tagmask.report.page import duration, write_page
 from tagmask.report.pictures import Photograph, spread_evenly
@@ -68,7 +69,7 @@ def content(run: Run) -> ReportContent:
         data_name=run.dataset.name,
         classes=run.dataset.classes,
         summary=_summary(run),
-        notes=_notes(run, scores),
+        notes=advice(run, scores, ranked),
         scores=rows,
         unscored="" if rows else _why_unscored(run),
         iou=iou_table(rows) if rows else None,
@@ -77,7 +78,7 @@ def content(run: Run) -> ReportContent:
         is_segmented=folder.is_done("predict"),
         qualities=_quality_chart([value for _, value in ranked]) if ranked else None,
         lowest=_queue(run, ranked[:_QUEUE]),
-        highest=_queue(run, ranked[::-1][:_QUEUE]) if len(ranked) > _QUEUE else (),
+        highest=_queue(run, _best(run, ranked)) if len(ranked) > _QUEUE else (),
         losses=loss_charts(read_log(folder.log)),
         times=time_table(manifest),
         recipe_yaml=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
@@ -99,22 +100,6 @@ def _summary(run: Run) -> str:
         f"affinity {run.recipe.affinity.kind if run.recipe.affinity else 'none'}, "
         f"segmentation network {run.recipe.segmenter.kind}."
     )
-
-
-def _notes(run: Run, scores: Mapping[str, Any]) -> list[str]:
-    """Observations in words: what to look at first when results disappoint."""
-    notes = list(run.dataset.notes)
-    tags = scores.get("tags", {})
-    mean = tags.get("mean_average_precision")
-    if mean is not None:
-        notes.append(f"The classifier reaches {100 * mean:.1f} mean average precision on the validation tags.")
-        weak = [name for name, value in tags["average_precision"].items() if value is not None and value < 0.5]
-        if weak:
-            notes.append(
-                f"It hardly recognises {', '.join(weak)}: maps of these classes cannot be good. "
-                "Add images of them, train longer, or change the learning rate."
-            )
-    return notes
 
 
 def _command(run: Run) -> str:
@@ -255,6 +240,12 @@ def _ranked(run: Run) -> list[tuple[str, float]]:
         return []
     with run.folder.quality.open(newline="") as file:
         return [(row["image"], float(row["quality"])) for row in csv.DictReader(file)]
+
+
+def _best(run: Run, ranked: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The masks of highest quality; images without tags have nothing to decide, and are left out."""
+    tagged = {record.id for record in run.training_records if record.tags}
+    return [(image_id, quality) for image_id, quality in ranked[::-1] if image_id in tagged and quality > 0][:_QUEUE]
 
 
 def _quality_chart(qualities: Sequence[float]) -> charts.Chart:

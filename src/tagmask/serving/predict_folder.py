@@ -57,6 +57,7 @@ def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> Outc
     root = images if images.is_dir() else images.parent
     work = _Work(predictor, out, ClassShares(out, predictor.classes), overlays)
     failed = list(found.broken)
+    _refuse_overwriting(found.files, out, root)
     try:
         for file in track(found.files, "predict", len(found.files)):
             try:
@@ -70,6 +71,19 @@ def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> Outc
     done = len(found.files) + len(found.broken) - len(failed)
     notes = (*_notes(found, root), *_picture_notes(work.blank, work.large))
     return Outcome(done, tuple(failed), notes)
+
+
+def _refuse_overwriting(files: Sequence[Path], out: Path, root: Path) -> None:
+    """Refuse an output folder where a mask or an overlay would take the place of a photograph."""
+    photographs = {file.resolve() for file in files}
+    names = [out / file.relative_to(root) for file in files]
+    ends = (".png", "_overlay.jpg")
+    taken = sorted(photographs & {name.with_name(f"{name.name}{end}").resolve() for name in names for end in ends})
+    if taken:
+        raise TagmaskError(
+            f"masks in {out} would overwrite {len(taken)} photograph(s), such as {taken[0]}; choose another --out "
+            "folder."
+        )
 
 
 class _PhotographError(TagmaskError):

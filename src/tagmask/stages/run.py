@@ -1,5 +1,6 @@
 """A run: a recipe, the data it learns from, the folder it writes to, and the networks it trains."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,15 @@ class Run:
     def validation_records(self) -> tuple[Record, ...]:
         """Images that predictions are scored on."""
         return () if self.recipe.data.val_split is None else self.dataset.split(self.recipe.data.val_split)
+
+    def found(self) -> str:
+        """The classes with their numbers of training images, and what the run leaves aside, in a sentence or two."""
+        counts = Counter(tag for record in self.training_records for tag in record.tags)
+        classes = ", ".join(f"{name} ({counts[number]})" for number, name in enumerate(self.dataset.classes))
+        used = {self.recipe.data.train_split, self.recipe.data.val_split}
+        others = Counter(record.split for record in self.dataset.records if record.split not in used)
+        aside = "".join(f" {count} images of the split {name!r} are not used." for name, count in others.items())
+        return f"{len(self.training_records)} training images with {classes}.{aside}"
 
     @property
     def mask_ignore_value(self) -> int:

@@ -137,8 +137,9 @@ class RunFolder:
         different = _differences(settings_of(self.recipe(), None), settings_of(recipe, None))
         if different:
             raise TagmaskError(
-                f"{self.path} holds a run with other settings ({'; '.join(different[:5])}). "
-                "Choose another --out folder, or repeat the settings that the run was begun with."
+                f"{self.path} holds a run with other settings ({'; '.join(different[:5])}"
+                f"{f'; and {len(different) - 5} more' if len(different) > 5 else ''}). Choose another --out folder, or "
+                f"repeat the settings that the run was begun with: `tagmask resume {self.path}` knows them."
             )
         changes = changed_contents(read_json(self.path / "data.json"), contents(dataset))
         if changes:
@@ -262,6 +263,8 @@ def changed_contents(before: Any, now: dict[str, Any]) -> list[str]:
     if before["classes"] != now["classes"]:
         found.append(f"the classes were {', '.join(before['classes'])} and are {', '.join(now['classes'])}")
     earlier, later = before["images"], now["images"]
+    if earlier.keys() == later.keys() and list(earlier) != list(later):
+        found.append("the images come in another order, by which they are drawn for training")
     groups = {
         "are new": sorted(later.keys() - earlier.keys()),
         "are gone": sorted(earlier.keys() - later.keys()),

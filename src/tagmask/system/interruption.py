@@ -40,6 +40,27 @@ def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 
 @contextmanager
+def put_off() -> Iterator[None]:
+    """As ``held_back``, but the call ends only at the next ``stop_if_asked``, or after the next piece held back.
+
+    For what may run while something is collected: Python drops what is raised there.
+    """
+    before, _Requests.held_back = _Requests.held_back, True
+    try:
+        yield
+    finally:
+        _Requests.held_back = before
+
+
+def stop_if_asked() -> None:
+    """Raise ``Stopped`` if it was put off."""
+    number, _Requests.number = _Requests.number, None
+    if number is not None and not _Requests.held_back:
+        raise Stopped(number)
+    _Requests.number = number
+
+
+@contextmanager
 def held_back() -> Iterator[None]:
     """Let a short piece of work end before the call does."""
     _Requests.held_back = True

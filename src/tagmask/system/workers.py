@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from tagmask.errors import TagmaskError
+from tagmask.system.interruption import put_off, stop_if_asked
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,6 +63,7 @@ def in_order(
     results = iter(loader)
     try:
         while True:
+            stop_if_asked()
             result = _next(results)
             if result is _END:
                 return
@@ -70,8 +72,9 @@ def in_order(
                 raise result
             yield result.pin_memory() if pin_memory else result
     finally:
-        if count:
-            results._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue] - else they end when it is collected
+        with put_off():
+            if count:
+                results._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue] - else they end when it is collected
 
 
 _END = object()

@@ -277,3 +277,12 @@ def test_photographs_may_be_of_any_kind(tmp_path: Path):
 def test_a_class_that_is_called_background_is_pointed_out(tmp_path: Path):
     data = Voc(VocData(**TRAIN_ALL), own(tmp_path, ("background",), ("rust",)))
     assert any("'background' is learned like any other" in note for note in data.notes)
+
+
+def test_masks_of_own_classes_that_do_not_fit_are_refused_before_training(tmp_path: Path):
+    folder = own(tmp_path, *OWN, masks=True)
+    Voc(VocData(**TRAIN_ALL), folder)
+    for path in sorted((folder / "VOC2012" / "SegmentationClass").iterdir()):
+        write_mask(path, np.ones((7, 9), np.int32))
+    with pytest.raises(TagmaskError, match=r"mask of another size than its image .*7 x 9"):
+        Voc(VocData(**TRAIN_ALL), folder)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,17 @@ from tagmask.data.datasets.checks import (
     read_lines,
     renumbering,
     settle,
+    several_at_once,
 )
 from tagmask.data.datasets.folder import image_id
 from tagmask.data.datasets.held_out import hold_out
+from tagmask.data.datasets.masks import MaskReading, check_mask_sizes, check_mask_values, look_at_mask
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.datasets.tables import read_table
 from tagmask.data.datasets.voc.annotations import read_annotation
 from tagmask.data.datasets.voc.layout import VocImages, splits_of, voc_folder
 from tagmask.data.images import read_image, read_mask
+from tagmask.data.orientation import shape_of
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -83,10 +87,25 @@ class Voc(Dataset):
         paths = {record.id: self.image_path(record) for record in records}
         self.records, self.skipped = settle(records, paths, self.classes, config, problems, verify)
         self._saliency.note_missing(self.records, problems)
+        notes.extend(self._look_at_masks(problems) if verify and is_own else ())  # the official ones are as they are
         problems.raise_any(self._folder)
         if self.skipped:
             notes.append(f"{len(self.skipped)} bad images are left out.")
         self.notes = (*notes, *background_notes(self.classes), *problems.remarks)
+
+    def _look_at_masks(self, problems: Problems) -> list[str]:
+        """Whether the masks that scoring needs fit images, classes and tags."""
+        splits = (self._config.train_split, self._config.val_split)
+        scored = [record for record in self.records if record.has_mask and record.split in splits]
+        if self.score_ids is not None:
+            scored = [record for record in scored if record.split != splits[0] or record.id in self.score_ids]
+        reading, known = MaskReading(self.ignore_value, {}, {}), list(self._known)
+        looks = several_at_once(lambda record: look_at_mask(record.id, self._mask_path(record.id), reading), scored)
+        numbered = [replace(r, tags=tuple(known.index(self.classes[tag]) for tag in r.tags)) for r in scored]
+        check_mask_values(looks, numbered, known, problems)
+        shapes = several_at_once(lambda record: shape_of(self.image_path(record)), scored)
+        fitting = {record.id: shape for record, shape in zip(scored, shapes, strict=True) if shape is not None}
+        return list(check_mask_sizes(looks, fitting, False, problems))
 
     def _official(self) -> frozenset[str] | None:
         official = self._folder / "ImageSets" / "Segmentation" / "train.txt"
