@@ -42,7 +42,8 @@ def _empty_masks(run: Run, ranked: Sequence[tuple[str, float]]) -> list[str]:
         return []
     return [
         f"{empty} of {len(tagged)} tagged training images have a mask that shows none of their tags. Look at their "
-        "maps: if these are weak or cover the whole image, the classifier has not learned enough (more steps, more images)."
+        "maps: if these are weak or cover the whole image, the classifier has not learned enough (more steps, more "
+        "images)."
     ]
 
 
