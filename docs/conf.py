@@ -4,7 +4,7 @@ import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs_build"))
 
 project = "tagmask"
 author = "The tagmask maintainers"
@@ -18,7 +18,7 @@ extensions = [
     "generated",
     "signatures",
 ]
-exclude_patterns = ["_build", "extensions"]
+exclude_patterns = ["_build"]
 nitpicky = True
 highlight_language = "none"
 nitpick_ignore_regex = [

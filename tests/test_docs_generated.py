@@ -15,7 +15,7 @@ from tagmask.config import CamConfig, Recipe
 from tagmask.config.recipes import recipe_names
 from test_docs import ROOT, load_script
 
-EXTENSIONS = ROOT / "docs" / "extensions"
+EXTENSIONS = ROOT / "docs_build"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,6 +1,6 @@
 """Draws ``docs/pipeline.png`` from a run: one row per stage, one column per training image, below 300 kB.
 
-Run: ``.venv/bin/python docs/make_pictures.py runs/demo``
+Run: ``.venv/bin/python docs_build/make_pictures.py runs/demo``
 """
 
 import argparse
@@ -143,7 +143,7 @@ def main() -> None:
     """Read the command line, write the picture."""
     parser = argparse.ArgumentParser(description="Draw the stages of a finished run.")
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("pipeline.png"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "pipeline.png")
     parser.add_argument("--ids", nargs="*", default=[], help="training images to show; default: evenly spaced ones")
     parser.add_argument("--count", type=int, default=5, help="how many images where none are named")
     asked = parser.parse_args()

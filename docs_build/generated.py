@@ -24,7 +24,7 @@ from settings import recipes, settings
 from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```\{generated\} (.+)\n```$", re.MULTILINE)
 LINK = re.compile(r"\]\((?![a-z]+:|[#/<])([^)\s#]+)(#[^)\s]*)?\)")
