@@ -39,7 +39,8 @@ def compared(tmp_path):
         for record in found.dataset.split("val"):
             write_mask(run.folder.prediction(record.id), np.ones((48, 48), np.int32), None, 4)
         score = {"mean_iou": 0.25, "protocol": "on toy scenes.", "threshold": 0.375}
-        write_json(run.folder.scores, {name: score for name in ("seed_best", "mask", "prediction")})
+        truth = run.competitor.truth
+        write_json(run.folder.scores, {k: score | {"truth": truth[k]} for k in ("seed_best", "mask", "prediction")})
         for stage in ("train-method", "make-maps", "make-masks", "predict"):
             run.folder.note(stage, done=True, seconds=3.0, peak_memory=100)
     return found

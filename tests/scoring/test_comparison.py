@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 import typing
 from pathlib import Path
@@ -181,6 +182,49 @@ def test_seeds_of_two_recipes_and_what_is_done_is_not_repeated(tmp_path, calls, 
     again = read(tmp_path / "comparison.json")
     for now, before in zip(again["recipes"], first["recipes"], strict=True):
         assert now["scores"] == before["scores"]
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Four photographs in two colours, with masks in which the left half is the class."""
+    folder = tmp_path / "photos"
+    (folder / "masks").mkdir(parents=True)
+    for i in range(4):
+        Image.new("RGB", (32, 32), (200 * (i % 2), 40 * i, 9)).save(folder / f"{i}.png")
+        mask = Image.new("L", (32, 32), 0)
+        mask.paste(1 + i % 2, (0, 0, 16, 32))
+        mask.save(folder / "masks" / f"{i}.png")
+    rows = [f"{i}.png,{'dog' if i % 2 else 'cat'}" for i in range(4)]
+    (folder / "tags.csv").write_text("\n".join(["image,tags", *rows]))
+    return folder
+
+
+def test_runs_are_scored_again_after_a_ground_truth_mask_or_a_result_has_changed(tmp_path, photographs, calls, compare):
+    tiny = ('backbone={"kind": "timm", "model": "test_resnet", "weights": "none"}', "training.steps=1")
+    size = ("training.augment={crop: 32}", "training.batch_size=2", "training.epochs=null", "maps.scales=[1]")
+    settings = (*tiny, *size, "method={kind: cam}", "data.val_fraction=0", "data.masks=masks")
+    arguments = ("folder-cpu", "--until", "seed", "--data", photographs, "--out", tmp_path / "out")
+    code, text = compare(*arguments, settings=settings)
+    assert code == 0, text
+    before = read(tmp_path / "out" / "comparison.json")["recipes"][0]["scores"]["seed_best"]["mean"]
+    calls.clear()
+    code, text = compare(*arguments, settings=settings)
+    assert (code, calls) == (0, []), text
+
+    for i in range(4):  # the whole image is of the class now
+        Image.new("L", (32, 32), 1 + i % 2).save(photographs / "masks" / f"{i}.png")
+    code, text = compare(*arguments, settings=settings)
+    assert (code, calls) == (0, ["folder-cpu/seed-0"])
+    after = read(tmp_path / "out" / "comparison.json")["recipes"][0]["scores"]["seed_best"]["mean"]
+    assert after != before
+
+    calls.clear()
+    maps = next((tmp_path / "out" / "folder-cpu" / "seed-0" / "maps").glob("*.npz"))
+    later = (tmp_path / "out" / "folder-cpu" / "seed-0" / "scores.json").stat().st_mtime_ns + 10**6
+    os.utime(maps, ns=(later, later))
+    code, text = compare(*arguments, settings=settings)
+    assert code == 0, text
+    assert calls == ["folder-cpu/seed-0"]
 
 
 def test_a_comparison_of_seeds_can_be_taken_further(tmp_path, calls, compare):

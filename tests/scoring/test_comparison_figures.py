@@ -75,7 +75,8 @@ def compared(tmp_path):
     settings = ("data.num_train=4", "data.num_val=2", "data.size=48")
     found = plan(["toy"], None, tmp_path, 2, "seed", settings)
     folder = found.runs[0].folder
-    entry = {"mean_iou": 0.25, "protocol": "seed on toy scenes."}
+    truth = found.competitors[0].truth["seed_best"]
+    entry = {"mean_iou": 0.25, "protocol": "seed on toy scenes.", "truth": truth}
     write_json(folder.scores, {"tags": {"protocol": "x"}, "seed_best": entry, "seed_fixed": entry})
     folder.note("train-method", done=True, seconds=7.5, peak_memory=300)
     folder.note("make-seed-maps", done=True, seconds=2.0, peak_memory=400, peak_device_memory=1000)

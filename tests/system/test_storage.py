@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from pydantic import TypeAdapter
 from safetensors.numpy import save_file
 
 from tagmask.errors import TagmaskError
@@ -20,6 +21,7 @@ from tagmask.system.storage import (
     append_line,
     is_whole,
     read_json,
+    read_json_as,
     read_maps,
     read_posteriors,
     remove_abandoned,
@@ -273,3 +275,14 @@ def test_files_being_written_are_known_to_belong_to_their_process(tmp_path: Path
         remove_abandoned(tmp_path)
         assert temporary.exists()
         assert temporary.name.startswith(f".{HOST}-{os.getpid()}-")
+
+
+def test_json_of_another_form_is_refused_with_place_and_remedy(tmp_path):
+    parse = TypeAdapter(dict[str, int]).validate_python
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}')
+    assert read_json_as(path, parse, "delete it") == {"a": 1}
+    for text, place in {"[1]": "the whole file", '{"a": "x"}': "a"}.items():
+        path.write_text(text)
+        with pytest.raises(TagmaskError, match=rf"a\.json .*\({place}: .*\); delete it"):
+            read_json_as(path, parse, "delete it")

@@ -225,6 +225,36 @@ def read_mask(path: Path, ignore_value: int) -> Int32[np.ndarray, "h w"]:
     return np.where(mask == ignore_value, np.int32(IGNORE), mask)
 
 
+def read_fitting_mask(
+    path: Path, ignore_value: int, size: tuple[int, int], num_classes: int
+) -> Int32[np.ndarray, "h w"]:
+    """A mask that a run has written and a person may have edited, checked against its image and the classes.
+
+    Args:
+        path: of the file.
+        ignore_value: becomes ``IGNORE``; negative: no number does.
+        size: rows and columns of the image.
+        num_classes: without background.
+
+    Raises:
+        TagmaskError: as ``read_mask``, and if the mask has another size, or holds numbers that are no classes.
+    """
+    mask = read_mask(path, ignore_value)
+    if mask.shape != size:
+        raise TagmaskError(
+            f"the mask {path} has {mask.shape[0]} x {mask.shape[1]} rows x columns and its image {size[0]} x "
+            f"{size[1]}; give it the size of the image, or delete it to have it made anew"
+        )
+    largest = int(mask.max(initial=0))
+    if largest > num_classes:
+        allowed = f" and {ignore_value} for no label" if ignore_value >= 0 else ""
+        raise TagmaskError(
+            f"the mask {path} holds {largest}; expected 0 for background, 1 to {num_classes} for the classes{allowed}: "
+            "correct it, or delete it to have it made anew"
+        )
+    return mask
+
+
 def mask_bits(num_classes: int) -> int:
     """Bits per pixel of mask files: 8 while background, classes and the ignore value fit into a byte, else 16."""
     if num_classes > 65534:

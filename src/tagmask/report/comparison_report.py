@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from tagmask.contracts import Dataset, Record
-from tagmask.data.images import read_mask
 from tagmask.masks.grids import resized
 from tagmask.masks.scores import add_threshold, argmax_classes
 from tagmask.report.content import Card, Cell, ComparisonContent, Picture, Row, Table, Tag, tags_of
@@ -18,9 +17,11 @@ from tagmask.scoring import comparison_table
 from tagmask.scoring.comparison import Comparison
 from tagmask.scoring.comparison_figures import ComparisonFigures, RecipeFigures, Spread
 from tagmask.scoring.evaluation import scored_training_records
+from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import WORDS
+from tagmask.stages.results import read_prediction, read_pseudo_mask
 from tagmask.stages.run import Run
-from tagmask.system.storage import read_json, read_maps
+from tagmask.system.storage import read_maps
 
 PICTURE_WIDTH = 280
 
@@ -130,8 +131,7 @@ def _has_maps(run: Run, record: Record) -> bool:
 
 def _best_threshold(run: Run) -> float:
     """The constant background of a run's best seeds."""
-    scores = read_json(run.folder.scores)
-    assert isinstance(scores, dict)
+    scores = read_scores(run.folder)
     return scores.get("seed_best", {}).get("threshold", run.recipe.evaluation.threshold)
 
 
@@ -141,9 +141,7 @@ def _training_image(runs: Mapping[str, Run], thresholds: Mapping[str, float], re
     size = (image.shape[0], image.shape[1])
     seeds = {name: seed_mask(run, record, size, thresholds[name]) for name, run in runs.items()}
     masks = {
-        name: read_mask(run.folder.mask(record.id), run.mask_ignore_value)
-        for name, run in runs.items()
-        if run.folder.is_done("make-masks")
+        name: read_pseudo_mask(run, record, size) for name, run in runs.items() if run.folder.is_done("make-masks")
     }
     tags, truth = tags_of(record.tags, dataset.classes), dataset.read_mask(record)
     return ComparedImage(record.id, tags, image, truth, {"seed": seeds, "pseudo mask": masks})
@@ -167,9 +165,10 @@ def seed_mask(run: Run, record: Record, size: tuple[int, int], threshold: float)
 
 def _validation_image(runs: Mapping[str, Run], record: Record) -> ComparedImage:
     dataset = next(iter(runs.values())).dataset
-    masks = {name: read_mask(run.folder.prediction(record.id), ignore_value=-1) for name, run in runs.items()}
+    image = dataset.read_image(record)
+    masks = {name: read_prediction(run, record, (image.shape[0], image.shape[1])) for name, run in runs.items()}
     truth = dataset.read_mask(record) if record.has_mask else None
-    return ComparedImage(record.id, (), dataset.read_image(record), truth, {"prediction": masks})
+    return ComparedImage(record.id, (), image, truth, {"prediction": masks})
 
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,5 @@
 """The report of a run: what the run has made, collected into the content of its page."""
 
-import csv
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ import yaml
 from tagmask.config.recipes import changes_of
 from tagmask.contracts import Record
 from tagmask.conventions import BACKGROUND
-from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import Predictor, load
 from tagmask.masks.from_archives import walked_at_image_size
@@ -24,11 +22,12 @@ from tagmask.report.content import Card, Cell, Picture, ReportContent, Row, Scor
 from tagmask.report.page import duration, write_page
 from tagmask.report.pictures import Photograph, spread_evenly
 from tagmask.scoring.evaluation import evaluate, scored_training_records
+from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import MASK_SCORES, WORDS
-from tagmask.stages.masks import read_quality
+from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask, read_ranking
 from tagmask.stages.run import Run
 from tagmask.stages.table import in_order
-from tagmask.system.storage import MapArchive, read_json, read_maps
+from tagmask.system.storage import MapArchive, read_maps
 
 _UNKNOWN = "No image has a ground-truth mask. Training needs none; a few would tell how far to trust the results."
 _QUEUE = 8
@@ -60,9 +59,9 @@ def evaluate_and_write(run: Run) -> tuple[dict[str, Any], Path]:
 def content(run: Run) -> ReportContent:
     """Everything the report shows."""
     recipe, folder, manifest = run.recipe, run.folder, run.folder.manifest()
-    scores = _scores(run)
+    scores = read_scores(run.folder)
     rows = score_rows(scores, run.dataset.classes)
-    ranked = _ranked(run)
+    ranked = read_ranking(run)
     return ReportContent(
         title=f"{recipe.name} on {run.dataset.name}",
         recipe_name=recipe.name,
@@ -73,7 +72,7 @@ def content(run: Run) -> ReportContent:
         scores=rows,
         unscored="" if rows else _why_unscored(run),
         iou=iou_table(rows) if rows else None,
-        training=_training_cards(run),
+        training=_training_cards(run, dict(ranked)),
         validation=_validation_cards(run),
         is_segmented=folder.is_done("predict"),
         qualities=_quality_chart([value for _, value in ranked]) if ranked else None,
@@ -114,12 +113,6 @@ def _command(run: Run) -> str:
 # ── scores ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _scores(run: Run) -> dict[str, Any]:
-    found = read_json(run.folder.scores) if run.folder.scores.exists() else {}
-    assert isinstance(found, dict)
-    return found
-
-
 def score_rows(scores: Mapping[str, Any], classes: Sequence[str]) -> list[ScoreRow]:
     """The scores of masks in a ``scores.json``, in the order of the stages."""
     return [
@@ -156,22 +149,21 @@ def _iou(value: float | None) -> Cell:
 # ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _training_cards(run: Run) -> list[Card]:
+def _training_cards(run: Run, qualities: Mapping[str, float]) -> list[Card]:
     """Training images with tags, those with ground truth first choice."""
     tagged = [r for r in run.training_records if r.tags and run.folder.maps(r.id).exists()]
     scored = {r.id for r in scored_training_records(run)}
     shown = spread_evenly([r for r in tagged if r.id in scored] or tagged, run.recipe.report.num_images)
     predictor = load(run.folder.path) if shown and run.folder.weights("segmenter").exists() else None
-    return [_training_card(run, record, predictor) for record in shown]
+    return [_training_card(run, record, predictor, qualities.get(record.id)) for record in shown]
 
 
-def _training_card(run: Run, record: Record, predictor: Predictor | None) -> Card:
+def _training_card(run: Run, record: Record, predictor: Predictor | None, quality: float | None) -> Card:
     image = run.dataset.read_image(record)
-    photograph = Photograph.of(image, _PICTURE_WIDTH)
+    photograph, size = Photograph.of(image, _PICTURE_WIDTH), (image.shape[0], image.shape[1])
     maps = _named_maps(run, read_maps(run.folder.maps(record.id)))
-    walks = _walked_maps(run, record, (image.shape[0], image.shape[1]))
-    path = run.folder.mask(record.id)
-    mask = read_mask(path, run.mask_ignore_value) if path.exists() else None
+    walks = _walked_maps(run, record, size)
+    mask = read_pseudo_mask(run, record, size) if run.folder.mask(record.id).exists() else None
     prediction = predictor(image) if predictor else None
     pictures = [
         photograph.alone(),
@@ -179,7 +171,6 @@ def _training_card(run: Run, record: Record, predictor: Predictor | None) -> Car
         *(photograph.with_map(values, f"walk: {name}") for name, values in walks.items()),
         *_masks(photograph, {"pseudo mask": mask, "prediction": prediction, "ground truth": _truth(run, record)}),
     ]
-    quality = None if mask is None else read_quality(run.folder.confidence(record.id))
     return Card(record.id, tags_of(record.tags, run.dataset.classes), pictures=pictures, quality=quality)
 
 
@@ -206,17 +197,16 @@ def _walked_maps(run: Run, record: Record, size: tuple[int, int]) -> dict[str, n
 
 
 def _validation_cards(run: Run) -> list[Card]:
-    found = read_json(run.folder.predicted_tags) if run.folder.predicted_tags.exists() else {}
-    assert isinstance(found, dict)
+    found = read_predicted_tags(run) if run.folder.predicted_tags.exists() else {}
     shown = spread_evenly(run.validation_records, run.recipe.report.num_images)
     return [_validation_card(run, record, found.get(record.id)) for record in shown]
 
 
 def _validation_card(run: Run, record: Record, probabilities: Mapping[str, float] | None) -> Card:
     """An image of validation; ``probabilities`` of its tags are in [0, 1], by class name."""
-    photograph = Photograph.of(run.dataset.read_image(record), _PICTURE_WIDTH)
-    path = run.folder.prediction(record.id)
-    prediction = read_mask(path, ignore_value=-1) if path.exists() else None
+    image = run.dataset.read_image(record)
+    photograph, size = Photograph.of(image, _PICTURE_WIDTH), (image.shape[0], image.shape[1])
+    prediction = read_prediction(run, record, size) if run.folder.prediction(record.id).exists() else None
     masks = _masks(photograph, {"prediction": prediction, "ground truth": _truth(run, record)})
     return Card(
         id=record.id,
@@ -232,14 +222,6 @@ def _likely(run: Run, probabilities: Mapping[str, float]) -> tuple[Tag, ...]:
 
 
 # ── review queue ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _ranked(run: Run) -> list[tuple[str, float]]:
-    """(id, quality) of every pseudo mask, worst first."""
-    if not run.folder.quality.exists():
-        return []
-    with run.folder.quality.open(newline="") as file:
-        return [(row["image"], float(row["quality"])) for row in csv.DictReader(file)]
 
 
 def _best(run: Run, ranked: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -258,8 +240,9 @@ def _queue(run: Run, ranked: Sequence[tuple[str, float]]) -> list[Card]:
 
 
 def _queued(run: Run, record: Record, quality: float) -> Card:
-    photograph = Photograph.of(run.dataset.read_image(record), _QUEUE_WIDTH)
-    mask = read_mask(run.folder.mask(record.id), run.mask_ignore_value)
+    image = run.dataset.read_image(record)
+    photograph = Photograph.of(image, _QUEUE_WIDTH)
+    mask = read_pseudo_mask(run, record, (image.shape[0], image.shape[1]))
     pictures = [photograph.with_mask(mask, "pseudo mask")]
     return Card(record.id, tags_of(record.tags, run.dataset.classes), pictures=pictures, quality=quality)
 

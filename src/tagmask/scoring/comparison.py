@@ -8,21 +8,21 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tagmask.config import Recipe
 from tagmask.config.recipes import load_recipe
-from tagmask.contracts import Dataset
+from tagmask.contracts import Dataset, Record
 from tagmask.conventions import Goal
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.errors import TagmaskError
-from tagmask.scoring.table import SCORES
+from tagmask.scoring.scores_file import digest_of_all, is_older, read_scores
+from tagmask.scoring.table import MASK_SCORES, SCORES
 from tagmask.stages.run import check_saliency
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.table import reaches
-from tagmask.system.storage import read_json
 
 # What a run must have finished before it counts as finished.
 _LAST_STAGES: dict[Goal, tuple[str, ...]] = {
@@ -30,6 +30,27 @@ _LAST_STAGES: dict[Goal, tuple[str, ...]] = {
     "mask": ("make-masks",),
     "prediction": ("predict",),
 }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The images with ground truth that a recipe is scored on."""
+
+    training: tuple[Record, ...]
+    validation: tuple[Record, ...]
+
+    def results(self, folder: RunFolder, goal: Goal) -> Iterator[Path]:
+        """What a run to a goal has written of them and is scored."""
+        yield from (folder.maps(record.id) for record in self.training)
+        if reaches(goal, "mask"):
+            yield from (folder.mask(record.id) for record in self.training)
+        if reaches(goal, "prediction"):
+            yield from (folder.prediction(record.id) for record in self.validation)
+
+    def truth(self, dataset: Dataset) -> dict[str, int]:
+        """The digest of the ground truth behind each score of masks."""
+        training, validation = digest_of_all(dataset, self.training), digest_of_all(dataset, self.validation)
+        return {kind.key: validation if kind.key == "prediction" else training for kind in MASK_SCORES}
 
 
 @dataclass(frozen=True)
@@ -41,12 +62,16 @@ class Competitor:
         recipe: with the settings of the comparison and seed 0.
         dataset: the data as this recipe sees them.
         wanted: scores that a finished run must have.
+        scored: training and validation images with ground truth, on which it is scored.
+        truth: digests of their ground truth.
     """
 
     argument: str
     recipe: Recipe
     dataset: Dataset
     wanted: frozenset[str]
+    scored: Scored
+    truth: Mapping[str, int]
 
     @property
     def name(self) -> str:
@@ -105,11 +130,18 @@ class Comparison:
         return PlannedRun(competitor, seed, RunFolder(self.out / competitor.name / f"seed-{seed}"))
 
     def is_finished(self, run: PlannedRun) -> bool:
-        """Whether a run has gone as far as it should, and has been scored."""
-        if not any(run.folder.is_done(stage) for stage in _LAST_STAGES[self.goal]) or not run.folder.scores.exists():
+        """Whether a run has gone as far as it should, and is scored by the ground truth and the results of today."""
+        results = run.competitor.scored.results(run.folder, self.goal)
+        return self.has_scores(run) and not is_older(run.folder.scores, results)
+
+    def has_scores(self, run: PlannedRun) -> bool:
+        """Whether a run has gone as far as it should, and has its scores by the ground truth of today."""
+        folder, wanted = run.folder, run.competitor.wanted
+        if not any(folder.is_done(stage) for stage in _LAST_STAGES[self.goal]) or not folder.scores.exists():
             return False
-        scores = read_json(run.folder.scores)
-        return isinstance(scores, dict) and run.competitor.wanted <= scores.keys()
+        scores = read_scores(folder)
+        truth = {key: digest for key, digest in run.competitor.truth.items() if key in wanted}
+        return wanted <= scores.keys() and all(scores[key].get("truth") == digest for key, digest in truth.items())
 
     def command(self, run: PlannedRun) -> list[str]:
         """The words of the command that makes or continues a run."""
@@ -156,7 +188,7 @@ def plan(
         check_saliency(recipe)
     opened = _opened(recipes, data)
     competitors = tuple(
-        Competitor(argument, recipe, dataset, _wanted(recipe, dataset, data, goal))
+        _competitor(argument, recipe, dataset, data, goal)
         for argument, recipe, dataset in zip(arguments, recipes, opened, strict=True)
     )
     comparison = Comparison(competitors, tuple(range(num_seeds)), data, out, goal, tuple(settings), opened[0])
@@ -187,21 +219,28 @@ def _opened(recipes: Sequence[Recipe], data: Path | None) -> list[Dataset]:
     return [dataset for _, dataset in opened]
 
 
-def _wanted(recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> frozenset[str]:
+def _competitor(argument: str, recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> Competitor:
+    validation = () if recipe.data.val_split is None else dataset.split(recipe.data.val_split)
+    known = tuple(record for record in validation if record.has_mask)
+    scored = Scored(score_records(dataset, recipe.data, data), known)
+    wanted = _wanted(recipe, scored, bool(validation), goal)
+    return Competitor(argument, recipe, dataset, wanted, scored, scored.truth(dataset))
+
+
+def _wanted(recipe: Recipe, scored: Scored, has_validation: bool, goal: Goal) -> frozenset[str]:
     """The scores that a run has when it has ended.
 
     Raises:
         TagmaskError: it would have none.
     """
-    validation = () if recipe.data.val_split is None else dataset.split(recipe.data.val_split)
     wanted = {kind.key for kind in SCORES if kind.sure_from is not None and reaches(goal, kind.sure_from)}
-    if not any(record.has_mask for record in validation):
+    if not scored.validation:
         wanted -= {"prediction"}
-    if not score_records(dataset, recipe.data, data):
+    if not scored.training:
         wanted &= {"prediction"}
     if wanted:
         return frozenset(wanted)
-    if validation and reaches(goal, "mask"):
+    if has_validation and reaches(goal, "mask"):
         return frozenset({"tags"})  # what classifiers tell of images they have not learned from needs no mask
     raise TagmaskError(
         f"recipe {recipe.name!r}: no image has a ground-truth mask, so maps cannot be compared by a score. Name some "
@@ -216,7 +255,7 @@ def _wanted(recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> 
 def execute(comparison: Comparison, run: PlannedRun) -> str | None:
     """Make or continue a run in a process of its own; returns why it failed, or None."""
     reason = _call(comparison.command(run), run.log)
-    if reason is None and not comparison.is_finished(run):
+    if reason is None and not comparison.has_scores(run):
         return f"it ended without its scores ({', '.join(sorted(run.competitor.wanted))})"
     return reason
 

@@ -15,6 +15,7 @@ from tagmask.config import Recipe
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison import Comparison, PlannedRun
+from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import SCORES, mean_of
 from tagmask.stages.table import beyond, in_order
 from tagmask.system.environment import environment
@@ -192,8 +193,7 @@ def _data_sentence(comparison: Comparison) -> str:
 
 def run_figures(comparison: Comparison, run: PlannedRun, failures: Mapping[Path, str]) -> RunFigures:
     """What one run has written so far; stages beyond the goal are left out."""
-    scores = read_json(run.folder.scores) if run.folder.scores.exists() else {}
-    assert isinstance(scores, dict)
+    scores = read_scores(run.folder)
     scores = {key: scores[key] for key in SCORE_KEYS if key in scores}
     manifest = run.folder.manifest()
     left_out = {stage.name for stage in beyond(comparison.goal)}

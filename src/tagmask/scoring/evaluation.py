@@ -9,14 +9,12 @@ from jaxtyping import Int32, Int64
 
 from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import score_records
-from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.masks.from_archives import walked_at_image_size, walked_scores
 from tagmask.masks.grids import resized
 from tagmask.masks.scores import argmax_classes
 from tagmask.scoring.metrics import (
     Protocol,
-    Scores,
     average_precision,
     best_threshold,
     confusion_matrix,
@@ -25,12 +23,14 @@ from tagmask.scoring.metrics import (
     sweep_thresholds,
     threshold_sweep,
 )
+from tagmask.scoring.scores_file import digest
 from tagmask.scoring.table import WORDS, in_order, mean_of
+from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask
 from tagmask.stages.run import Run
 from tagmask.stages.table import STAGES, Stage
 from tagmask.system import workers
 from tagmask.system.progress import track
-from tagmask.system.storage import read_json, read_maps, write_json
+from tagmask.system.storage import read_maps, write_json
 
 NamedCounts = dict[str, Int64[np.ndarray, "..."]]  # hits, true and predicted pixels, see ``metrics.counts_of``
 
@@ -51,7 +51,7 @@ def evaluate(run: Run) -> dict[str, Any]:
         found |= _score_training(run, training)
     validation = [record for record in run.validation_records if record.has_mask]
     if validation and run.folder.is_done("predict"):
-        found["prediction"] = _score_predictions(run, validation).as_dict(run.dataset.classes)
+        found["prediction"] = _score_predictions(run, validation)
     write_json(run.folder.scores, found)
     return found
 
@@ -78,9 +78,7 @@ def scored_training_records(run: Run) -> tuple[Record, ...]:
 
 
 def _score_tags(run: Run) -> dict[str, Any]:
-    predicted = read_json(run.folder.predicted_tags)
-    assert isinstance(predicted, dict)
-    records = run.validation_records
+    predicted, records = read_predicted_tags(run), run.validation_records
     scores = np.array([[predicted[r.id][name] for name in run.dataset.classes] for r in records])
     truth = np.array([[c in r.tags for c in range(len(run.dataset.classes))] for r in records])
     each = [average_precision(scores[:, c], truth[:, c]) for c in range(truth.shape[1])]
@@ -118,6 +116,7 @@ class _TrainingCounts:
         thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
         fixed = np.array([run.recipe.evaluation.threshold], np.float32)
         counts: NamedCounts = {
+            "truth": np.array([digest(record, truth)]),
             "sweep": threshold_sweep(truth, maps, tags, thresholds, k),
             "seed_fixed": threshold_sweep(truth, maps, tags, fixed, k)[0],
         }
@@ -128,7 +127,7 @@ class _TrainingCounts:
 
     def _masks(self, record: Record, truth: Int32[np.ndarray, "h w"]) -> NamedCounts:
         run, size = self.run, (truth.shape[0], truth.shape[1])
-        mask = read_mask(run.folder.mask(record.id), run.mask_ignore_value)
+        mask = read_pseudo_mask(run, record, size)
         counts: NamedCounts = {"mask": self._counts(truth, mask)}
         if run.recipe.affinity is not None:
             archive = read_maps(run.folder.walks(record.id))
@@ -178,7 +177,8 @@ def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
         scored["walk"] = score_counts(total["walk"], protocol("walk"))
     if "mask" in total:
         scored["mask"] = score_counts(total["mask"], protocol("pseudo mask"))
-    return {name: scores.as_dict(run.dataset.classes) for name, scores in scored.items()}
+    truth = {"truth": int(total["truth"][0])}
+    return {name: scores.as_dict(run.dataset.classes) | truth for name, scores in scored.items()}
 
 
 # ── validation images ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -192,17 +192,19 @@ class _PredictionCounts:
 
     def __call__(self, record: Record) -> NamedCounts:
         truth = _truth(self.run.dataset, record)
-        predicted = read_mask(self.run.folder.prediction(record.id), ignore_value=-1)
-        return {"prediction": counts_of(confusion_matrix(truth, predicted, len(self.run.dataset.classes) + 1))}
+        predicted = read_prediction(self.run, record, (truth.shape[0], truth.shape[1]))
+        counts = counts_of(confusion_matrix(truth, predicted, len(self.run.dataset.classes) + 1))
+        return {"prediction": counts, "truth": np.array([digest(record, truth)])}
 
 
-def _score_predictions(run: Run, records: Sequence[Record]) -> Scores:
+def _score_predictions(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     total = _summed(run, _PredictionCounts(run), records, "evaluate (predictions)")
     split = str(run.recipe.data.val_split)
     protocol = Protocol(
         "prediction", run.dataset.name, split, len(records), len(run.validation_records), tags_given=False
     )
-    return score_counts(total["prediction"], protocol)
+    scores = score_counts(total["prediction"], protocol)
+    return scores.as_dict(run.dataset.classes) | {"truth": int(total["truth"][0])}
 
 
 def summary(scores: dict[str, Any]) -> list[tuple[str, float, str]]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int32, Int64
+from pydantic import BaseModel
 
 from tagmask.config import InstancesConfig, IrnConfig, WalkConfig
 from tagmask.contracts import AffinityModel, Dataset, Record
@@ -33,7 +34,7 @@ from tagmask.stages.sharing import files_of, is_finished, missing
 from tagmask.stages.walk import Walk, walker
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
-from tagmask.system.storage import MapArchive, read_json, read_maps, write_json
+from tagmask.system.storage import MapArchive, read_json_as, read_maps, write_json
 
 
 def make_instances(run: Run) -> None:
@@ -154,6 +155,13 @@ class InstanceMaker:
         return argmax_classes(from_grid(walk(start), cell, archive.size), archive.classes)
 
 
+class _ImageInstances(BaseModel):
+    """What the file of an image's instances holds."""
+
+    size: tuple[int, int]
+    annotations: list[dict[str, Any]]
+
+
 def merged_instances(run: RunFolder, dataset: Dataset, records: Sequence[Record]) -> dict[str, Any]:
     """The instances of all images as one COCO file."""
     return coco_instances([_annotated(run, dataset, record) for record in records], dataset.classes)
@@ -161,8 +169,8 @@ def merged_instances(run: RunFolder, dataset: Dataset, records: Sequence[Record]
 
 def _annotated(run: RunFolder, dataset: Dataset, record: Record) -> AnnotatedImage:
     path = dataset.image_path(record)
-    content = cast(dict[str, Any], read_json(run.image_instances(record.id)))
-    rows, columns = content["size"]
-    return AnnotatedImage(
-        f"{record.id}{'.png' if path is None else path.suffix}", (rows, columns), content["annotations"]
-    )
+    file = run.image_instances(record.id)
+    remedy = "delete it, and `tagmask make-instances` writes it anew"
+    content = read_json_as(file, _ImageInstances.model_validate, remedy)
+    name = f"{record.id}{'.png' if path is None else path.suffix}"
+    return AnnotatedImage(name, content.size, content.annotations)

@@ -28,7 +28,7 @@ from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import files_of, is_finished, make_of_each
 from tagmask.stages.walk import walk_maps
 from tagmask.system.processes import this_process
-from tagmask.system.storage import read_maps, write_bytes, writing
+from tagmask.system.storage import is_whole, read_maps, write_bytes, writing
 
 
 def make_masks(run: Run) -> None:
@@ -69,11 +69,15 @@ class MaskMaker:
     stride: int
 
     def __call__(self, record: Record) -> None:
-        """Write confidence (with the quality in its header) and mask of one image."""
+        """Write confidence (with the quality in its header) and mask of one image; a mask that is there stays.
+
+        Confidence is written first: a mask without it has lost it later, and may be one that somebody corrected.
+        """
         image = self.dataset.read_image(record)
         refined, classes, mask = self._refined(record, image)
         self._write_confidence(record, posterior(refined), quality(refined, classes))
-        write_mask(self.run.mask(record.id), mask, self.config.ignore_value, len(self.dataset.classes))
+        if not is_whole(self.run.mask(record.id)):
+            write_mask(self.run.mask(record.id), mask, self.config.ignore_value, len(self.dataset.classes))
 
     def _refined(
         self, record: Record, image: ImageArray

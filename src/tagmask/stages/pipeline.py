@@ -6,10 +6,9 @@ from tagmask.contracts import Record
 from tagmask.conventions import Goal
 from tagmask.data.datasets import score_records
 from tagmask.stages.affinity import train_affinity
+from tagmask.stages.classifier import make_maps, make_seed_maps, train_method
 from tagmask.stages.instances import instances_affinity, make_instances
-from tagmask.stages.maps import make_maps, make_seed_maps
 from tagmask.stages.masks import make_masks
-from tagmask.stages.method import train_method
 from tagmask.stages.run import Run
 from tagmask.stages.saliency import make_saliency
 from tagmask.stages.segmenter import train_segmenter

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from tagmask.config import Recipe, Role, settings_of
 from tagmask.contracts import Dataset
@@ -17,7 +17,41 @@ from tagmask.errors import TagmaskError
 from tagmask.stages.table import STAGES, Stage, following
 from tagmask.system.environment import environment, peak_memory
 from tagmask.system.lock import LOCKS
-from tagmask.system.storage import is_temporary, read_json, remove_abandoned, write_json
+from tagmask.system.storage import is_temporary, read_json_as, remove_abandoned, write_json
+
+_RESTORE = "restore the file, or run the recipe again into another folder"
+
+
+class _Claim(BaseModel):
+    """What ``recipe.json`` holds."""
+
+    recipe: dict[str, Any]
+    data: str | None = None
+
+
+class _ImageContents(BaseModel):
+    split: str
+    tags: list[int]
+
+
+class _Contents(BaseModel):
+    """What ``data.json`` holds, see ``contents``."""
+
+    classes: list[str]
+    images: dict[str, _ImageContents]
+
+
+class _StageNote(BaseModel):
+    """What ``manifest.json`` holds of a stage, beside facts for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    done: bool = False
+    seconds: float = 0.0
+    peak_memory: float | None = None
+
+
+_MANIFEST = TypeAdapter(dict[str, _StageNote])
 
 
 @dataclass(frozen=True)
@@ -141,7 +175,7 @@ class RunFolder:
                 f"{f'; and {len(different) - 5} more' if len(different) > 5 else ''}). Choose another --out folder, or "
                 f"repeat the settings that the run was begun with: `tagmask resume {self.path}` knows them."
             )
-        changes = changed_contents(read_json(self.path / "data.json"), contents(dataset))
+        changes = changed_contents(self._contents(), contents(dataset))
         if changes:
             raise TagmaskError(
                 f"the data have changed since {self.path} was begun: {'; '.join(changes)}. Its results belong to the "
@@ -168,7 +202,7 @@ class RunFolder:
             TagmaskError: the folder is no run, or one of another version.
         """
         try:
-            return Recipe.model_validate(self._claimed().get("recipe"))
+            return Recipe.model_validate(self._claimed()["recipe"])
         except ValidationError as error:
             raise TagmaskError(
                 f"{self.path / 'recipe.json'} was written by another version of tagmask: {error.error_count()} of its "
@@ -177,7 +211,7 @@ class RunFolder:
 
     def data(self) -> Path | None:
         """The data folder of an existing run; None for data that are drawn."""
-        found = self._claimed().get("data")
+        found = self._claimed()["data"]
         return None if found is None else Path(found)
 
     def _claimed(self) -> dict[str, Any]:
@@ -186,17 +220,18 @@ class RunFolder:
             raise TagmaskError(
                 f"{self.path} is not a run of tagmask (no recipe.json); give a folder `tagmask run` wrote."
             )
-        found = read_json(file)
-        return found if isinstance(found, dict) else {}
+        return read_json_as(file, _Claim.model_validate, _RESTORE).model_dump()
+
+    def _contents(self) -> dict[str, Any]:
+        return read_json_as(self.path / "data.json", _Contents.model_validate, _RESTORE).model_dump()
 
     # ── manifest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def manifest(self) -> dict[str, Any]:
         """What each stage did."""
         file = self.path / "manifest.json"
-        found = read_json(file) if file.exists() else {}
-        assert isinstance(found, dict)
-        return found
+        found = read_json_as(file, _MANIFEST.validate_python, _RESTORE) if file.exists() else {}
+        return {stage: note.model_dump(exclude_unset=True) for stage, note in found.items()}
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage has finished."""

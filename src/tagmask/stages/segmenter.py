@@ -3,6 +3,7 @@
 from tagmask.data.images import write_mask
 from tagmask.inference.passes import load_pyramids
 from tagmask.inference.predictor import load
+from tagmask.stages.results import check_pseudo_masks
 from tagmask.stages.run import Run, new_segmenter
 from tagmask.stages.sharing import files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
@@ -17,6 +18,7 @@ def train_segmenter(run: Run) -> None:
         with run.stage("train-segmenter", images=len(run.training_records)):
             network = new_segmenter(run)
             config = run.recipe.segmenter.training
+            check_pseudo_masks(run, run.training_records)
             samples = MaskSamples(
                 run.dataset,
                 run.training_records,

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float32, Int16
+from pydantic import ValidationError
 
 from tagmask.conventions import BACKGROUND
 from tagmask.errors import TagmaskError
@@ -36,6 +37,7 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "choose a shorter output folder or shorter image names",
 }  # fmt: skip
 
+Form = TypeVar("Form")
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 """Tells the temporary files of this machine from those of others on a shared disk."""
@@ -189,6 +191,26 @@ def read_json(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise TagmaskError(f"cannot read {path} as JSON: {error}") from error
+
+
+def read_json_as(path: Path, parse: Callable[[Any], Form], remedy: str) -> Form:
+    """Read JSON that must have a form.
+
+    Args:
+        path: the file.
+        parse: pydantic's check of the form, such as ``TypeAdapter(dict[str, int]).validate_python``.
+        remedy: what a person can do where the file holds something else.
+
+    Raises:
+        TagmaskError: the file is missing, is not JSON, or has another form.
+    """
+    content = read_json(path)
+    try:
+        return parse(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole file"
+        raise TagmaskError(f"{path} does not hold what it should ({place}: {first['msg']}); {remedy}") from error
 
 
 def append_line(path: Path, text: str) -> None:

@@ -1,7 +1,8 @@
-"""The stage that makes activation maps: all scales of an image through the method, summed, normalised, written."""
+"""The stages of the classifier: it learns from tags, then all scales of an image pass through it as its maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,12 +14,43 @@ from tagmask.contracts import Method, Record
 from tagmask.inference.passes import class_maps, load_pyramids, summed_activations
 from tagmask.masks.grids import feature_grid
 from tagmask.masks.scores import normalize_max, normalize_min_max
-from tagmask.stages.run import Run, trained_method
+from tagmask.stages import saliency
+from tagmask.stages.run import Run, makes_saliency, new_method, trained_method
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.sharing import files_of, is_finished, missing
+from tagmask.stages.sharing import files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, write_json, write_maps
+from tagmask.training.batches import collate
+from tagmask.training.samples import Samples, TagSamples
+
+NUM_CALIBRATION_IMAGES = 128  # enough for a quantile over all their pixels
+
+
+def train_method(run: Run) -> None:
+    """Train the classifier on tags; writes ``method.safetensors``."""
+    if is_finished(run, "train-method", [run.folder.weights("method")]):
+        return
+    if makes_saliency(run.recipe):
+        saliency.make_saliency(run)
+    with run.stage("train-method", images=len(run.training_records), left_out=list(run.dataset.skipped)):
+        method = new_method(run)
+        config = run.recipe.training
+        reader = saliency.reader(run.recipe, run.folder, run.dataset)
+        samples = TagSamples(run.dataset, run.training_records, config.augment, method.backbone.normalization, reader)
+        train(run, "train-method", method, samples, config, lambda: calibrate(run, method, samples))
+
+
+def calibrate(run: Run, method: Method, samples: Samples) -> None:
+    """Show a trained method some training views of tagged images, in evaluation mode."""
+    tagged = [index for index, record in enumerate(run.training_records) if record.tags][:NUM_CALIBRATION_IMAGES]
+    config, device = run.recipe.training, torch.device(this_process().device or "cpu")
+    views = (samples.sample(run.recipe.seed, 0, index) for index in tagged)
+    batches = iter(lambda: list(islice(views, config.batch_size // config.accumulation)), [])
+    method.eval().calibrate(collate(batch).to(device) for batch in batches)
+
+
+# ── maps ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def make_maps(run: Run) -> None:

@@ -1,0 +1,98 @@
+"""What a run has written, read back. A person may have opened, changed or deleted any of it since."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from tagmask.contracts import MaskArray, Record
+from tagmask.data.images import read_fitting_mask
+from tagmask.errors import TagmaskError
+from tagmask.stages.run import Run
+from tagmask.system.processes import this_process
+from tagmask.system.progress import track
+from tagmask.system.storage import read_json_as
+from tagmask.system.workers import in_order
+
+Size = tuple[int, int]
+
+_PROBABILITIES = TypeAdapter(dict[str, dict[str, float]])
+
+
+def read_pseudo_mask(run: Run, record: Record, size: Size) -> MaskArray:
+    """The pseudo mask of a training image of ``size`` rows and columns, ``IGNORE`` where it has no label.
+
+    Raises:
+        TagmaskError: it is missing or unreadable, has another size, or holds numbers that are no classes.
+    """
+    path = run.folder.mask(record.id)
+    return read_fitting_mask(path, run.mask_ignore_value, size, len(run.dataset.classes))
+
+
+def read_prediction(run: Run, record: Record, size: Size) -> MaskArray:
+    """The predicted mask of an image of ``size`` rows and columns.
+
+    Raises:
+        TagmaskError: as for pseudo masks.
+    """
+    return read_fitting_mask(run.folder.prediction(record.id), -1, size, len(run.dataset.classes))
+
+
+def read_predicted_tags(run: Run) -> dict[str, dict[str, float]]:
+    """Probability of each class by its name, in [0, 1], of every validation image by its id.
+
+    Raises:
+        TagmaskError: the file is missing or holds something else.
+    """
+    path, names = run.folder.predicted_tags, run.dataset.classes
+    remedy = f"delete it, and `tagmask make-maps {run.folder.path}` writes it anew"
+    found = read_json_as(path, _PROBABILITIES.validate_python, remedy)
+    for record in run.validation_records:
+        if not found.get(record.id, {}).keys() >= set(names):
+            raise TagmaskError(f"{path} lacks probabilities of {record.id}; {remedy}")
+    return found
+
+
+def read_ranking(run: Run) -> list[tuple[str, float]]:
+    """(id, quality) of every pseudo mask in ``quality.csv``, in its order; empty if there is none.
+
+    Raises:
+        TagmaskError: it holds something else.
+    """
+    path, known = run.folder.quality, {record.id for record in run.training_records}
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [(row["image"], float(row["quality"])) for row in csv.DictReader(file)]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise TagmaskError(
+            f"{path} does not hold images and their qualities ({error}); delete it, and "
+            f"`tagmask make-masks {run.folder.path}` writes it anew"
+        ) from error
+    return [row for row in rows if row[0] in known]
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Looks at one pseudo mask beside its image."""
+
+    run: Run
+
+    def __call__(self, record: Record) -> None:
+        image = self.run.dataset.read_image(record)
+        read_pseudo_mask(self.run, record, (image.shape[0], image.shape[1]))
+
+
+def check_pseudo_masks(run: Run, records: Iterable[Record]) -> None:
+    """Look at every pseudo mask before anything is learned from them; each process looks at its share.
+
+    Raises:
+        TagmaskError: the first one that is missing, unreadable, or does not fit its image and the classes.
+    """
+    state = this_process()
+    share = list(records)[state.process_index :: state.num_processes]
+    for _ in track(in_order(_Fits(run), share, run.recipe.masks.workers), "check masks", len(share)):
+        pass
+    state.wait_for_everyone()
