@@ -105,7 +105,8 @@ def test_the_pages_of_the_api_cover_every_module_once(api: ModuleType) -> None:
     files = (ROOT / "src").rglob("*.py")
     names = {".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__") for path in files}
     real = {name for name in names if not name.rpartition(".")[2].startswith("_")}
-    assert sorted(covered) == sorted(real - {"tagmask.cli"})  # the command line has a page of its own
+    with_a_page_of_its_own = {name for name in real if name.startswith("tagmask.cli")}
+    assert sorted(covered) == sorted(real - with_a_page_of_its_own)
 
 
 def test_a_module_becomes_a_section(api: ModuleType) -> None:

@@ -1,0 +1,74 @@
+"""Runs as commands open them: said what was found, forgotten what is to be done again, scored at the end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tagmask.cli.words import say, say_notes, show_table
+from tagmask.conventions import Goal
+
+if TYPE_CHECKING:
+    from tagmask.stages.run import Run
+
+
+def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Run":
+    """Begin a run, or go on with it, and say what its data hold."""
+    from tagmask.config.recipes import load_recipe  # noqa: PLC0415
+
+    checked = load_recipe(recipe, settings)
+    # Only now: a typing error must not wait for torch.
+    from tagmask.stages import run  # noqa: PLC0415
+
+    begun = _with_notes(run.begin_run(checked, data, out))
+    say(begun.found())
+    return begun
+
+
+def open_run(folder: Path, data: Path | None, settings: list[str], alone: bool = True) -> "Run":
+    """Go on with a run from its folder."""
+    from tagmask.stages import run  # noqa: PLC0415
+
+    return _with_notes(run.open_run(folder, data, settings, alone))
+
+
+def _with_notes(run: "Run") -> "Run":
+    from tagmask.system.processes import this_process  # noqa: PLC0415
+
+    if this_process().is_main_process:
+        say_notes(run.dataset.notes)
+    return run
+
+
+def forget(run: "Run", stage: str | None) -> None:
+    """Forget a stage and all that builds on it, if one is named."""
+    from tagmask.stages import sharing  # noqa: PLC0415
+
+    if stage is not None and (names := sharing.forget(run, stage)) is not None:
+        say(f"forgotten: {', '.join(names) or 'nothing, as none of it had begun'}")
+
+
+def finish(run: "Run", until: Goal, redo: str | None) -> None:
+    """Take a run as far as it shall go, and score it."""
+    from tagmask.stages.pipeline import run_all  # noqa: PLC0415
+
+    forget(run, redo)
+    run_all(run, until)
+    evaluate(run)
+
+
+def evaluate(opened: "Run") -> None:
+    """Score a run, finished or not, and write its report."""
+    from tagmask.system.processes import this_process  # noqa: PLC0415
+
+    if not this_process().is_main_process:
+        return
+    from tagmask.report.run_report import evaluate_and_write  # noqa: PLC0415
+    from tagmask.scoring import evaluation  # noqa: PLC0415
+
+    scores, page = evaluate_and_write(opened)
+    say_notes(evaluation.unfinished(opened))
+    rows = [(name, f"{value:.1f}", protocol) for name, value, protocol in evaluation.summary(scores)]
+    if rows:
+        show_table((f"{opened.recipe.name} on {opened.dataset.name}", "%", "protocol"), rows)
+    else:
+        say("nothing to score: no image has a ground-truth mask (data.masks names them); see the report's pictures")
+    say(f"report: {page}")

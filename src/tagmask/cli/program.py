@@ -1,0 +1,76 @@
+"""The program: its commands in the order of its help, and how it ends."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tagmask.cli import lists, runs, stages, use
+from tagmask.cli.words import Command, say
+from tagmask.errors import TagmaskError
+from tagmask.system.interruption import listen
+
+COMMANDS = (*runs.COMMANDS, *stages.COMMANDS, *use.COMMANDS, *lists.COMMANDS)
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one message and exit code 2, a signal in one that says how to go on."""
+    listen()
+    try:
+        app()
+    except TagmaskError as error:
+        say(f"error: {error}", Console(stderr=True))
+        sys.exit(2)
+
+
+def _show_version(wanted: bool) -> bool:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"tagmask {version('tagmask')}")
+        raise typer.Exit
+    return wanted
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+def _stoppable(function: Callable[..., Any]) -> Callable[..., None]:
+    """The same function, which says how to go on when it is stopped."""
+
+    @wraps(function)
+    def stoppable(*arguments: Any, **options: Any) -> None:
+        try:
+            function(*arguments, **options)
+        except KeyboardInterrupt as stop:
+            typer.echo("stopped. What is finished is kept; the same command goes on from there.", err=True)
+            raise typer.Exit(getattr(stop, "code", 130)) from None
+
+    return stoppable
+
+
+def _program(commands: tuple[Command, ...]) -> typer.Typer:
+    """All commands as one program; the help of each ends with an example."""
+    found = typer.Typer(
+        name="tagmask",
+        help="Image tags in, segmentation masks out.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain text: the boxes cost a quarter of a second
+    )
+    found.callback()(_options)
+    for each in commands:
+        add = found.command(each.name, help=each.text, short_help=each.text, epilog=f"Example:  {each.example}")
+        add(_stoppable(each.function))
+    return found
+
+
+app = _program(COMMANDS)

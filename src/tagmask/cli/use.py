@@ -1,0 +1,35 @@
+"""What a finished run is for: masks of new images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tagmask.cli.words import Command, say, say_notes
+from tagmask.errors import TagmaskError
+
+
+def predict(
+    images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
+    model: Annotated[Path, typer.Option(metavar="RUN", help="Run folder with a trained segmenter.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the masks (indexed PNG) and overlays.")],
+    overlays: Annotated[bool, typer.Option(help="Also write the image with its mask drawn over it.")] = True,
+) -> None:
+    """Segment an image, or every image of a folder."""
+    from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
+
+    outcome = predict_images(images, model, out, overlays)
+    say_notes(outcome.notes)
+    say(f"{outcome.done} masks written to {out}")
+    if outcome.failed:
+        raise TagmaskError("\n".join([f"{len(outcome.failed)} image(s) could not be segmented:", *outcome.failed]))
+
+
+COMMANDS = (
+    Command(
+        "predict",
+        "Segment new, untagged images.",
+        "tagmask predict new_photos --model runs/photos --out masks",
+        predict,
+    ),
+)

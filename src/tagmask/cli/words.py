@@ -1,0 +1,82 @@
+"""What commands share: their arguments and options, and how they speak."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tagmask.conventions import Goal
+
+console = Console()
+
+RecipeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A recipe (see `tagmask recipes`), or a .yaml file; +ppc behind it puts PPC around it."
+    ),
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run; its recipe is read from there.")]
+Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Data folder; the toy recipes need none.")]
+MovedData = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the data lie now, if they have moved.")]
+Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder: results go here, a second call continues it.")]
+Until = Annotated[
+    Goal, typer.Option(help="How far to go: maps of the images with masks, pseudo masks, or predictions.")
+]
+Set = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as training.rate=0.01; repeatable."),
+]
+SetHow = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change how the run is carried out or scored, such as training.workers=0; repeatable.",
+    ),
+]
+Redo = Annotated[
+    str | None, typer.Option(metavar="STAGE", help="Forget this stage and all that builds on it, then make them again.")
+]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        name: what is typed.
+        text: what it does, in a sentence.
+        example: a call of it, with which its help ends.
+        function: what does it; its arguments are those of the command.
+    """
+
+    name: str
+    text: str
+    example: str
+    function: Callable[..., Any]
+
+
+def say(text: str, to: Console | None = None) -> None:
+    """Print for people: as it is, never read as markup; of names that are no proper text, the bytes."""
+    shown = text.encode("utf-8", "backslashreplace").decode()
+    (to or console).print(shown, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Print remarks, one a line."""
+    for note in notes:
+        say(f"note: {note}")
+
+
+def show_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table."""
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(*head, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)

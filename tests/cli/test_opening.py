@@ -1,0 +1,56 @@
+"""Runs as commands open them: those of others are kept, those of the same are gone on with."""
+
+import subprocess
+import sys
+
+from tagmask.stages.run_folder import RunFolder
+from typed import contents, refused, settings
+
+
+def test_folder_of_another_recipe_keeps_its_results(run, tmp_path, photos):
+    arguments = ("begin", "folder-cpu", "--data", photos, "--out", tmp_path / "x")
+    assert run(*arguments, *settings())[0] == 0
+    assert run("train-method", tmp_path / "x")[0] == 0
+    before = contents(tmp_path / "x")
+    refused(*run(*arguments, *settings(training__steps="3")), "training.steps", "--out")
+    refused(*run("resume", tmp_path / "x", "--set", "training.steps=3"), "training.steps", "--out")
+    assert contents(tmp_path / "x") == before
+
+
+def test_folder_of_something_else(run, tmp_path):
+    (tmp_path / "thesis.txt").write_text("chapter 1")
+    refused(*run("run", "toy", "--out", tmp_path), str(tmp_path), "--out")
+    assert (tmp_path / "thesis.txt").read_text() == "chapter 1"
+
+
+def test_a_run_goes_on_with_other_workers_and_both_are_noted(run, begun):
+    code, text = run("make-maps", begun, "--set", "maps.workers=1", "--set", "training.log_every=3")
+    assert code == 0, text
+    manifest = RunFolder(begun).manifest()
+    assert manifest["train-method"]["execution"]["maps"]["workers"] == 0
+    assert manifest["make-maps"]["execution"]["maps"]["workers"] == 1
+    assert RunFolder(begun).recipe().training.log_every == 3  # the next call keeps it
+
+
+def test_a_run_goes_on_where_its_data_have_moved(run, begun, photos):
+    moved = photos.rename(photos.with_name("elsewhere"))
+    refused(*run("make-maps", begun), "photos")
+    assert run("make-maps", begun, "--data", moved)[0] == 0
+    assert RunFolder(begun).manifest()["make-maps"]["data"] == str(moved)
+    assert run("evaluate", begun)[0] == 0  # knows the new place
+
+
+def test_changed_data_are_refused(run, begun, photos):
+    (photos / "tags.csv").write_text((photos / "tags.csv").read_text().replace("0.png,dog", "0.png,cat"))
+    refused(*run("make-maps", begun), "the data have changed", "1 image(s) have other tags", "0")
+
+
+def test_a_second_call_in_the_folder_of_a_running_one_is_refused(run, begun, monkeypatch):
+    hold = "import sys, pathlib; from tagmask.system.lock import lock_for; lock_for(sys, pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", f"{hold}; print(flush=True); sys.stdin.read()", str(begun)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        refused(*run("make-maps", begun), f"in use by process {other.pid}")
+        assert run("report", begun)[0] == 0  # looking is allowed
+        other.kill()
+    assert run("make-maps", begun)[0] == 0

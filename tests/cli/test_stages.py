@@ -1,0 +1,108 @@
+"""Stage by stage: each stage has its command, says what it lacks, and loses nothing."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import typer.main
+from safetensors.numpy import save_file
+
+from tagmask import cli
+from tagmask.stages.pipeline import COMMANDS
+from tagmask.stages.run_folder import RunFolder
+from tagmask.stages.table import STAGES
+from tagmask.system import storage
+from typed import contents, refused, settings
+
+
+def test_every_stage_that_has_a_command_is_one():
+    assert {stage.name for stage in STAGES if stage.has_command} == set(COMMANDS)
+    assert set(COMMANDS) < set(typer.main.get_command(cli.app).commands)
+
+
+def test_saliency_that_nobody_asks_for_or_brings(run, tmp_path):
+    assert run("begin", "toy", "--out", tmp_path / "x")[0] == 0
+    refused(*run("make-saliency", tmp_path / "x"), "nothing to make: method 'cam'")
+    lacking = run("run", "toy-eps", "--out", tmp_path / "y", "--set", "data.saliency=null")
+    refused(*lacking, "`--set data.saliency=built-in`", "`--set data.saliency=FOLDER`")
+    assert not (tmp_path / "y").exists()
+
+
+def test_weights_that_are_missing_or_do_not_fit(run, tmp_path, photos):
+    wanted = settings(backbone__weights=str(tmp_path / "w.safetensors"))
+    arguments = ("begin", "folder-cpu", "--data", photos, "--out", tmp_path / "x")
+    refused(*run(*arguments, *wanted), "no weights file at", "w.safetensors")
+    assert not (tmp_path / "x").exists()
+    save_file({"other.weight": np.zeros(3, np.float32)}, tmp_path / "w.safetensors")
+    assert run(*arguments, *wanted)[0] == 0
+    refused(*run("train-method", tmp_path / "x"), "w.safetensors", "other.weight")
+    assert run(*arguments, *settings())[0] == 0  # nothing has been learned: other settings may take the folder
+
+
+def test_a_level_the_backbone_lacks(run, tmp_path, photos):
+    wrong = settings(affinity__levels="[1, 2, 40]")
+    assert run("begin", "folder-cpu", "--data", photos, "--out", tmp_path / "x", *wrong)[0] == 0
+    for stage in ("train-method", "make-maps"):
+        assert run(stage, tmp_path / "x")[0] == 0
+    refused(*run("train-affinity", tmp_path / "x"), "affinity.levels", "40")
+
+
+def test_stages_out_of_order(run, tmp_path, photos):
+    for stage in ("make-maps", "train-segmenter", "evaluate", "report", "resume"):
+        refused(*run(stage, tmp_path / "x"), "holds no run", "tagmask run")
+    assert not (tmp_path / "x").exists()
+    code, text = run("begin", "folder-cpu", "--data", photos, "--out", tmp_path / "x", *settings())
+    assert code == 0
+    assert f"next: tagmask train-method {tmp_path / 'x'}" in text
+    refused(*run("train-segmenter", tmp_path / "x"), f"tagmask make-masks {tmp_path / 'x'}")
+
+
+def test_full_disk_leaves_earlier_results(run, begun, monkeypatch):
+    before = (begun / "method.safetensors").read_bytes()
+
+    def full(path: Path) -> None:
+        if path.suffix == ".npz":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage, "_flush", full)
+    refused(*run("make-maps", begun), "No space left on device", "free some space")
+    assert (begun / "method.safetensors").read_bytes() == before
+    assert not list((begun / "maps").glob("*"))
+    monkeypatch.undo()
+
+
+def test_missing_and_damaged_files_are_made_again(run, begun):
+    assert run("make-maps", begun)[0] == 0
+    before = contents(begun / "maps")
+    lost, cut = sorted(before)[:2]
+    lost.unlink()
+    cut.write_bytes(before[cut][:-9])
+    assert run("make-maps", begun)[0] == 0
+    assert contents(begun / "maps") == before
+    weights = (begun / "method.safetensors").read_bytes()
+    (begun / "method.safetensors").write_bytes(weights[:1000])
+    assert run("train-method", begun)[0] == 0
+    assert (begun / "method.safetensors").read_bytes() == weights  # the same seed, the same steps
+
+
+def test_a_stage_can_be_done_again_with_all_that_follows(run, begun):
+    assert run("make-maps", begun)[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in contents(begun)}
+    code, text = run("make-maps", begun, "--redo")
+    assert code == 0
+    assert "forgotten: make-maps" in text
+    after = {path: path.stat().st_mtime_ns for path in contents(begun)}
+    assert all((path.parent.name == "maps") == (after[path] > before[path]) for path in before if path.suffix == ".npz")
+    assert after[begun / "method.safetensors"] == before[begun / "method.safetensors"]
+    code, text = run("resume", begun, "--redo", "train-method", "--until", "seed")
+    assert "forgotten: train-method, make-maps" in text
+    assert (begun / "method.safetensors").stat().st_mtime_ns > after[begun / "method.safetensors"]
+    refused(*run("resume", begun, "--redo", "maps"), "no stage 'maps'", "make-maps")
+
+
+def test_a_report_and_scores_need_the_folder_alone(run, begun):
+    for command in ("report", "evaluate"):
+        code, text = run(command, begun)
+        assert code == 0, text
+        assert f"report: {begun / 'report.html'}" in text
+    assert RunFolder(begun).scores.exists()
