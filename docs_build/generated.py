@@ -26,7 +26,7 @@ from sphinx.util.nodes import make_refnode
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-FENCE = re.compile(r"^```\{generated\} (.+)\n```$", re.MULTILINE)
+FENCE = re.compile(r"^```\{generated\} (.+)\n(?:(?!```).*\n)*```$", re.MULTILINE)
 LINK = re.compile(r"\]\((?![a-z]+:|[#/<])([^)\s#]+)(#[^)\s]*)?\)")
 PLACES = {
     "README.md": "/index.md",

@@ -65,7 +65,7 @@ def test_the_crf_of_masks_can_be_left_out():
         (LearntLabels, {"weak": 0}),
         (MasksConfig, {"ignore_below": 1.1}),
         (MasksConfig, {"ignore_value": -1}),
-        (MasksConfig, {"workers": 0}),
+        (MasksConfig, {"workers": -1}),
         (InstancesConfig, {"iterations": 0}),
         (InstancesConfig, {"centre_below": 0}),
         (InstancesConfig, {"background": 1.1}),

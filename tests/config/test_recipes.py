@@ -8,7 +8,7 @@ from torch import nn
 
 from tagmask.affinity import build_affinity_net
 from tagmask.config import PpcConfig, Recipe
-from tagmask.config.recipes import changes_of, load_recipe, recipe_names, recipe_text, summary
+from tagmask.config.recipes import changed_recipe, changes_of, load_recipe, recipe_names, recipe_text, summary
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
@@ -333,3 +333,21 @@ def test_the_changes_of_a_recipe_make_it_again(name, settings):
 def test_a_recipe_of_ones_own_has_no_changes_to_tell(tmp_path):
     (tmp_path / "mine.yaml").write_text(recipe_text("toy").replace("name: toy", "name: mine"))
     assert changes_of(load_recipe(str(tmp_path / "mine.yaml"))) is None
+
+
+# ── for all stages at once ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_how_a_run_is_carried_out_can_be_said_for_all_stages_at_once():
+    recipe = load_recipe("folder-cpu", ["workers=0", "instances={}", "segmenter.training.workers=3"])
+    assert recipe.training.workers == recipe.maps.workers == recipe.masks.workers == recipe.segmenter.workers == 0
+    assert recipe.affinity.training.workers == recipe.instances.workers == 0
+    assert recipe.segmenter.training.workers == 3  # what is named more closely wins
+    assert changed_recipe(recipe, ["checkpoint_every=7"]).affinity.training.checkpoint_every == 7
+
+
+def test_what_is_learned_cannot_be_said_for_all_stages_at_once():
+    with pytest.raises(TagmaskError, match="rate: unknown key"):
+        load_recipe("folder-cpu", ["rate=0.5"])
+    with pytest.raises(TagmaskError, match=r"training\.workers: .*greater than or equal to 0"):
+        load_recipe("folder-cpu", ["workers=-1"])

@@ -4,10 +4,10 @@ import json
 import numpy as np
 import pytest
 
+from tagmask.data.class_list import is_class_list
 from tagmask.data.images import palette
 from tagmask.errors import TagmaskError
 from tagmask.serving.class_shares import ClassShares
-from tagmask.serving.photographs import is_class_list
 
 MASK = np.array([[0, 2], [2, 2]], np.int32)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tagmask.data.class_list import is_class_list
 from tagmask.errors import TagmaskError
-from tagmask.serving.photographs import Photographs, is_class_list, photographs
+from tagmask.serving.photographs import Photographs, photographs
 
 
 @pytest.fixture

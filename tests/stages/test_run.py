@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from conftest import tiny_recipe
+from tagmask.config.recipes import load_recipe
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import Cam
 from tagmask.methods.ppc import Ppc
@@ -257,3 +258,35 @@ def test_what_is_left_of_a_wrapper_is_the_method_inside(run):
     left = trained_method(wrapped)
     assert isinstance(left, Cam)
     assert same(state(left), state(method.base))
+
+
+# ── refused before anything is learned ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("value", [0, 1, 4, 65536])
+def test_the_number_of_unlabelled_pixels_is_none_of_a_class(tmp_path, value):
+    with pytest.raises(TagmaskError, match=rf"masks\.ignore_value is {value}.*from 5 to 65535"):
+        begin_run(tiny_recipe(f"masks.ignore_value={value}"), None, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_may_not_lie_where_folders_are_classes(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            Image.new("RGB", (32, 32), (90 * i, 9, 0)).save(tmp_path / name / f"{i}.png")
+    recipe = load_recipe("folder-cpu", ["data.tags=null", "backbone.weights=none"])
+    with pytest.raises(TagmaskError, match=r"each folder is a class.*--out folder outside"):
+        begin_run(recipe, tmp_path, tmp_path / "runs" / "x")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_does_not_score_cannot_change_how_a_run_is_scored(run):
+    run.folder.scores.write_text("{}")
+    run.folder.weights("method").write_bytes(b"1")  # it has learned something
+    with pytest.raises(TagmaskError, match=r"evaluation\.threshold=0\.4 changes how the run is scored.*evaluate"):
+        open_run(run.folder.path, settings=["evaluation.threshold=0.4"], alone=False, scores=False)
+    assert run.folder.scores.exists()
+    open_run(run.folder.path, settings=["report.num_images=3"], alone=False, scores=False)
+    open_run(run.folder.path, settings=["evaluation.threshold=0.4"], alone=False)
+    assert not run.folder.scores.exists()

@@ -23,11 +23,11 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str]) ->
     return begun
 
 
-def open_run(folder: Path, data: Path | None, settings: list[str], alone: bool = True) -> "Run":
-    """Go on with a run from its folder."""
+def open_run(folder: Path, data: Path | None, settings: list[str], alone: bool = True, scores: bool = True) -> "Run":
+    """Go on with a run from its folder; ``scores`` says whether it will be scored anew."""
     from tagmask.stages import run  # noqa: PLC0415
 
-    return _with_notes(run.open_run(folder, data, settings, alone))
+    return _with_notes(run.open_run(folder, data, settings, alone, scores))
 
 
 def _with_notes(run: "Run") -> "Run":

@@ -7,7 +7,7 @@ import typer
 
 from tagmask.cli.opening import begin_run, forget, open_run
 from tagmask.cli.opening import evaluate as score
-from tagmask.cli.words import Command, Data, MovedData, Out, RecipeName, RunPath, Set, SetHow, say
+from tagmask.cli.words import Command, Data, MovedData, Out, RecipeName, RunPath, Set, SetCourse, SetHow, say
 from tagmask.stages.table import STAGES, Stage
 
 
@@ -24,10 +24,10 @@ def _only(name: str) -> Callable[..., None]:
     def stage(
         folder: RunPath,
         data: MovedData = None,
-        settings: SetHow = [],  # noqa: B006
+        settings: SetCourse = [],  # noqa: B006
         redo: Annotated[bool, typer.Option("--redo", help="Forget it and all that builds on it first.")] = False,
     ) -> None:
-        opened = open_run(folder, data, settings)
+        opened = open_run(folder, data, settings, scores=False)
         from tagmask.stages.pipeline import COMMANDS as STAGE_COMMANDS  # noqa: PLC0415
 
         forget(opened, name if redo else None)
@@ -41,9 +41,9 @@ def evaluate(folder: RunPath, data: MovedData = None, settings: SetHow = []) -> 
     score(open_run(folder, data, settings, alone=False))
 
 
-def report(folder: RunPath, data: MovedData = None, settings: SetHow = []) -> None:  # noqa: B006
+def report(folder: RunPath, data: MovedData = None, settings: SetCourse = []) -> None:  # noqa: B006
     """Write the report of a run, finished or not."""
-    opened = open_run(folder, data, settings, alone=False)
+    opened = open_run(folder, data, settings, alone=False, scores=False)
     from tagmask.report import run_report  # noqa: PLC0415
 
     say(f"report: {run_report.write(opened)}")

@@ -34,7 +34,13 @@ SetHow = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change how the run is carried out or scored, such as training.workers=0; repeatable.",
+        help="Change how the run is carried out or scored, such as workers=0; repeatable.",
+    ),
+]
+SetCourse = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change how the run is carried out, such as workers=0; repeatable."
     ),
 ]
 Redo = Annotated[

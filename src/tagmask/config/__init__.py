@@ -15,7 +15,7 @@ from tagmask.config.affinity import (
 from tagmask.config.backbones import AnyBackbone, Resnet38dBackbone, TimmBackbone
 from tagmask.config.base import Config, Role, settings_of
 from tagmask.config.crf import CRF_PRESETS, Crf, CrfConfig
-from tagmask.config.data import AnyData, CocoData, DataConfig, FolderData, ToyData, VocData
+from tagmask.config.data import AnyData, CocoData, DataConfig, FolderData, MaskFilesConfig, ToyData, VocData
 from tagmask.config.masks import (
     AnyLabels,
     BackgroundConfig,
@@ -73,6 +73,7 @@ __all__ = [
     "IrnConfig",
     "LearntLabels",
     "MapsConfig",
+    "MaskFilesConfig",
     "MasksConfig",
     "MethodConfig",
     "PowerLabels",

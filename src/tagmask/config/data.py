@@ -42,7 +42,22 @@ class DataConfig(Config):
     )
 
 
-class FolderData(DataConfig):
+class MaskFilesConfig(DataConfig):
+    """What data sets share whose ground truth lies in mask files."""
+
+    ignore_value: Annotated[int, Role.SCORING] = Field(
+        default=255, ge=0, description="The number that means 'no label' in the mask files."
+    )
+    mask_values: Annotated[dict[int, int], Role.SCORING] = Field(
+        default={}, description="Numbers in mask files and the numbers they mean, such as `{255: 1}`."
+    )
+    mask_colours: Annotated[dict[Colour, str], Role.SCORING] = Field(
+        default={},
+        description='Masks in colours: what each means, such as `{"#ff0000": cat}`; a class, `background` or `ignore`.',
+    )
+
+
+class FolderData(MaskFilesConfig):
     """A folder of images and a table of tags."""
 
     kind: Literal["folder"] = "folder"
@@ -84,16 +99,6 @@ class FolderData(DataConfig):
     masks: Annotated[str | None, Role.SCORING] = Field(
         default=None, description="Folder of ground-truth masks named like the images; scoring only."
     )
-    ignore_value: Annotated[int, Role.SCORING] = Field(
-        default=255, ge=0, description="The number that means 'no label' in the mask files."
-    )
-    mask_values: Annotated[dict[int, int], Role.SCORING] = Field(
-        default={}, description="Numbers in mask files and the numbers they mean, such as `{255: 1}`."
-    )
-    mask_colours: Annotated[dict[Colour, str], Role.SCORING] = Field(
-        default={},
-        description='Masks in colours: what each means, such as `{"#ff0000": cat}`; a class, `background` or `ignore`.',
-    )
     exif: Literal["upright", "as_stored"] = Field(
         default="upright", description="Photographs that EXIF turns: turn them, or take them as they are stored."
     )
@@ -102,7 +107,7 @@ class FolderData(DataConfig):
     )
 
 
-class VocData(DataConfig):
+class VocData(MaskFilesConfig):
     """PASCAL VOC 2012, or own classes in the layout of VOCdevkit."""
 
     kind: Literal["voc"] = "voc"
@@ -117,7 +122,6 @@ class VocData(DataConfig):
     masks: Annotated[str, Role.SCORING] = Field(
         default="SegmentationClass", description="Folder of ground-truth masks; SegmentationClassAug for SBD."
     )
-    ignore_value: int = 255
     val_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share held out for validation if there is no list of the split."
     )

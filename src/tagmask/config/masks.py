@@ -94,7 +94,7 @@ class MasksConfig(Config):
         default=None, ge=0, description="Written for `ignore`; none: 255, or 65535 if 16-bit."
     )
     workers: Annotated[int, Role.EXECUTION] = Field(
-        default=2, ge=1, description="Processes that run the CRF, one image each."
+        default=2, ge=0, description="Processes that run the CRF, one image each; 0: the main one does it."
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tagmask.contracts import MaskArray
+from tagmask.data.class_list import CLASSES, is_class_list
 from tagmask.errors import TagmaskError
 from tagmask.masks.overlays import class_colors
-from tagmask.serving.photographs import CLASSES, is_class_list
 from tagmask.system.storage import write_bytes, write_json
 
 SHARES = "classes.csv"

@@ -1,11 +1,11 @@
 """The photographs in anybody's folder, and what lies there that is none."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tagmask.data.class_list import CLASSES, is_class_list
 from tagmask.errors import TagmaskError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
@@ -13,7 +13,6 @@ OTHER_KINDS = frozenset(
     {".heic", ".heif", ".avif", ".jfif", ".jpe", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"}
     | {".orf", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".tga", ".eps"}
 )
-CLASSES = "classes.json"
 
 
 @dataclass
@@ -109,19 +108,6 @@ def _has_both(name: str, names: list[str]) -> bool:
     """Whether a mask lies beside its overlay, which versions without a class list have left."""
     photograph = _photograph(name)
     return f"{photograph}.png" in names and f"{photograph}_overlay.jpg" in names
-
-
-def is_class_list(path: Path) -> bool:
-    """Whether a file is the list of classes that is written beside masks."""
-    try:
-        entries = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return (
-        isinstance(entries, list)
-        and len(entries) > 0
-        and all(isinstance(entry, dict) and entry.keys() == {"index", "name", "color"} for entry in entries)
-    )
 
 
 def _none_there(path: Path, found: Photographs) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tagmask.affinity import build_affinity_net
-from tagmask.config import AffinityConfig, Recipe, Role, settings_of
+from tagmask.config import AffinityConfig, FolderData, Recipe, Role, settings_of
 from tagmask.config.recipes import changed_recipe
 from tagmask.contracts import AffinityModel, Dataset, Method, Record
 from tagmask.data.datasets import open_dataset
@@ -110,8 +110,10 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
             run, or one that another call works in.
     """
     check_saliency(recipe)
+    _check_place(recipe, data, out)
     dataset = open_dataset(recipe.data, data)
     run = Run(recipe, RunFolder(out), dataset, data)
+    _check_ignore_value(run)
     if not run.training_records:
         splits = sorted({record.split for record in dataset.records})
         raise TagmaskError(
@@ -135,7 +137,9 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
     return run
 
 
-def open_run(folder: Path, data: Path | None = None, settings: Sequence[str] = (), alone: bool = True) -> Run:
+def open_run(
+    folder: Path, data: Path | None = None, settings: Sequence[str] = (), alone: bool = True, scores: bool = True
+) -> Run:
     """Go on with a run from its folder alone.
 
     Args:
@@ -143,14 +147,23 @@ def open_run(folder: Path, data: Path | None = None, settings: Sequence[str] = (
         data: where its data lie now; None: where they lay before.
         settings: changes as for ``load_recipe``, to how the run is carried out or scored.
         alone: as for ``begin_run``.
+        scores: whether the run will be scored anew; if not, settings of scoring may not change, as its scores would
+            be those of other settings.
 
     Raises:
-        TagmaskError: no run, data that are gone or not those of the run, or a change that would make it another run.
+        TagmaskError: no run, data that are gone or not those of the run, or a change that may not be.
     """
     known = RunFolder(folder)
     if not known.is_begun:
         raise TagmaskError(f"{folder} holds no run; begin one with `tagmask run`, or correct the path.")
-    return begin_run(changed_recipe(known.recipe(), settings), data or known.data(), folder, alone)
+    before = known.recipe()
+    recipe = changed_recipe(before, settings)
+    if not scores and settings_of(before, Role.SCORING) != settings_of(recipe, Role.SCORING):
+        raise TagmaskError(
+            f"{' '.join(settings)} changes how the run is scored, and this command does not score: give it to "
+            f"`tagmask evaluate {folder}`, which writes scores and report"
+        )
+    return begin_run(recipe, data or known.data(), folder, alone)
 
 
 def check_saliency(recipe: Recipe) -> None:
@@ -164,6 +177,27 @@ def check_saliency(recipe: Recipe) -> None:
             f"method {recipe.method.innermost.kind!r} learns from saliency maps and the recipe names none; add "
             f"`--set data.saliency={BUILT_IN}` to have them computed from the images, or `--set data.saliency=FOLDER` "
             "to read your own, one per image and named like it, from that folder of the data."
+        )
+
+
+def _check_place(recipe: Recipe, data: Path | None, out: Path) -> None:
+    """Refuse a run folder among photographs whose folders are their tags: its masks would be a class next time."""
+    if not isinstance(recipe.data, FolderData) or recipe.data.tags is not None or data is None:
+        return
+    root = (data if recipe.data.images is None else data / recipe.data.images).resolve()
+    if out.resolve().is_relative_to(root):
+        raise TagmaskError(
+            f"{out} lies in {root}, where each folder is a class (data.tags=null): its pictures would be one too. "
+            "Choose an --out folder outside"
+        )
+
+
+def _check_ignore_value(run: Run) -> None:
+    value, classes = run.recipe.masks.ignore_value, len(run.dataset.classes)
+    if value is not None and not classes < value < 65536:
+        raise TagmaskError(
+            f"masks.ignore_value is {value}, which masks of {classes} classes hold as a class or cannot hold; choose "
+            f"one from {classes + 1} to 65535, or null for the usual one"
         )
 
 

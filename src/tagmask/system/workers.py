@@ -93,7 +93,7 @@ def _next(results: Iterator[Any]) -> Any:
             raise
         raise TagmaskError(
             "a loader process was killed, most often because memory ran out. What is finished is kept; go on with "
-            "fewer of them (--set training.workers=0, maps.workers=0 or masks.workers=1) or with more memory."
+            "fewer of them (--set workers=0) or with more memory."
         ) from error
 
 

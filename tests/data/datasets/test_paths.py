@@ -114,3 +114,16 @@ def test_ids_in_a_list(tmp_path: Path):
     assert listed_ids("ids.txt", tmp_path) == {"a", "b"}
     with pytest.raises(TagmaskError, match=r"no\.txt"):
         listed_ids("no.txt", tmp_path)
+
+
+def test_runs_and_predicted_masks_among_the_photographs_are_no_photographs(tmp_path: Path):
+    paint(tmp_path / "cat", "a.jpg")
+    paint(tmp_path / "run" / "masks", "a.png")
+    for name in ("recipe.json", "data.json"):
+        (tmp_path / "run" / name).write_text("{}")
+    paint(tmp_path / "out" / "cat", "a.jpg.png")
+    (tmp_path / "out" / "classes.json").write_text('[{"index": 0, "name": "background", "color": "#000000"}]')
+    files = ImageFiles(tmp_path)
+    assert files.names == ("cat/a.jpg",)
+    assert files.passed_over == ["out (masks with their class list)", "run (a run folder)"]
+    assert ImageFiles(tmp_path / "run").names == ("masks/a.png",)  # asked for by name

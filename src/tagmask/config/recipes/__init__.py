@@ -2,7 +2,8 @@
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,17 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from tagmask.config import WRAPPERS, Config, Recipe
+from tagmask.config import WRAPPERS, Config, MapsConfig, MasksConfig, Recipe, Role, TrainingConfig, settings_of
 from tagmask.config.kinds import kind_of, models_of
 from tagmask.errors import TagmaskError
+
+# Names of settings that say how a run is carried out, and may stand for those of all stages.
+_EXECUTION = frozenset(
+    name
+    for block in (TrainingConfig, MapsConfig, MasksConfig)
+    for name, field in block.model_fields.items()
+    if Role.EXECUTION in field.metadata
+)
 
 
 def recipe_names() -> list[str]:
@@ -66,7 +75,8 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     Args:
         name: a packaged recipe or a YAML file; ``+ppc`` behind it puts PPC around the method, with default settings and
             100 steps over which the contrast grows. Other wrappers are named by their kind in the same way.
-        settings: changes; values are read as YAML.
+        settings: changes; values are read as YAML. How a run is carried out can be said for all stages at once by the
+            last part of a key: ``workers=0`` for ``training.workers=0``, ``maps.workers=0`` and so on.
 
     Raises:
         TagmaskError: unknown recipe, unknown key, or a value that does not fit.
@@ -93,6 +103,31 @@ def changed_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 
 def _checked(name: str, content: dict[str, Any], settings: Sequence[str]) -> Recipe:
+    for_all = [setting for setting in settings if _key(setting) in _EXECUTION - Recipe.model_fields.keys()]
+    own = [setting for setting in settings if setting not in for_all]
+    if not for_all:
+        return _validated(name, content, own)
+    places = list(_leaves(settings_of(_validated(name, deepcopy(content), own), Role.EXECUTION)))
+    spread = [f"{place}={setting.partition('=')[2]}" for setting in for_all for place in _ending(places, _key(setting))]
+    closer = [setting for setting in own if any(_ending([_key(setting)], _key(each)) for each in for_all)]
+    return _validated(name, content, [*own, *spread, *closer])
+
+
+def _key(setting: str) -> str:
+    return setting.partition("=")[0].strip()
+
+
+def _leaves(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The dotted keys of nested settings."""
+    for key, value in settings.items():
+        yield from (f"{key}.{leaf}" for leaf in _leaves(value)) if isinstance(value, dict) else (key,)
+
+
+def _ending(places: Iterable[str], name: str) -> list[str]:
+    return [place for place in places if place.rpartition(".")[2] == name]
+
+
+def _validated(name: str, content: dict[str, Any], settings: Sequence[str]) -> Recipe:
     for setting in settings:
         _apply(content, setting)
     try:
@@ -170,7 +205,7 @@ def _explain(name: str, error: ValidationError, content: dict[str, Any], setting
     for problem in error.errors():
         where = ".".join(_keys(problem["loc"], content)) or "the whole recipe"
         lines.append(f"  {where}: {_reason(problem, content)}")
-    kinds = [key for key in (setting.partition("=")[0].strip() for setting in settings) if key.endswith(".kind")]
+    kinds = [key for key in map(_key, settings) if key.endswith(".kind")]
     if kinds:
         block = kinds[0].removesuffix(".kind")
         lines.append(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int32
 from PIL import Image
 
-from tagmask.config import FolderData
+from tagmask.config import MaskFilesConfig
 from tagmask.contracts import MaskArray, Record
 from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.data.datasets.checks import Problem, Problems
@@ -58,7 +58,7 @@ class MaskReading:
         return np.where(meant == self.ignore_value, np.int32(IGNORE), meant)
 
 
-def mask_reading(config: FolderData, classes: Sequence[str]) -> MaskReading:
+def mask_reading(config: MaskFilesConfig, classes: Sequence[str]) -> MaskReading:
     """What mask files mean by the settings.
 
     Raises:

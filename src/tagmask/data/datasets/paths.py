@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from tagmask.data.class_list import CLASSES, is_class_list
 from tagmask.data.datasets.checks import Problem, read_lines
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
@@ -70,6 +71,13 @@ class Unclear:
     text: str
 
 
+def _written(folder: Path, names: Iterable[str]) -> str | None:
+    """What of ours a folder is; None if it is somebody else's."""
+    if {"recipe.json", "data.json"} <= set(names):
+        return "a run folder"
+    return "masks with their class list" if is_class_list(folder / CLASSES) else None
+
+
 class ImageFiles:
     """The image files below a folder, found by the names that tables give them.
 
@@ -81,7 +89,8 @@ class ImageFiles:
     Attributes:
         root: the folder, links resolved.
         names: path below the folder of every image file, sorted.
-        passed_over: what was not looked into or at, each with its reason: links to folders, names that are not UTF-8.
+        passed_over: what was not looked into or at, each with its reason: links to folders, names that are not UTF-8,
+            folders of runs and of predicted masks.
     """
 
     def __init__(self, root: Path, without: Iterable[Path] = (), data: Path | None = None) -> None:
@@ -94,6 +103,10 @@ class ImageFiles:
     def _walk(self, without: set[Path]) -> Iterator[str]:
         for folder, subfolders, names in os.walk(self.root):
             here = Path(folder)
+            if here != self.root and (what := _written(here, names)):
+                self.passed_over.append(f"{readable(here.relative_to(self.root).as_posix())} ({what})")
+                subfolders.clear()
+                continue
             visible = [name for name in subfolders if not name.startswith(".") and here / name not in without]
             subfolders[:] = sorted(name for name in visible if not (here / name).is_symlink())
             for name in sorted(set(visible) - set(subfolders)):

@@ -31,8 +31,9 @@ def voc(root: Path) -> Path:
         Image.new("RGB", (5, 4)).save(folder / "JPEGImages" / f"{key}.jpg")
         name = VOC_CLASSES[number % 20]
         (folder / "Annotations" / f"{key}.xml").write_text(annotation(name, name, "person"))
-    for key in (*TRAIN, *VAL):
-        write_mask(folder / "SegmentationClass" / f"{key}.png", np.array([[0, 1, 15, 20, IGNORE]]))
+    for number, key in [*enumerate(TRAIN), *enumerate(VAL)]:
+        mask = np.array([[0, 1, 15, 20, IGNORE], *[[number + 1] * 5] * 3])
+        write_mask(folder / "SegmentationClass" / f"{key}.png", mask)
     lists = folder / "ImageSets" / "Segmentation"
     (lists / "train.txt").write_text("\n".join(TRAIN))
     (lists / "val.txt").write_text("\n".join(VAL))
@@ -64,7 +65,7 @@ def test_pixels_and_masks(tmp_path: Path):
     voc(tmp_path)
     data = pickle.loads(pickle.dumps(Voc(VocData(), tmp_path)))
     mask = data.read_mask(data.records[0])
-    assert mask.tolist() == [[0, 1, 15, 20, IGNORE]]
+    assert mask.tolist() == [[0, 1, 15, 20, IGNORE], *[[1] * 5] * 3]
     assert data.read_mask(data.split("train_aug")[12]) is None
     assert data.read_image(data.records[0]).shape == (4, 5, 3)
 
@@ -76,11 +77,11 @@ def test_other_classes_are_unlabelled(tmp_path: Path):
     assert data.records[1].tags == (2,)
     mask = data.read_mask(data.records[0])
     assert mask is not None
-    assert mask.tolist() == [[0, 2, 3, 1, IGNORE]]
+    assert mask[0].tolist() == [0, 2, 3, 1, IGNORE]
     data = Voc(VocData(classes=("person",)), tmp_path)
     mask = data.read_mask(data.records[0])
     assert mask is not None
-    assert mask.tolist() == [[0, IGNORE, 1, IGNORE, IGNORE]]
+    assert mask[0].tolist() == [0, IGNORE, 1, IGNORE, IGNORE]
     with pytest.raises(TagmaskError, match="zebra"):
         Voc(VocData(classes=("zebra",)), tmp_path)
 
@@ -286,3 +287,24 @@ def test_masks_of_own_classes_that_do_not_fit_are_refused_before_training(tmp_pa
         write_mask(path, np.ones((7, 9), np.int32))
     with pytest.raises(TagmaskError, match=r"mask of another size than its image .*7 x 9"):
         Voc(VocData(**TRAIN_ALL), folder)
+
+
+def test_official_masks_are_checked_before_anything_is_learned(tmp_path: Path):
+    folder = voc(tmp_path)
+    write_mask(folder / "SegmentationClass" / f"{TRAIN[0]}.png", np.array([[1, 2]]))
+    (folder / "SegmentationClass" / f"{VAL[0]}.png").write_bytes(b"no picture")
+    with pytest.raises(TagmaskError, match=r"(?s)unreadable mask \(1\).*another size than its image \(1\)"):
+        Voc(VocData(), tmp_path)
+
+
+def test_numbers_of_masks_may_mean_others_in_a_layout_of_voc_too(tmp_path: Path):
+    folder = voc(tmp_path)
+    for key in (*TRAIN, *EXTRA, *VAL):
+        (folder / "Annotations" / f"{key}.xml").write_text(annotation("crack"))
+    for key in (*TRAIN, *VAL):
+        Image.new("L", (5, 4), 255).save(folder / "SegmentationClass" / f"{key}.png")
+    with pytest.raises(TagmaskError, match=r"data\.mask_values=\{255: 1\}"):
+        Voc(VocData(), tmp_path)
+    data = Voc(VocData(mask_values={255: 1}), tmp_path)
+    assert data.classes == ("crack",)
+    assert np.unique(data.read_mask(data.records[0])).tolist() == [1]

@@ -25,12 +25,12 @@ from tagmask.data.datasets.checks import (
 )
 from tagmask.data.datasets.folder import image_id
 from tagmask.data.datasets.held_out import hold_out
-from tagmask.data.datasets.masks import MaskReading, check_mask_sizes, check_mask_values, look_at_mask
+from tagmask.data.datasets.masks import check_mask_sizes, check_mask_values, look_at_mask, mask_reading
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.datasets.tables import read_table
 from tagmask.data.datasets.voc.annotations import read_annotation
 from tagmask.data.datasets.voc.layout import VocImages, splits_of, voc_folder
-from tagmask.data.images import read_image, read_mask
+from tagmask.data.images import read_image
 from tagmask.data.orientation import shape_of
 
 VOC_CLASSES = (
@@ -75,6 +75,7 @@ class Voc(Dataset):
         names = self._names(splits)
         self._known, self._numbers = _classes(config, names, self._folder, notes)
         self.classes = tuple(self._numbers)
+        self._reading = mask_reading(config, self._known)
         is_own = self._known != VOC_CLASSES
         self.name = self._folder.resolve().name if is_own else "VOC 2012"
         if config.tag_table is not None:
@@ -87,7 +88,7 @@ class Voc(Dataset):
         paths = {record.id: self.image_path(record) for record in records}
         self.records, self.skipped = settle(records, paths, self.classes, config, problems, verify)
         self._saliency.note_missing(self.records, problems)
-        notes.extend(self._look_at_masks(problems) if verify and is_own else ())  # the official ones are as they are
+        notes.extend(self._look_at_masks(problems) if verify else ())
         problems.raise_any(self._folder)
         if self.skipped:
             notes.append(f"{len(self.skipped)} bad images are left out.")
@@ -99,8 +100,10 @@ class Voc(Dataset):
         scored = [record for record in self.records if record.has_mask and record.split in splits]
         if self.score_ids is not None:
             scored = [record for record in scored if record.split != splits[0] or record.id in self.score_ids]
-        reading, known = MaskReading(self.ignore_value, {}, {}), list(self._known)
-        looks = several_at_once(lambda record: look_at_mask(record.id, self._mask_path(record.id), reading), scored)
+        known = list(self._known)
+        looks = several_at_once(
+            lambda record: look_at_mask(record.id, self._mask_path(record.id), self._reading), scored
+        )
         numbered = [replace(r, tags=tuple(known.index(self.classes[tag]) for tag in r.tags)) for r in scored]
         check_mask_values(looks, numbered, known, problems)
         shapes = several_at_once(lambda record: shape_of(self.image_path(record)), scored)
@@ -160,7 +163,7 @@ class Voc(Dataset):
         if not record.has_mask:
             return None
         path = self._mask_path(record.id)
-        mask = check_numbers(read_mask(path, self.ignore_value), len(self._known), path)
+        mask = check_numbers(self._reading.read(path), len(self._known), path)
         return renumbering(self._numbers, self._known)[mask]
 
     def read_saliency(self, record: Record) -> Float32[np.ndarray, "h w"] | None:
