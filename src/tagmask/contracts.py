@@ -196,6 +196,9 @@ class Trainable(nn.Module, ABC):
     def parameter_groups(self) -> list[ParameterGroup]:
         """Each trainable parameter in exactly one group."""
 
+    def prepare_training(self, steps: int) -> None:
+        """Be told, before the first step or the first one after an interruption, how many steps there are in all."""
+
 
 AnyActivation = TypeVar("AnyActivation", bound=Activation)
 

@@ -220,7 +220,7 @@ def test_ppc_on_seam_is_trained_as_seam_is():
 @pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).method.kind != "ppc"])
 def test_any_recipe_takes_ppc_on_top(name):
     plain, wrapped = load_recipe(name), load_recipe(f"{name}+ppc")
-    assert wrapped.method == PpcConfig.model_validate({"base": plain.method, "warmup_steps": 100})
+    assert wrapped.method == PpcConfig.model_validate({"base": plain.method, "warmup_share": 0.25})
     assert wrapped == plain.model_copy(update={"name": f"{name}+ppc", "method": wrapped.method})
 
 

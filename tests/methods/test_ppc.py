@@ -115,6 +115,16 @@ def test_warm_up_grows_with_the_steps_of_training_and_is_kept_with_the_weights()
     )
 
 
+def test_warm_up_may_be_a_share_of_the_training():
+    ppc, plain = method(warmup_share=0.5), contrast(method(), activation(), activation(seed=1))
+    ppc.prepare_training(8)
+    factors = []
+    for _ in range(6):
+        losses = contrast(ppc, activation(), activation(seed=1))
+        factors.append([losses[name] / plain[name] for name in CONTRAST])
+    assert torch.tensor(factors).mean(1).tolist() == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1])
+
+
 # ── views and what is left ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,4 +1,5 @@
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from noise import Noise
 from tagmask.config import AugmentConfig, TrainingConfig
 from tagmask.errors import TagmaskError
-from tagmask.training.batches import BatchKeys, collate, load_batches
+from tagmask.training.batches import REPETITION, BalancedKeys, BatchKeys, collate, load_batches
 
 # ── order of the images ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -59,6 +60,25 @@ def test_a_long_training_holds_no_more_than_an_epoch():
     tracemalloc.stop()
     with pytest.raises(IndexError):
         keys[10**7]
+
+
+@given(st.integers(2, 20), st.integers(1, 9), st.integers(1, 9), st.integers(0, 3))
+def test_balanced_epochs_show_equally_many_of_each_group_and_no_view_twice(num_samples, batch_size, steps, seed):
+    groups = [[0], list(range(1, num_samples))]
+    stream = [key for batch in BalancedKeys(num_samples, batch_size, steps, seed, groups) for key in batch]
+    assert len(set(stream)) == len(stream) == batch_size * steps
+    assert [epoch % REPETITION for epoch, _ in stream] == [i // num_samples for i in range(len(stream))]
+    for start in range(0, len(stream) - num_samples + 1, num_samples):
+        rare = sum(index == 0 for _, index in stream[start : start + num_samples])
+        assert rare in (num_samples // 2, -(-num_samples // 2))
+    assert list(BalancedKeys(num_samples, batch_size, steps, seed, groups))[0] == stream[:batch_size]
+
+
+def test_a_group_is_gone_through_before_any_of_it_comes_again():
+    stream = [key for batch in BalancedKeys(12, 12, 1, 0, [[0, 1], list(range(2, 12))]) for key in batch]
+    counts = Counter(index for _, index in stream)
+    assert counts[0] == counts[1] == 3
+    assert all(counts[index] <= 1 for index in range(2, 12))
 
 
 # ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────

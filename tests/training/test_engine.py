@@ -112,6 +112,13 @@ def test_constant_is_constant_after_a_linear_warm_up():
     assert [rate_at(step, 10, constant) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
 
 
+def test_a_warm_up_may_be_a_share_of_all_steps():
+    share = config(schedule="constant", warmup_share=0.25)
+    assert [rate_at(step, 16, share) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert rate_at(0, 8, share) == 0.5
+    assert rate_at(0, 8, config(schedule="constant", warmup_share=0.25, warmup_steps=8)) == 1 / 8
+
+
 @given(st.integers(1, 50), st.integers(0, 60), st.sampled_from(["poly", "cosine", "constant"]), st.integers(0, 60))
 def test_rates_are_positive_and_never_above_the_recipes(total, step, schedule, warmup):
     assert 0 < rate_at(step, total, config(schedule=schedule, warmup_steps=warmup)) <= 1
@@ -264,6 +271,25 @@ def test_resuming_adam_restores_its_moments(tmp_path):
     with pytest.raises(StoppedError):
         fit(tmp_path / "stopped", stopping_cam(12), **settings)
     assert_same(fit(tmp_path / "stopped", **settings), fit(tmp_path / "whole", **settings))
+
+
+def test_averaged_weights_outlive_an_interruption(tmp_path):
+    settings = {"average": 0.7, "sampling": "balanced"}
+    with pytest.raises(StoppedError):
+        fit(tmp_path / "stopped", stopping_cam(6), **settings)
+    whole = fit(tmp_path / "whole", **settings)
+    assert_same(fit(tmp_path / "stopped", **settings), whole)
+    last = fit(tmp_path / "last", sampling="balanced")
+    assert any(not torch.equal(whole[name], last[name]) for name in whole)
+
+
+def test_the_steps_in_all_are_told_before_the_first_one_and_after_an_interruption(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(Cam, "prepare_training", lambda _, steps: told.append(steps))
+    with pytest.raises(StoppedError):
+        fit(tmp_path, stopping_cam(6))
+    fit(tmp_path)
+    assert told == [8, 8]
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, uninterrupted):

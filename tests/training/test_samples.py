@@ -208,3 +208,10 @@ def test_a_missing_file_is_named(scenes, tmp_path):
 def test_samples_of_a_negative_have_no_tags(scenes):
     negative = replace(scenes.split("train")[0], tags=())
     assert TagSamples(scenes, [negative], WHOLE, NORMALIZATION).sample(0, 0, 0).tags.tolist() == [0, 0, 0, 0]
+
+
+def test_groups_are_the_images_of_each_class_that_has_any_and_those_without_a_class(scenes):
+    tags = [(0, 2), (), (2,), (0,), ()]
+    records = [Record(str(i), each, "train") for i, each in enumerate(tags)]
+    samples = TagSamples(scenes, records, WHOLE, NORMALIZATION)
+    assert samples.groups() == [[0, 3], [0, 2], [1, 4]]

@@ -235,7 +235,7 @@ class WrapperConfig(MethodConfig):
 class PpcConfig(WrapperConfig):
     """PPC (Du et al., CVPR 2022): pixel-to-prototype contrast while any other method trains."""
 
-    put_on: ClassVar[dict[str, Any]] = {"warmup_steps": 100}  # maps of the first steps are no teachers
+    put_on: ClassVar[dict[str, Any]] = {"warmup_share": 0.25}  # maps of the first steps are no teachers
 
     kind: Literal["ppc"] = "ppc"
     faithful: bool = Field(
@@ -259,6 +259,9 @@ class PpcConfig(WrapperConfig):
         default=0.6, ge=0.5, le=1, description="Least similar pixels of a class, of which the hardest are left out."
     )
     warmup_steps: int = Field(default=0, ge=0, description="Steps over which the contrast grows to its weights.")
+    warmup_share: float = Field(
+        default=0, ge=0, le=1, description="The same as a share of the training's steps; warmup_steps go before."
+    )
     view_scale: float = Field(
         default=0.5, gt=0, lt=1, description="Size of the second view, times the first's, if the base has none."
     )

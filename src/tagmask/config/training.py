@@ -38,6 +38,11 @@ class TrainingConfig(Config):
 
     epochs: float | None = Field(default=None, gt=0, description="Passes over the data; set this or steps.")
     steps: int | None = Field(default=None, gt=0, description="Optimiser steps; set this or epochs.")
+    min_steps: int = Field(
+        default=0,
+        ge=0,
+        description="Steps at least, where epochs give fewer: few images need as many steps as many do.",
+    )
     batch_size: int = Field(
         default=16, gt=0, description="Images per optimiser step, over all processes and accumulations."
     )
@@ -58,6 +63,24 @@ class TrainingConfig(Config):
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     power: float = Field(default=0.9, gt=0, description="Exponent of the poly schedule.")
     warmup_steps: int = Field(default=0, ge=0, description="Linear warm-up.")
+    warmup_share: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="The same as a share of all steps, which suits data of any size; warmup_steps go before.",
+    )
+    sampling: Literal["uniform", "balanced"] = Field(
+        default="uniform",
+        description="Which images an epoch shows: each once, or as many of each class and of the images without any "
+        "class, the rare ones several times in other views.",
+    )
+    average: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="Keep the exponential average of the weights with this memory (0.99: of about 100 steps); 0: the "
+        "last weights.",
+    )
     clip_norm: float | None = Field(default=None, gt=0, description="Clip the gradient's norm; none: do not.")
     precision: Literal["no", "bf16"] = Field(default="no", description="Mixed precision; `no` is float32.")
     augment: AugmentConfig

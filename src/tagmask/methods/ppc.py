@@ -115,6 +115,7 @@ class Ppc(Method[Any]):
         nn.init.xavier_uniform_(self.fc_proj.weight)
         self.steps: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.warmup = config.warmup_steps
 
     @property
     def backbone(self) -> Backbone:  # pyright: ignore[reportIncompatibleVariableOverride] - held once, by the base
@@ -145,6 +146,11 @@ class Ppc(Method[Any]):
         """The base: projector and prototypes have done their work."""
         return self.base.for_inference()
 
+    def prepare_training(self, steps: int) -> None:
+        """Find out over how many steps the contrast grows."""
+        self.base.prepare_training(steps)
+        self.warmup = self.config.warmup_steps or round(self.config.warmup_share * steps)
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """The base's groups, and the projector as new weights."""
         return self.base.parameter_groups() + grouped_parameters(None, [self.fc_proj])
@@ -164,9 +170,9 @@ class Ppc(Method[Any]):
 
     def _growth(self) -> Float[Tensor, ""]:
         """Factor of the contrast in this step; counts forward passes of the training, also of one that is resumed."""
-        growth = (self.steps / max(self.config.warmup_steps, 1)).clamp_max(1)
+        growth = (self.steps / max(self.warmup, 1)).clamp_max(1)
         self.steps += int(self.training)
-        return growth if self.config.warmup_steps else torch.ones_like(growth)
+        return growth if self.warmup else torch.ones_like(growth)
 
     def _base_losses(self, activations: list[Activation], batch: Batch) -> Losses:
         if self.base.num_views == 2:

@@ -1,6 +1,7 @@
 """Which images each step of a training sees, and how they come to it."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -17,6 +18,8 @@ from tagmask.errors import TagmaskError
 from tagmask.networks.memory_format import channels_last
 from tagmask.system.workers import in_order
 from tagmask.training.samples import Sample, Samples
+
+REPETITION = 2**20  # more epochs than there will ever be
 
 
 class BatchKeys(Sequence[list[tuple[int, int]]]):
@@ -54,6 +57,50 @@ class BatchKeys(Sequence[list[tuple[int, int]]]):
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.num_samples)
         return epoch, int(self._epoch[1][place])
+
+
+class BalancedKeys(BatchKeys):
+    """The same, but an epoch shows equally many images of each group.
+
+    An image that comes again within an epoch comes in another view: its epoch number is raised by a multiple of
+    ``REPETITION``, which draws are a function of.
+
+    Args:
+        num_samples: how many there are, which is also the length of an epoch.
+        batch_size: of a step.
+        steps: how many steps there are in all.
+        seed: of the shuffling.
+        groups: indices of each group.
+    """
+
+    def __init__(self, num_samples: int, batch_size: int, steps: int, seed: int, groups: Sequence[list[int]]) -> None:
+        super().__init__(num_samples, batch_size, steps, seed)
+        self.groups = groups
+        self._drawn: tuple[int, list[tuple[int, int]]] | None = None
+
+    def _key(self, place: int) -> tuple[int, int]:
+        epoch, place = divmod(place, self.num_samples)
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = epoch, self._epoch_of(epoch)
+        return self._drawn[1][place]
+
+    def _epoch_of(self, epoch: int) -> list[tuple[int, int]]:
+        random = np.random.default_rng([self.seed, epoch, len(self.groups)])
+        rounds = -(-self.num_samples // len(self.groups))
+        drawn = [_repeated(group, rounds, random) for group in self.groups]
+        order = [index for turn in range(rounds) for index in random.permutation([each[turn] for each in drawn])]
+        seen: Counter[int] = Counter()
+        keys = []
+        for index in map(int, order[: self.num_samples]):
+            keys.append((epoch + REPETITION * seen[index], index))
+            seen[index] += 1
+        return keys
+
+
+def _repeated(group: Sequence[int], number: int, random: np.random.Generator) -> list[int]:
+    """So many of a group, each once before any comes again."""
+    turns = [random.permutation(group) for _ in range(-(-number // len(group)))]
+    return np.concatenate(turns)[:number].tolist()
 
 
 @dataclass(frozen=True)
@@ -120,7 +167,8 @@ def load_batches(
             f"batch_size {config.batch_size} cannot be shared among {accelerator.num_processes} processes times "
             f"{config.accumulation} accumulations; make it a multiple of {share}."
         )
-    keys = BatchKeys(len(samples), config.batch_size, total, seed)
+    sizes = len(samples), config.batch_size, total, seed
+    keys = BalancedKeys(*sizes, samples.groups()) if config.sampling == "balanced" else BatchKeys(*sizes)
     mine = _Share(keys, start, config.accumulation, accelerator.process_index, accelerator.num_processes)
     return in_order(_Collator(samples, seed), mine, config.workers, pin_memory=accelerator.device.type == "cuda")
 

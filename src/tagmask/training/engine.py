@@ -26,16 +26,26 @@ from tagmask.system.progress import track
 from tagmask.system.storage import append_line, write_bytes
 from tagmask.training import checkpoints
 from tagmask.training.accumulation import backward_in_parts
+from tagmask.training.averaging import WeightAverage
 from tagmask.training.batches import Feed, load_batches
 from tagmask.training.samples import Samples
 
 
 def num_steps(config: TrainingConfig, num_samples: int) -> int:
-    """Optimiser steps of a training; an incomplete last batch of all epochs is dropped, as in the references."""
+    """Optimiser steps of a training.
+
+    An incomplete last batch of all epochs is dropped, as in the references; ``min_steps`` are the least.
+
+    Example:
+        >>> augment = {"crop": 8}
+        >>> config = TrainingConfig(epochs=2, batch_size=4, rate=1, augment=augment, min_steps=3)
+        >>> num_steps(config, 10), num_steps(config, 5)
+        (5, 3)
+    """
     if config.steps is not None:
         return config.steps
     assert config.epochs is not None
-    return max(1, math.floor(config.epochs * num_samples / config.batch_size))
+    return max(1, config.min_steps, math.floor(config.epochs * num_samples / config.batch_size))
 
 
 def rate_at(step: int, total: int, config: TrainingConfig) -> float:
@@ -43,8 +53,9 @@ def rate_at(step: int, total: int, config: TrainingConfig) -> float:
 
     Poly: (1 - step / total)^power for step < total, then frozen at its last value (the published schedule).
     """
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
+    warmup = config.warmup_steps or round(config.warmup_share * total)
+    if step < warmup:
+        return (step + 1) / warmup
     done = min(step, total - 1) / total
     if config.schedule == "poly":
         return (1 - done) ** config.power
@@ -159,13 +170,16 @@ def train(
     trainable.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(trainable.parameter_groups(), config)
     rates = [group["lr"] for group in optimizer.param_groups]  # before a checkpoint brings those of its last step
-    total, start = num_steps(config, len(samples)), checkpoints.resume(folder, stage, trainable, optimizer)
-    course = _Course(trainable, optimizer, rates, config, accelerator, folder, stage, total, start)
+    total, average = num_steps(config, len(samples)), WeightAverage(trainable, config.average)
+    start = checkpoints.resume(folder, stage, trainable, optimizer, average.weights)
+    trainable.prepare_training(total)
+    course = _Course(trainable, optimizer, rates, config, accelerator, folder, stage, total, start, average)
     try:
         _follow(course, samples, seed)
     except KeyboardInterrupt:
         course.save()
         raise
+    average.hand_over(trainable)
     accelerator.wait_for_everyone()
     trainable.eval()
 
@@ -184,6 +198,7 @@ class _Course:
         stage: name of the training.
         total: steps in all.
         number: whole steps done.
+        average: of the weights of all steps, if one is kept.
         saved: when the last checkpoint was written.
     """
 
@@ -196,12 +211,15 @@ class _Course:
     stage: str
     total: int
     number: int
+    average: WeightAverage
     saved: float = field(default_factory=time.perf_counter)
 
     def save(self) -> None:
         """Write a checkpoint, unless nothing or everything is done."""
         if 0 < self.number < self.total and self.accelerator.is_main_process:
-            checkpoints.save_checkpoint(self.folder, self.stage, self.number, self.trainable, self.optimizer)
+            checkpoints.save_checkpoint(
+                self.folder, self.stage, self.number, self.trainable, self.optimizer, self.average.weights
+            )
 
     def save_if_due(self) -> None:
         """Write a checkpoint after so many steps or seconds; what has diverged is never written."""
@@ -226,6 +244,7 @@ def _follow(course: _Course, samples: Samples, seed: int) -> None:
         parts = [next(feed).to(accelerator.device) for _ in range(config.accumulation)]
         with held_back():
             losses = _optimize(step_module, optimizer, parts, config, accelerator)
+            course.average.update(course.trainable, step)
             course.number = step + 1
         if course.number % config.log_every == 0 or course.number in (start + 1, total):
             values = _checked(_averaged(losses, accelerator), course.stage, course.number)

@@ -41,6 +41,10 @@ class Samples(ABC):
     def sample(self, seed: int, epoch: int, index: int) -> Sample:
         """The random view of an image in an epoch."""
 
+    @abstractmethod
+    def groups(self) -> list[list[int]]:
+        """The images of each class that has any, and those without a class, by index; an image may be in several."""
+
 
 def tag_vector(tags: Sequence[int], num_classes: int) -> Float[Tensor, " c"]:
     """1 for each class the image carries.
@@ -64,6 +68,13 @@ class _Views(Samples):
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def groups(self) -> list[list[int]]:
+        """By the tags of the records."""
+        numbers = range(len(self.dataset.classes))
+        classes = [[i for i, record in enumerate(self.records) if number in record.tags] for number in numbers]
+        negatives = [i for i, record in enumerate(self.records) if not record.tags]
+        return [group for group in (*classes, negatives) if group]
 
     def _draw(self, seed: int, epoch: int, index: int) -> tuple[Record, ImageArray, ViewPlan]:
         record = self.records[index]
