@@ -138,7 +138,7 @@ def test_most_methods_need_no_last_step_and_are_used_as_they_are():
 class Listed(Dataset):
     """Records without pixels."""
 
-    name, classes, ignore_value = "listed", ("cat",), 255
+    name, classes = "listed", ("cat",)
     records = (Record("c", (0,), "train"), Record("a", (), "val"), Record("b", (0,), "train"))
 
     def read_image(self, record):

@@ -42,8 +42,8 @@ class Batch:
         images: normalised pixels, ``b 3 h w``.
         tags: 1 where the image carries the class, else 0, ``b c``, no background.
         valid: False on padding, ``b h w``.
-        masks: class per pixel, 0 background, ``IGNORE`` unlabelled, ``b h w``; for affinity training the confident
-            labels on the feature grid, ``b p q``. None where training uses tags alone.
+        masks: class per pixel, 0 background, ``IGNORE`` unlabelled, ``b h w``; in affinity training the confident
+            labels on the feature grid, ``b p q``; None where tags alone are used.
         saliency: object-ness per pixel in [0, 1], ``b 1 h w``, for methods that use it.
     """
 
@@ -214,8 +214,7 @@ class Method(Trainable, Generic[AnyActivation]):
         backbone: where the features come from.
         num_classes: classes without background.
         num_views: how many views of a batch one training step looks at.
-        map_normalization: how summed maps are brought to [0, 1] at inference: divided by their maximum, or stretched
-            from minimum to maximum.
+        map_normalization: how summed maps are brought to [0, 1]: by their maximum, or from minimum to maximum.
     """
 
     config_type: ClassVar[type[MethodConfig]]
@@ -317,7 +316,6 @@ class Dataset(ABC):
         name: shown beside every score.
         classes: class names without background; class i is mask value i + 1.
         records: every image, in a fixed order.
-        ignore_value: the number that means "no label" in this data set's mask files.
         notes: remarks on the data worth showing, one sentence each.
         skipped: ids of unreadable images that were left out.
         score_ids: training images whose masks score seeds, where the data set has a list of its own.
@@ -326,7 +324,6 @@ class Dataset(ABC):
     name: str
     classes: tuple[str, ...]
     records: tuple[Record, ...]
-    ignore_value: int
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     score_ids: frozenset[str] | None = None

@@ -12,7 +12,7 @@ A, B = Record("a", (0,), "train", has_mask=True), Record("b", (0,), "train", has
 
 
 class Truths(Dataset):
-    name, classes, records, ignore_value = "truths", ("cat", "dog"), (A, B), 255
+    name, classes, records = "truths", ("cat", "dog"), (A, B)
 
     def __init__(self, masks):
         self.masks = masks

@@ -232,7 +232,7 @@ def alike(wide, y, x, rows, columns):
 class TouchingPairs(Dataset):
     """Scenes of two touching objects: many of two classes, which teach what an object is, and some of one class."""
 
-    name, classes, ignore_value = "touching pairs", tuple(GLYPHS)[:4], 255
+    name, classes = "touching pairs", tuple(GLYPHS)[:4]
 
     def __init__(self) -> None:
         self.records = tuple(

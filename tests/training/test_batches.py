@@ -71,7 +71,7 @@ def test_balanced_epochs_show_equally_many_of_each_group_and_no_view_twice(num_s
     for start in range(0, len(stream) - num_samples + 1, num_samples):
         rare = sum(index == 0 for _, index in stream[start : start + num_samples])
         assert rare in (num_samples // 2, -(-num_samples // 2))
-    assert list(BalancedKeys(num_samples, batch_size, steps, seed, groups))[0] == stream[:batch_size]
+    assert next(iter(BalancedKeys(num_samples, batch_size, steps, seed, groups))) == stream[:batch_size]
 
 
 def test_a_group_is_gone_through_before_any_of_it_comes_again():

@@ -141,7 +141,7 @@ def test_undecided_pixels_have_no_label_on_the_grid(scenes, tmp_path):
 class Salient(Dataset):
     """One image whose right half is salient."""
 
-    name, classes, ignore_value = "salient", ("a",), 255
+    name, classes = "salient", ("a",)
     records = (Record("x", (0,), "train"),)
 
     def read_image(self, record):

@@ -41,7 +41,7 @@ class TrainingConfig(Config):
     min_steps: int = Field(
         default=0,
         ge=0,
-        description="Steps at least, where epochs give fewer: few images need as many steps as many do.",
+        description="Steps at least, where epochs give fewer: few images need as many as many do.",
     )
     batch_size: int = Field(
         default=16, gt=0, description="Images per optimiser step, over all processes and accumulations."
@@ -67,7 +67,7 @@ class TrainingConfig(Config):
         default=0,
         ge=0,
         le=1,
-        description="The same as a share of all steps, which suits data of any size; warmup_steps go before.",
+        description="The same as a share of all steps, warmup_steps go before.",
     )
     sampling: Literal["uniform", "balanced"] = Field(
         default="uniform",

@@ -30,7 +30,7 @@ def test_images_that_are_small_enough_stay_as_they_are():
 
 def test_everything_else_is_the_data_sets_own():
     bounded = pickle.loads(pickle.dumps(Bounded(SCENES, 32)))
-    for name in ("name", "classes", "records", "ignore_value", "skipped", "score_ids"):
+    for name in ("name", "classes", "records", "skipped", "score_ids"):
         assert getattr(bounded, name) == getattr(SCENES, name)
 
 

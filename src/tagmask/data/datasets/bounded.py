@@ -23,7 +23,7 @@ class Bounded(Dataset):
     def __init__(self, dataset: Dataset, largest_side: int, note: bool = True) -> None:
         self._dataset, self._largest = dataset, largest_side
         self.name, self.classes, self.records = dataset.name, dataset.classes, dataset.records
-        self.ignore_value, self.skipped = dataset.ignore_value, dataset.skipped
+        self.skipped = dataset.skipped
         self.score_ids = dataset.score_ids
         self.notes = (*dataset.notes, *(self._sizes() if note else ()))
 

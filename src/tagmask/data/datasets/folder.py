@@ -67,7 +67,6 @@ class Folder(Dataset):
         table = read_table(find_table(root, config), config, problems) if config.tags else _subfolders(files)
         rows, notes = _by_id(table.rows, files, problems)
         self.name = root.resolve().name
-        self.ignore_value = config.ignore_value
         listed = listed_classes(config, root)
         tags = count_tags([row.tags for _, row in rows.values()], table.classes)
         named = name_classes(tags, listed, config, problems)

@@ -43,7 +43,6 @@ class Toy(Dataset):
             )
         self._config = config
         self.name = "toy scenes"
-        self.ignore_value = config.ignore_value
         self._numbers = class_numbers(config.classes, tuple(GLYPHS)[: config.num_classes])
         self.classes = tuple(self._numbers)
         splits = ((config.train_split, config.num_train), (config.val_split, config.num_val))

@@ -67,7 +67,6 @@ class Coco(Dataset):
     def __init__(self, config: CocoData, root: Path, verify: bool = True) -> None:
         self._config = config
         self._root = existing_folder(root, "the COCO folder")
-        self.ignore_value = config.ignore_value
         notes: list[str] = []
         files = annotation_files(config, root, notes)
         self.name = f"COCO {config.year}" if is_official(config, root, files.values()) else root.resolve().name

@@ -66,7 +66,6 @@ class Voc(Dataset):
     def __init__(self, config: VocData, root: Path, verify: bool = True) -> None:
         self._config = config
         self._folder = voc_folder(root)
-        self.ignore_value = config.ignore_value
         problems, notes = Problems(), list[str]()
         self._images = VocImages(self._folder)
         splits, is_one_list = splits_of(self._folder, config, self._images, notes)
