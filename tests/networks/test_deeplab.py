@@ -13,7 +13,7 @@ from tagmask.contracts import Backbone, Batch, Level, Normalization
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.networks.backbones import build_backbone
-from tagmask.networks.deeplab import HEADS, DeepLab, pixel_loss
+from tagmask.networks.deeplab import HEADS, DeepLab, class_weights, dice_loss, pixel_loss
 
 TRAINING = TrainingConfig(steps=1, rate=0.1, augment=AugmentConfig(crop=32))
 CLASSES = 3
@@ -188,3 +188,42 @@ def test_half_precision_logits_are_summed_in_single():
     loss = pixel_loss(torch.zeros(1, 2, 4, 4, dtype=torch.bfloat16), torch.zeros(1, 300, 300, dtype=torch.int32))
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, torch.tensor(math.log(2.0)))
+
+
+# ── small and rare objects ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_class_weights_by_hand():
+    shares = torch.tensor([0.9, 0.1, 0.0])
+    weights = class_weights(shares, 0.5)
+    plain = torch.tensor([0.9**-0.5, 0.1**-0.5, (1e-6) ** -0.5])
+    torch.testing.assert_close(weights, plain / (0.9 * plain[0] + 0.1 * plain[1]))
+    assert (weights * shares).sum().item() == pytest.approx(1)
+    assert class_weights(shares, 0.0).tolist() == [1, 1, 1]
+
+
+def test_weights_of_classes_multiply_their_pixels_and_divide_by_the_number_of_all():
+    logits = torch.zeros(1, 2, 1, 2)
+    masks = torch.tensor([[[0, 1]]])
+    found = pixel_loss(logits, masks, torch.tensor([1.0, 3.0]))
+    assert found.item() == pytest.approx((1 + 3) * math.log(2) / 2)
+
+
+def test_dice_counts_the_classes_of_each_image_alike_and_background_and_unlabelled_pixels_not():
+    sure = 50.0
+    masks = torch.tensor([[[1, 1, 0, IGNORE]], [[2, 0, 0, 0]]])
+    logits = torch.zeros(2, 3, 1, 4)
+    logits[0, 1, 0, :2] = sure  # the first image is right, and says 1 where nobody knows
+    logits[0, 0, 0, 2] = logits[0, 1, 0, 3] = sure
+    logits[1, 0] = sure  # the second misses its one pixel of class 2
+    expected = (0 + (1 - (0 + 1) / (0 + 1 + 1))) / 2
+    assert dice_loss(logits, masks).item() == pytest.approx(expected, abs=1e-6)
+    assert dice_loss(logits, torch.zeros(2, 1, 4, dtype=torch.int64)).item() == 0
+
+
+def test_the_dice_loss_is_there_where_it_has_a_weight():
+    masks = torch.randint(0, CLASSES + 1, (2, *ODD))
+    plain, both = network("deeplab_v3plus"), network("deeplab_v3plus", dice_weight=2.0)
+    losses = both.losses_from(plain(torch.randn(2, 3, *ODD)), batch(masks))
+    assert losses.keys() == {"pixels", "dice"}
+    assert "dice" not in plain.losses_from(plain(torch.randn(2, 3, *ODD)), batch(masks))

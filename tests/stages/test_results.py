@@ -7,7 +7,7 @@ from tagmask.errors import TagmaskError
 from tagmask.stages import masks as masks_module
 from tagmask.stages.masks import make_masks
 from tagmask.stages.results import (
-    check_pseudo_masks,
+    mask_shares,
     read_predicted_tags,
     read_prediction,
     read_pseudo_mask,
@@ -33,7 +33,9 @@ def test_masks_are_read_with_their_unlabelled_pixels(run_copy, first):
     assert (read_pseudo_mask(run_copy, first, size) == mask).all()
     seen = run_copy.validation_records[0]
     assert read_prediction(run_copy, seen, size_of(run_copy, seen)).shape == size_of(run_copy, seen)
-    check_pseudo_masks(run_copy, run_copy.training_records)
+    shares = mask_shares(run_copy, run_copy.training_records)
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert shares[0, 2] == pytest.approx(1 / (size[0] - 1))
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from conftest import tiny_recipe
+from noise import Noise
+from tagmask.config.recipes import load_recipe
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import load
+from tagmask.scoring.evaluation import evaluate
 from tagmask.stages import segmenter
+from tagmask.stages.pipeline import run_all
+from tagmask.stages.run import begin_run
 from tagmask.stages.segmenter import predict_validation, train_segmenter
 
 
@@ -82,3 +88,36 @@ def test_a_folder_of_masks_that_has_vanished_is_told(run_copy):
     with pytest.raises(TagmaskError, match="masks"):
         train_segmenter(run_copy)
     assert not run_copy.folder.is_done("train-segmenter")
+
+
+# ── the ceiling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_network_may_learn_from_ground_truth_for_as_many_steps_and_its_score_says_so(tmp_path):
+    run = begin_run(tiny_recipe("segmenter.learn_from=masks", "segmenter.initial=imagenet"), None, tmp_path / "run")
+    run_all(run)
+    assert not (run.folder.path / "masks").exists()
+    assert not run.folder.is_done("train-method")
+    assert "the network has learned from 4 ground-truth masks" in evaluate(run)["prediction"]["protocol"]
+
+
+def test_without_ground_truth_nothing_can_learn_from_it(tmp_path):
+    for i in range(4):
+        Image.new("RGB", (64, 64), (60 * i, 9, 0)).save(tmp_path / f"{i}.png")
+    (tmp_path / "tags.csv").write_text("image,tags\n0.png,cat\n1.png,\n2.png,cat\n3.png,cat\n")
+    recipe = load_recipe("folder-cpu", ["segmenter.learn_from=masks", "backbone.weights=none"])
+    with pytest.raises(TagmaskError, match=r"no training image has a ground-truth mask.*data\.masks"):
+        begin_run(recipe, tmp_path, tmp_path / "run")
+
+
+def test_shares_are_those_of_what_the_training_draws(run_copy):
+    samples = Noise()  # of two groups, of which the second is the last image alone
+    shares = np.array([[1.0, 0.0]] * 7 + [[0.5, 0.5]])
+    uniform, balanced = (
+        run_copy.recipe.segmenter.model_copy(
+            update={"training": run_copy.recipe.segmenter.training.model_copy(update={"sampling": sampling})}
+        )
+        for sampling in ("uniform", "balanced")
+    )
+    assert segmenter.expected_shares(shares, samples, uniform).tolist() == [0.9375, 0.0625]
+    assert segmenter.expected_shares(shares, samples, balanced).tolist() == [0.75, 0.25]

@@ -24,6 +24,21 @@ class SegmenterConfig(Config):
     rates: tuple[int, ...] = Field(default=(6, 12, 18), min_length=1, description="Dilations of the atrous branches.")
     low_level_width: int = Field(default=48, gt=0, description="Channels of the low-level branch (v3+).")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before the classifier.")
+    learn_from: Literal["pseudo_masks", "masks"] = Field(
+        default="pseudo_masks",
+        description="What it learns from; `masks` are the ground truth of the training images that have any, for as "
+        "many steps: the ceiling of all that learns from tags.",
+    )
+    class_balance: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="Pixels of a class weigh its share of all labelled pixels to the power of minus this, and 1 on "
+        "average; 0: all weigh 1.",
+    )
+    dice_weight: float = Field(
+        default=0, ge=0, description="Weight of the dice loss of each image's classes, for small and rare objects."
+    )
     training: TrainingConfig
     scales: tuple[PositiveFloat, ...] = Field(
         default=(1.0,), min_length=1, description="Image scales at prediction; averaged."

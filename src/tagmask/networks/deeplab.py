@@ -22,6 +22,7 @@ from tagmask.networks.parameter_groups import grouped_parameters
 
 _Grid = Float[Tensor, "b _ _ _"]
 LOW_LEVEL_STRIDE = 4
+RAREST = 1e-6  # share below which a class weighs no more
 
 
 class DeepLab(Trainable):
@@ -32,6 +33,9 @@ class DeepLab(Trainable):
         backbone: where the features come from.
         num_classes: classes without background.
 
+    Attributes:
+        class_weights: of the pixels of each class in the cross-entropy, background first; all 1 until they are set.
+
     Raises:
         TagmaskError: settings that the kind of head does not take.
     """
@@ -40,7 +44,10 @@ class DeepLab(Trainable):
         super().__init__()
         self.backbone = backbone
         self.num_classes = num_classes
+        self.dice_weight = config.dice_weight
         self.head = HEADS[config.kind](config, backbone.levels, num_classes + 1)
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", torch.ones(num_classes + 1), persistent=False)
 
     def forward(self, images: Images) -> Float[Tensor, "b k p q"]:
         """Class scores before the softmax, background first.
@@ -55,21 +62,27 @@ class DeepLab(Trainable):
         return self(batch.images)
 
     def losses_from(self, outputs: Float[Tensor, "b k p q"], batch: Batch) -> Losses:
-        """Cross-entropy with the masks at their own size."""
+        """Cross-entropy with the masks at their own size, and the dice loss if it has a weight."""
         assert batch.masks is not None, "a segmenter learns from masks, and the batch has none"
-        return {"pixels": pixel_loss(outputs, batch.masks)}
+        losses = {"pixels": pixel_loss(outputs, batch.masks, self.class_weights)}
+        if self.dice_weight:
+            losses["dice"] = self.dice_weight * dice_loss(outputs, batch.masks)
+        return losses
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone as existing weights, the head as new ones."""
         return grouped_parameters(self.backbone, [self.head])
 
 
-def pixel_loss(logits: Float[Tensor, "b k p q"], masks: Masks) -> Float[Tensor, ""]:
+def pixel_loss(
+    logits: Float[Tensor, "b k p q"], masks: Masks, class_weights: Float[Tensor, " k"] | None = None
+) -> Float[Tensor, ""]:
     """Mean cross-entropy over labelled pixels, after bilinear resizing of the logits to the masks.
 
     Args:
         logits: class scores on a grid of any size.
         masks: class per pixel, ``IGNORE`` where unlabelled.
+        class_weights: factor of the pixels of each class; the sum is divided by the number of pixels all the same.
 
     Returns:
         The mean; exactly 0, with zero gradient, if no pixel is labelled.
@@ -81,8 +94,40 @@ def pixel_loss(logits: Float[Tensor, "b k p q"], masks: Masks) -> Float[Tensor, 
     0.0
     """
     resized = _resize(logits.float(), masks.shape[1:])
-    total = F.cross_entropy(resized, masks.long(), ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(resized, masks.long(), class_weights, ignore_index=IGNORE, reduction="sum")
     return total / (masks != IGNORE).sum().clamp(min=1)
+
+
+def class_weights(shares: Float[Tensor, " k"], power: float) -> Float[Tensor, " k"]:
+    """Weights (1 / share)^power of classes whose pixels have these shares, scaled to a mean of 1 over all pixels.
+
+    Args:
+        shares: of the labelled pixels, background first, with sum 1; 0 for a class that never occurs.
+        power: 0: all weigh 1; 1: each class weighs as much as any other, however small it is.
+
+    >>> class_weights(torch.tensor([0.75, 0.25]), 1.0)
+    tensor([0.6667, 2.0000])
+    """
+    weights = shares.clamp(min=RAREST) ** -power
+    return weights / (weights * shares).sum()
+
+
+def dice_loss(logits: Float[Tensor, "b k p q"], masks: Masks) -> Float[Tensor, ""]:
+    """1 - dice of each class that is in an image, background left out: 2 |prediction x mask| / (|prediction| + |mask|).
+
+    The mean over the classes of all images (Milletari et al., 3DV 2016, on the softmax of each image); 0 without any. A
+    class counts alike whether it covers the image or ten pixels of it.
+
+    >>> masks = torch.tensor([[[1, 0], [IGNORE, 0]]])
+    >>> dice_loss(torch.zeros(1, 2, 2, 2), masks).item()  # 1 - (2 * 0.5 + 1) / (1.5 + 1 + 1)
+    0.4285714626312256
+    """
+    labelled = (masks != IGNORE)[:, None]
+    truth = F.one_hot(masks.clamp(min=0).long(), logits.shape[1]).movedim(3, 1)[:, 1:] * labelled
+    found = _resize(logits.float(), masks.shape[1:]).softmax(dim=1)[:, 1:] * labelled
+    sizes = truth.sum(dim=(2, 3))
+    dice = (2 * (found * truth).sum(dim=(2, 3)) + 1) / (found.sum(dim=(2, 3)) + sizes + 1)
+    return ((1 - dice) * (sizes > 0)).sum() / (sizes > 0).sum().clamp(min=1)
 
 
 class LargeFov(nn.Module):

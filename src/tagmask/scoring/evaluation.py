@@ -200,9 +200,9 @@ class _PredictionCounts:
 def _score_predictions(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     total = _summed(run, _PredictionCounts(run), records, "evaluate (predictions)")
     split = str(run.recipe.data.val_split)
-    protocol = Protocol(
-        "prediction", run.dataset.name, split, len(records), len(run.validation_records), tags_given=False
-    )
+    learned = len(run.records_with_truth) if run.recipe.segmenter.learn_from == "masks" else 0
+    numbers = len(records), len(run.validation_records)
+    protocol = Protocol("prediction", run.dataset.name, split, *numbers, tags_given=False, masks_learned=learned)
     scores = score_counts(total["prediction"], protocol)
     return scores.as_dict(run.dataset.classes) | {"truth": int(total["truth"][0])}
 

@@ -36,6 +36,7 @@ class Protocol:
         threshold_choice: set beforehand, or the best one on the very masks it is scored on.
         own_background: whether the background of a seed is the one that the method has learnt.
         tags_given: whether the true tags of the scored images were used.
+        masks_learned: ground-truth masks that the network has learned from; 0 where tags alone were.
         absent: what a class that is neither in truth nor in predictions counts: 0, or left out of the mean.
     """
 
@@ -48,6 +49,7 @@ class Protocol:
     threshold_choice: Literal["fixed", "best"] = "fixed"
     own_background: bool = False
     tags_given: bool = True
+    masks_learned: int = 0
     absent: Literal["zero", "left out"] = "left out"
 
 
@@ -65,6 +67,8 @@ def describe(protocol: Protocol) -> str:
     if protocol.own_background:
         parts.append("background learnt by the method")
     parts.append("tags given" if protocol.tags_given else "tags not given")
+    if protocol.masks_learned:
+        parts.append(f"the network has learned from {protocol.masks_learned} ground-truth masks")
     if protocol.absent == "zero":
         parts.append("classes that never occur count as 0")
     return "; ".join(parts) + "."

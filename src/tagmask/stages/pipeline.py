@@ -36,6 +36,11 @@ def run_all(run: Run, until: Goal = "prediction") -> None:
     """All stages in order, or those up to the maps of the images that score seeds, or up to the pseudo masks."""
     if run.recipe.instances is not None:
         instances_affinity(run)  # what cannot be finished is not begun
+    if run.recipe.segmenter.learn_from == "masks" and until == "prediction":
+        if run.recipe.segmenter.initial == "method":
+            train_method(run)
+        train_segmenter(run)
+        return
     train_method(run)
     if until == "seed":
         make_seed_maps(run, score_records(run.dataset, run.recipe.data, run.data) or _shown(run))

@@ -1,16 +1,18 @@
 """What a run has written, read back. A person may have opened, changed or deleted any of it since."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float64
 from pydantic import TypeAdapter
 
 from tagmask.contracts import MaskArray, Record
+from tagmask.conventions import IGNORE
 from tagmask.data.images import read_fitting_mask
 from tagmask.errors import TagmaskError
 from tagmask.stages.run import Run
-from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import read_json_as
 from tagmask.system.workers import in_order
@@ -75,24 +77,27 @@ def read_ranking(run: Run) -> list[tuple[str, float]]:
 
 
 @dataclass(frozen=True)
-class _Fits:
-    """Looks at one pseudo mask beside its image."""
+class _Shares:
+    """The share of each class in the labelled pixels of one mask, background first; a mask without label has none."""
 
     run: Run
 
-    def __call__(self, record: Record) -> None:
-        image = self.run.dataset.read_image(record)
-        read_pseudo_mask(self.run, record, (image.shape[0], image.shape[1]))
+    def __call__(self, record: Record) -> Float64[np.ndarray, " k"]:
+        if self.run.recipe.segmenter.learn_from == "masks":
+            mask = self.run.dataset.read_mask(record)
+            assert mask is not None
+        else:
+            image = self.run.dataset.read_image(record)
+            mask = read_pseudo_mask(self.run, record, (image.shape[0], image.shape[1]))
+        counts = np.bincount(mask[mask != IGNORE], minlength=len(self.run.dataset.classes) + 1)
+        return counts / max(counts.sum(), 1)
 
 
-def check_pseudo_masks(run: Run, records: Iterable[Record]) -> None:
-    """Look at every pseudo mask before anything is learned from them; each process looks at its share.
+def mask_shares(run: Run, records: Sequence[Record]) -> Float64[np.ndarray, "n k"]:
+    """Look at every mask before anything is learned from them: which share of its labelled pixels each class has.
 
     Raises:
-        TagmaskError: the first one that is missing, unreadable, or does not fit its image and the classes.
+        TagmaskError: the first mask that is missing, unreadable, or does not fit its image and the classes.
     """
-    state = this_process()
-    share = list(records)[state.process_index :: state.num_processes]
-    for _ in track(in_order(_Fits(run), share, run.recipe.masks.workers), "check masks", len(share)):
-        pass
-    state.wait_for_everyone()
+    shares = in_order(_Shares(run), records, run.recipe.masks.workers)
+    return np.stack([*track(shares, "look at masks", len(records))])

@@ -50,6 +50,11 @@ class Run:
         return self.dataset.split(self.recipe.data.train_split)
 
     @property
+    def records_with_truth(self) -> tuple[Record, ...]:
+        """Training images with a ground-truth mask."""
+        return tuple(record for record in self.training_records if record.has_mask)
+
+    @property
     def validation_records(self) -> tuple[Record, ...]:
         """Images that predictions are scored on."""
         return () if self.recipe.data.val_split is None else self.dataset.split(self.recipe.data.val_split)
@@ -114,6 +119,10 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
     dataset = open_dataset(recipe.data, data)
     run = Run(recipe, RunFolder(out), dataset, data)
     _check_ignore_value(run)
+    if recipe.segmenter.learn_from == "masks" and not run.records_with_truth:
+        raise TagmaskError(
+            "segmenter.learn_from=masks, and no training image has a ground-truth mask; name their folder (data.masks)"
+        )
     if not run.training_records:
         splits = sorted({record.split for record in dataset.records})
         raise TagmaskError(

@@ -1,34 +1,69 @@
 """The stages that train the segmentation network on the pseudo masks, and predict the validation images with it."""
 
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor
+
+from tagmask.config import SegmenterConfig, TrainingConfig
+from tagmask.contracts import Record
 from tagmask.data.images import write_mask
 from tagmask.inference.passes import load_pyramids
 from tagmask.inference.predictor import load
-from tagmask.stages.results import check_pseudo_masks
+from tagmask.networks.deeplab import RAREST, DeepLab, class_weights
+from tagmask.stages.results import mask_shares
 from tagmask.stages.run import Run, new_segmenter
 from tagmask.stages.sharing import files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
-from tagmask.training.samples import MaskSamples
+from tagmask.training.engine import num_steps
+from tagmask.training.samples import MaskSamples, Samples, TruthSamples
 
 
 def train_segmenter(run: Run) -> None:
     """Train the segmentation network on the pseudo masks, then predict the validation images without tags."""
-    run.require("make-masks")
+    from_truth = run.recipe.segmenter.learn_from == "masks"
+    if not from_truth:
+        run.require("make-masks")
     if not is_finished(run, "train-segmenter", [run.folder.weights("segmenter")]):
-        with run.stage("train-segmenter", images=len(run.training_records)):
+        records = run.records_with_truth if from_truth else run.training_records
+        with run.stage("train-segmenter", images=len(records)):
             network = new_segmenter(run)
-            config = run.recipe.segmenter.training
-            check_pseudo_masks(run, run.training_records)
-            samples = MaskSamples(
-                run.dataset,
-                run.training_records,
-                config.augment,
-                network.backbone.normalization,
-                folder=run.folder.path / "masks",
-                ignore_value=run.mask_ignore_value,
-            )
-            train(run, "train-segmenter", network, samples, config)
+            samples = _samples(run, network, records)
+            shares = expected_shares(mask_shares(run, records), samples, run.recipe.segmenter)
+            network.class_weights.copy_(class_weights(shares, run.recipe.segmenter.class_balance))
+            train(run, "train-segmenter", network, samples, _as_long(run))
     predict_validation(run)
+
+
+def _samples(run: Run, network: DeepLab, records: tuple[Record, ...]) -> MaskSamples | TruthSamples:
+    views = run.dataset, records, run.recipe.segmenter.training.augment, network.backbone.normalization
+    if run.recipe.segmenter.learn_from == "masks":
+        return TruthSamples(*views)
+    return MaskSamples(*views, folder=run.folder.path / "masks", ignore_value=run.mask_ignore_value)
+
+
+def _as_long(run: Run) -> TrainingConfig:
+    """The training with as many steps as all training images ask for, however many of them are learned from."""
+    config = run.recipe.segmenter.training
+    if run.recipe.segmenter.learn_from == "pseudo_masks":
+        return config
+    return config.model_copy(update={"epochs": None, "steps": num_steps(config, len(run.training_records))})
+
+
+def expected_shares(
+    shares: Float64[np.ndarray, "n k"], samples: Samples, config: SegmenterConfig
+) -> Float32[Tensor, " k"]:
+    """The share of each class in the labelled pixels that a training sees on average.
+
+    Args:
+        shares: of each mask.
+        samples: what the training draws from.
+        config: whether it draws each image or each class equally often.
+    """
+    groups = samples.groups() if config.training.sampling == "balanced" else [[*range(len(shares))]]
+    mean = torch.from_numpy(np.mean([shares[group].mean(axis=0) for group in groups], axis=0)).float()
+    return mean / mean.sum().clamp(min=RAREST)
 
 
 def predict_validation(run: Run) -> None:

@@ -14,6 +14,7 @@ from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, ImageArray, Normalization, Record
 from tagmask.data.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
 from tagmask.data.images import read_mask
+from tagmask.errors import TagmaskError
 from tagmask.masks.confident_labels import confident_labels, grid_labels
 from tagmask.system.storage import read_posteriors
 
@@ -152,6 +153,19 @@ class PosteriorSamples(_Views):
         low, high = (view_planes(posteriors[name], plan).numpy() for name in ("low", "high"))
         label = confident_labels(low, high, self.stride)
         return self._sample(record, image, plan, torch.from_numpy(label.astype(np.int64)))
+
+
+@dataclass(frozen=True)
+class TruthSamples(_Views):
+    """Images with their ground truth, for segmenters that show what masks from people would give."""
+
+    def sample(self, seed: int, epoch: int, index: int) -> Sample:
+        """The random view of an image in an epoch."""
+        record, image, plan = self._draw(seed, epoch, index)
+        mask = self.dataset.read_mask(record)
+        if mask is None:
+            raise TagmaskError(f"the ground-truth mask of {record.id} has vanished; restore it")
+        return self._sample(record, image, plan, view_mask(mask, plan))
 
 
 @dataclass(frozen=True)
