@@ -294,3 +294,35 @@ def test_the_reason_of_a_failed_process_is_told(tmp_path):
 )
 def test_the_reason_is_the_last_message(text, reason):
     assert comparison._reason(text, -9) == reason
+
+
+# ── the ceiling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_recipe_has_a_ceiling_whose_network_learns_from_ground_truth(tmp_path, calls, compare):
+    code, text = compare("toy", "--ceiling", "--out", tmp_path)
+    assert code == 0, text
+    assert calls == ["toy/seed-0", "toy-ceiling/seed-0"]
+    found = read(tmp_path / "comparison.json")
+    plain, ceiling = found["recipes"]
+    assert f"--out {tmp_path} --seeds 1 --ceiling --until prediction --set {SHORT[0]}" in found["command"]
+    share = plain["scores"]["prediction"]["mean"] / ceiling["scores"]["prediction"]["mean"]
+    assert plain["of_ceiling"]["mean"] == pytest.approx(share)
+    assert ceiling["of_ceiling"] is None
+    assert ceiling["scores"].keys() == {"prediction"}
+    assert "of its ceiling (%)" in (tmp_path / "comparison.md").read_text()
+    assert "learned from" in ceiling["runs"][0]["protocols"]["prediction"]
+    calls.clear()
+    assert compare("toy", "--ceiling", "--out", tmp_path)[0] == 0
+    assert calls == []
+
+
+def test_a_ceiling_needs_networks_and_ground_truth(tmp_path):
+    with pytest.raises(TagmaskError, match="--until seed have none"):
+        plan(("toy",), None, tmp_path, 1, "seed", SHORT, ceiling=True)
+    for i in range(6):
+        Image.new("RGB", (32, 32), (40 * i, 9, 0)).save(tmp_path / f"{i}.png")
+    rows = [f"{i}.png,{'cat' if i % 2 else 'dog'},{'val' if i > 3 else 'train'}" for i in range(6)]
+    (tmp_path / "tags.csv").write_text("\n".join(["image,tags,split", *rows]))
+    with pytest.raises(TagmaskError, match=r"--ceiling of 'folder-cpu' needs ground truth.*data\.masks"):
+        plan(("folder-cpu",), tmp_path, tmp_path / "out", 1, "prediction", (), ceiling=True)

@@ -64,6 +64,9 @@ def compare(
     data: Data = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe, with seeds 0, 1, ...")] = 1,
     until: Until = "prediction",
+    ceiling: Annotated[
+        bool, typer.Option("--ceiling", help="Also train each network on ground truth, to know what it could reach.")
+    ] = False,
     settings: Set = [],  # noqa: B006
 ) -> None:
     """Run several recipes, each in a process of its own."""
@@ -72,7 +75,7 @@ def compare(
     from tagmask.scoring.comparison_runs import carry_out, refuse_failures  # noqa: PLC0415
     from tagmask.scoring.comparison_table import markdown  # noqa: PLC0415
 
-    planned = plan(names, data, out, seeds, until, settings)
+    planned = plan(names, data, out, seeds, until, settings, ceiling)
     say_notes(planned.dataset.notes)
     figures, failures = carry_out(planned, say)
     say(markdown(figures))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tagmask.config import Recipe
-from tagmask.config.recipes import load_recipe
+from tagmask.config.recipes import changed_recipe, load_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.conventions import Goal
 from tagmask.data.datasets import open_dataset, score_records
@@ -23,6 +23,9 @@ from tagmask.scoring.table import MASK_SCORES, SCORES
 from tagmask.stages.run import check_saliency
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.table import reaches
+
+CEILING = "-ceiling"
+"""What stands behind the name of a recipe whose network learns from ground truth."""
 
 # What a run must have finished before it counts as finished.
 _LAST_STAGES: dict[Goal, tuple[str, ...]] = {
@@ -64,6 +67,7 @@ class Competitor:
         wanted: scores that a finished run must have.
         scored: training and validation images with ground truth, on which it is scored.
         truth: digests of their ground truth.
+        settings: changes that make it another recipe than the one of its argument: its ceiling.
     """
 
     argument: str
@@ -72,6 +76,12 @@ class Competitor:
     wanted: frozenset[str]
     scored: Scored
     truth: Mapping[str, int]
+    settings: tuple[str, ...] = ()
+
+    @property
+    def is_ceiling(self) -> bool:
+        """Whether its network learns from ground truth."""
+        return bool(self.settings)
 
     @property
     def name(self) -> str:
@@ -146,13 +156,15 @@ class Comparison:
     def command(self, run: PlannedRun) -> list[str]:
         """The words of the command that makes or continues a run."""
         words = ["tagmask", "run", run.competitor.argument, "--out", str(run.folder.path)]
-        return [*words, *self._options(f"seed={run.seed}")]
+        return [*words, *self._options(*run.competitor.settings, f"seed={run.seed}")]
 
     @property
     def whole_command(self) -> list[str]:
         """The words of the command that makes or continues all runs."""
-        words = ["tagmask", "compare", *(competitor.argument for competitor in self.competitors)]
-        return [*words, "--out", str(self.out), "--seeds", str(len(self.seeds)), *self._options()]
+        named = [competitor for competitor in self.competitors if not competitor.is_ceiling]
+        words = ["tagmask", "compare", *(competitor.argument for competitor in named)]
+        ceiling = ["--ceiling"] * (len(named) < len(self.competitors))
+        return [*words, "--out", str(self.out), "--seeds", str(len(self.seeds)), *ceiling, *self._options()]
 
     def _options(self, *more: str) -> list[str]:
         where = [] if self.data is None else ["--data", str(self.data)]
@@ -163,7 +175,13 @@ class Comparison:
 
 
 def plan(
-    arguments: Sequence[str], data: Path | None, out: Path, num_seeds: int, goal: Goal, settings: Sequence[str]
+    arguments: Sequence[str],
+    data: Path | None,
+    out: Path,
+    num_seeds: int,
+    goal: Goal,
+    settings: Sequence[str],
+    ceiling: bool = False,
 ) -> Comparison:
     """Check all recipes, the data and the folders of all runs, and claim the folders.
 
@@ -174,6 +192,7 @@ def plan(
         num_seeds: seeds 0, 1, ... of each recipe.
         goal: how far the runs go.
         settings: changes to every recipe.
+        ceiling: whether the network of each recipe is trained a second time, on ground truth.
 
     Raises:
         TagmaskError: anything that would keep a run from ending, or its scores from being compared.
@@ -182,14 +201,21 @@ def plan(
         raise TagmaskError("a comparison sets the seeds itself; say how many with --seeds and leave out --set seed=...")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise TagmaskError("`tagmask compare` starts a process for each run; call it without accelerate or torchrun.")
+    if ceiling and goal != "prediction":
+        raise TagmaskError(f"--ceiling compares segmentation networks, and runs --until {goal} have none")
     recipes = [load_recipe(argument, [*settings, "seed=0"]) for argument in arguments]
     _check_names([recipe.name for recipe in recipes])
+    own: list[tuple[str, ...]] = [()] * len(recipes)
+    if ceiling:
+        own += [(f"name={recipe.name}{CEILING}", "segmenter.learn_from=masks") for recipe in recipes]
+        arguments = [*arguments, *arguments]
+        recipes += [changed_recipe(recipe, each) for recipe, each in zip(recipes, own[len(recipes) :], strict=True)]
     for recipe in recipes:
         check_saliency(recipe)
     opened = _opened(recipes, data)
     competitors = tuple(
-        _competitor(argument, recipe, dataset, data, goal)
-        for argument, recipe, dataset in zip(arguments, recipes, opened, strict=True)
+        _competitor(argument, recipe, dataset, data, goal, each)
+        for argument, recipe, dataset, each in zip(arguments, recipes, opened, own, strict=True)
     )
     comparison = Comparison(competitors, tuple(range(num_seeds)), data, out, goal, tuple(settings), opened[0])
     for run in comparison.runs:
@@ -219,12 +245,19 @@ def _opened(recipes: Sequence[Recipe], data: Path | None) -> list[Dataset]:
     return [dataset for _, dataset in opened]
 
 
-def _competitor(argument: str, recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal) -> Competitor:
+def _competitor(
+    argument: str, recipe: Recipe, dataset: Dataset, data: Path | None, goal: Goal, settings: tuple[str, ...]
+) -> Competitor:
     validation = () if recipe.data.val_split is None else dataset.split(recipe.data.val_split)
     known = tuple(record for record in validation if record.has_mask)
     scored = Scored(score_records(dataset, recipe.data, data), known)
     wanted = _wanted(recipe, scored, bool(validation), goal)
-    return Competitor(argument, recipe, dataset, wanted, scored, scored.truth(dataset))
+    if settings and not (scored.validation and any(r.has_mask for r in dataset.split(recipe.data.train_split))):
+        raise TagmaskError(
+            f"--ceiling of {argument!r} needs ground truth of training images to learn from and of validation images "
+            "to score on; name the folder of masks with data.masks"
+        )
+    return Competitor(argument, recipe, dataset, wanted, scored, scored.truth(dataset), settings)
 
 
 def _wanted(recipe: Recipe, scored: Scored, has_validation: bool, goal: Goal) -> frozenset[str]:
@@ -236,7 +269,7 @@ def _wanted(recipe: Recipe, scored: Scored, has_validation: bool, goal: Goal) ->
     wanted = {kind.key for kind in SCORES if kind.sure_from is not None and reaches(goal, kind.sure_from)}
     if not scored.validation:
         wanted -= {"prediction"}
-    if not scored.training:
+    if not scored.training or recipe.segmenter.learn_from == "masks":
         wanted &= {"prediction"}
     if wanted:
         return frozenset(wanted)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tagmask.config import Recipe
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
-from tagmask.scoring.comparison import Comparison, PlannedRun
+from tagmask.scoring.comparison import CEILING, Comparison, PlannedRun
 from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import SCORES, mean_of
 from tagmask.stages.table import beyond, in_order
@@ -92,6 +92,7 @@ class RecipeFigures(Stored):
         runs: by seed.
         scores: mean IoU over the seeds, by name.
         gains: the same minus that of the first recipe, seed by seed.
+        of_ceiling: its network's score as a share of that of the same network trained on ground truth, seed by seed.
         seconds: of all stages together.
         stages: of each stage.
         memory: MiB.
@@ -104,6 +105,7 @@ class RecipeFigures(Stored):
     runs: list[RunFigures]
     scores: dict[str, Spread]
     gains: dict[str, Spread]
+    of_ceiling: Spread | None = None
     seconds: Spread | None
     stages: dict[str, Spread]
     memory: Spread | None
@@ -165,6 +167,8 @@ def collect(comparison: Comparison, failures: Mapping[Path, str]) -> ComparisonF
         [run_figures(comparison, comparison.planned(c, seed), failures) for seed in comparison.seeds]
         for c in comparison.competitors
     ]
+    named = {c.name: own for c, own in zip(comparison.competitors, runs, strict=True)}
+    ceilings = {name: named[f"{name}{CEILING}"] for name in named if f"{name}{CEILING}" in named}
     recipes = {c.name: c.recipe for c in comparison.competitors}
     settings = settings_side_by_side(recipes)
     return ComparisonFigures(
@@ -173,7 +177,7 @@ def collect(comparison: Comparison, failures: Mapping[Path, str]) -> ComparisonF
         goal=comparison.goal,
         seeds=list(comparison.seeds),
         recipes=[
-            recipe_figures(c.name, c.argument, c.recipe.method.label, own, runs[0])
+            recipe_figures(c.name, c.argument, c.recipe.method.label, own, runs[0], ceilings.get(c.name))
             for c, own in zip(comparison.competitors, runs, strict=True)
         ],
         settings=settings,
@@ -216,7 +220,12 @@ def _largest(stages: Mapping[str, Mapping[str, Any]], key: str) -> float | None:
 
 
 def recipe_figures(
-    name: str, argument: str, method: str, runs: Sequence[RunFigures], first: Sequence[RunFigures]
+    name: str,
+    argument: str,
+    method: str,
+    runs: Sequence[RunFigures],
+    first: Sequence[RunFigures],
+    ceiling: Sequence[RunFigures] | None = None,
 ) -> RecipeFigures:
     """Means over the seeds of one recipe.
 
@@ -226,6 +235,7 @@ def recipe_figures(
         method: kind of its method.
         runs: of this recipe.
         first: of the recipe that gains are measured against, same seeds.
+        ceiling: of the same recipe with a network that learns from ground truth.
     """
     finished = [run for run in runs if run.finished]
     both = [(run, base) for run, base in zip(runs, first, strict=True) if run.finished and base.finished]
@@ -239,11 +249,17 @@ def recipe_figures(
         runs=list(runs),
         scores=_spreads({s: [run.scores.get(s) for run in finished] for s in SCORE_KEYS}),
         gains={} if runs is first else _spreads(gains),
+        of_ceiling=None if ceiling is None else spread([*map(_share, runs, ceiling)]),
         seconds=spread([sum(run.seconds.values()) for run in finished]),
         stages=_spreads({stage: [run.seconds.get(stage) for run in finished] for stage in stages}),
         memory=spread([run.memory for run in finished]),
         device_memory=spread([run.device_memory for run in finished]),
     )
+
+
+def _share(run: RunFigures, ceiling: RunFigures) -> float | None:
+    score, highest = run.scores.get("prediction"), ceiling.scores.get("prediction")
+    return score / highest if run.finished and ceiling.finished and score is not None and highest else None
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:

@@ -46,6 +46,7 @@ def columns(figures: ComparisonFigures) -> list[Column]:
     """The columns in which at least one recipe has a value."""
     scores = [Column(f"{WORDS[s]} (%)", lambda recipe, s=s: recipe.scores.get(s), 1, 100, max) for s in SCORE_KEYS]
     costs = [
+        Column("of its ceiling (%)", lambda recipe: recipe.of_ceiling, 1, 100, max),
         _time(figures),
         Column("peak memory (GiB)", lambda recipe: recipe.memory, 2, 1 / 1024, min),
         Column("peak device memory (GiB)", lambda recipe: recipe.device_memory, 2, 1 / 1024, min),
@@ -111,7 +112,8 @@ def page(figures: ComparisonFigures) -> str:
 
 def markdown(figures: ComparisonFigures) -> str:
     """Tables, what they mean, and what is not the same for all recipes."""
-    parts = [main_table(figures), reading(figures), gains_table(figures), protocol_list(figures), warning_list(figures)]
+    words = [reading(figures), ceiling_sentence(figures)]
+    parts = [main_table(figures), *words, gains_table(figures), protocol_list(figures), warning_list(figures)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -135,6 +137,16 @@ def reading(figures: ComparisonFigures) -> str:
     if len(figures.seeds) == 1:
         return f"{what} of one run (seed {seeds}); one run has no deviation. {best}."
     return f"{what}: mean ± sample standard deviation over the runs with seeds {seeds}. {best}, however small its lead."
+
+
+def ceiling_sentence(figures: ComparisonFigures) -> str:
+    """What the share of a ceiling is; empty without one."""
+    if not any(recipe.of_ceiling for recipe in figures.recipes):
+        return ""
+    return (
+        "Of its ceiling: the score of the segmentation network as a share of what the same network reaches with the "
+        "same seed and as many steps when it learns from ground truth."
+    )
 
 
 def gains_table(figures: ComparisonFigures) -> str:
