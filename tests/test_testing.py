@@ -312,7 +312,7 @@ BROKEN = [
     (GroupsFrozenWeights, FROZEN, "a frozen weight is grouped"),
     (PrefersTheFirstClass, EQUAL, "not close"),
     (FinishesTheFirstClassOtherwise, FINISHED_EQUAL, "not close"),
-    (NormalisedInItsOwnWay, NORMALIZATION, "map_normalization must be one of ('max', 'min_max')"),
+    (NormalisedInItsOwnWay, NORMALIZATION, "map_normalization must be one of ('max', 'min_max', 'mean')"),
 ]
 
 

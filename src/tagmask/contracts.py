@@ -174,10 +174,7 @@ class Backbone(nn.Module, ABC):
 
 
 class Trainable(nn.Module, ABC):
-    """All that the engine knows: named losses and parameter groups.
-
-    A step has two halves, so that a batch can be passed through the network in parts and yet be judged as a whole.
-    """
+    """All that the engine knows: named losses and parameter groups; a step has two halves, for batches in parts."""
 
     @abstractmethod
     def outputs(self, batch: Batch) -> Any:
@@ -214,14 +211,19 @@ class Method(Trainable, Generic[AnyActivation]):
         backbone: where the features come from.
         num_classes: classes without background.
         num_views: how many views of a batch one training step looks at.
-        map_normalization: how summed maps are brought to [0, 1]: by their maximum, or from minimum to maximum.
+        map_normalization: how summed maps are brought to [0, 1]: by maximum, from minimum to maximum, or as a mean.
     """
 
     config_type: ClassVar[type[MethodConfig]]
     backbone: Backbone
     num_classes: int
     num_views: int
-    map_normalization: Literal["max", "min_max"] = "max"
+    map_normalization: Literal["max", "min_max", "mean"] = "max"
+
+    @property
+    def embedding_channels(self) -> int:
+        """Channels of the embedding: those of the backbone, unless the method makes features of its own."""
+        return self.backbone.channels
 
     @abstractmethod
     def views(self, images: Images) -> list[Float[Tensor, "b 3 _ _"]]:
@@ -271,9 +273,7 @@ class Method(Trainable, Generic[AnyActivation]):
 
 
 class AffinityModel(Trainable):
-    """A network that learns from confident labels which neighbouring cells of a grid belong together.
-
-    It is built from its settings and a backbone, in this order.
+    """A network, built from settings and a backbone, that learns which neighbouring cells of a grid belong together.
 
     Attributes:
         config_type: the class of its settings, whose ``kind`` is its name in recipes.

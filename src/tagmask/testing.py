@@ -274,7 +274,7 @@ def _finished_classes_are_equal(method: AnyMethod) -> None:
 
 
 def _known_normalization(method: AnyMethod) -> None:
-    known = ("max", "min_max")
+    known = ("max", "min_max", "mean")
     assert method.map_normalization in known, f"map_normalization must be one of {known}"
 
 

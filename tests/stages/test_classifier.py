@@ -239,15 +239,15 @@ def tagged(run) -> list[str]:
 # ── calibration ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_tagged_training_images_are_shown_once_in_batches_in_evaluation_mode(tmp_path, shown):
+def test_tagged_training_images_are_shown_once_in_batches_in_evaluation_mode_and_then_the_others(tmp_path, shown):
     run = begin_run(tiny_recipe("data.num_train=8", "training.batch_size=4"), None, tmp_path / "run")
     records = list(run.dataset.records)
     records[1] = replace(records[1], tags=())
     run.dataset.records = tuple(records)
     assert len(tagged(run)) == 7
     calibrate(run, new_method(run).train(), samples(run))
-    assert [name for ids, _ in shown for name in ids] == tagged(run)
-    assert [len(ids) for ids, _ in shown[:-1]] == [4] * (len(shown) - 1)
+    assert [name for ids, _ in shown for name in ids] == [*tagged(run), records[1].id]
+    assert [len(ids) for ids, _ in shown] == [4, 3, 1]
     assert not any(training for _, training in shown)
 
 
@@ -258,7 +258,8 @@ def test_batches_are_no_larger_than_those_of_a_pass_in_training(tmp_path, shown)
 
 
 def test_a_limited_number_of_images_is_enough(tmp_path, shown, monkeypatch):
-    monkeypatch.setattr(classifier, "NUM_CALIBRATION_IMAGES", 3)
+    for name, number in {"NUM_CALIBRATION_IMAGES": 3, "NUM_OF_EACH_CLASS": 0, "NUM_NEGATIVES": 0}.items():
+        monkeypatch.setattr(classifier, name, number)
     run = begin_run(tiny_recipe("data.num_train=8"), None, tmp_path / "run")
     calibrate(run, new_method(run), samples(run))
     assert [name for ids, _ in shown for name in ids] == tagged(run)[:3]

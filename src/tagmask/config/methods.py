@@ -42,6 +42,30 @@ class CamConfig(MethodConfig):
     map_root: bool = Field(default=False, description="Square root of the maps, as the published VGG-16 variant does.")
 
 
+class PyramidConfig(MethodConfig):
+    """Maps on a fine grid of several levels, pooled by log-sum-exp (Pinheiro & Collobert, CVPR 2015): small objects."""
+
+    kind: Literal["pyramid"] = "pyramid"
+    levels: tuple[int, ...] | None = Field(
+        default=None, min_length=1, description="Backbone levels that are added, finest first; none: by finest_stride."
+    )
+    finest_stride: int = Field(
+        default=4, ge=1, description="Pixels per cell of the finest level that is used, and of the maps."
+    )
+    width: int = Field(default=64, gt=0, description="Channels the levels are narrowed to.")
+    sharpness: float = Field(
+        default=1.0,
+        gt=0,
+        description="What each class's r starts from: pooling is the mean near 0, the maximum at 10.",
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Channel dropout before the classifier.")
+
+    @property
+    def learns_background(self) -> bool:
+        """Always: it is measured after training."""
+        return True
+
+
 class SipeConfig(MethodConfig):
     """SIPE (Chen et al., CVPR 2022): prototypes of each image, found along its structure, redraw its maps."""
 
@@ -195,7 +219,7 @@ class EpsConfig(MethodConfig):
 
 
 METHOD_GROUP = "tagmask.methods"
-_PLAIN = (CamConfig, SeamConfig, EpsConfig, SipeConfig)
+_PLAIN = (CamConfig, SeamConfig, EpsConfig, SipeConfig, PyramidConfig)
 
 AnyBase = Annotated[MethodConfig, Kinds(MethodConfig, _PLAIN, METHOD_GROUP)]
 

@@ -14,10 +14,13 @@ from tagmask.contracts import Backbone, Method
 from tagmask.methods.cam import Cam, tag_loss
 from tagmask.methods.eps import Eps
 from tagmask.methods.ppc import Ppc
+from tagmask.methods.pyramid import Pyramid
 from tagmask.methods.seam import Seam
 from tagmask.methods.sipe import Sipe
 
-METHODS: Mapping[type[Config], type[Method[Any]]] = {method.config_type: method for method in (Cam, Eps, Seam, Sipe)}
+METHODS: Mapping[type[Config], type[Method[Any]]] = {
+    method.config_type: method for method in (Cam, Eps, Pyramid, Seam, Sipe)
+}
 """The methods of the package by the class of their settings; each is built from settings, backbone, classes."""
 
 WRAPPERS: Mapping[type[Config], Callable[[Any, Method[Any]], Method[Any]]] = {Ppc.config_type: Ppc}

@@ -40,7 +40,7 @@ def present_scores(
     background: Float[Tensor, "b 1 p q"] | None,
     tags: Tags,
     inside: Bool[Tensor, "b p q"],
-    normalization: Literal["max", "min_max"],
+    normalization: Literal["max", "min_max", "mean"],
 ) -> Float[Tensor, "b c+1 p q"]:
     """Scores in [0, 1] of the background and of the classes an image carries; all others are 0, and so is padding.
 
@@ -58,15 +58,17 @@ def present_scores(
 
 
 def unit_range(
-    maps: Float[Tensor, "b n p q"], inside: Bool[Tensor, "b p q"], normalization: Literal["max", "min_max"]
+    maps: Float[Tensor, "b n p q"], inside: Bool[Tensor, "b p q"], normalization: Literal["max", "min_max", "mean"]
 ) -> Float[Tensor, "b n p q"]:
-    """Maps divided by their largest value, or stretched from their least to it; in [0, 1], 0 on padding.
+    """Maps divided by their largest value, or stretched from their least to it, or as they are; 0 on padding.
 
     >>> maps = torch.tensor([[[[1.0, 3.0, 5.0, 9.0]]]])
     >>> unit_range(maps, torch.tensor([[[True, True, True, False]]]), "min_max").flatten()
     tensor([0.0000, 0.5000, 1.0000, 0.0000])
     """
     within = inside[:, None]
+    if normalization == "mean":
+        return maps * within
     largest = maps.masked_fill(~within, 0.0).amax(dim=(2, 3), keepdim=True)
     if normalization == "max":
         return maps / (largest + EPSILON) * within

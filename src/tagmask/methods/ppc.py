@@ -111,7 +111,7 @@ class Ppc(Method[Any]):
         self.base = base
         self.num_classes = base.num_classes
         self.map_normalization = base.map_normalization
-        self.fc_proj = nn.Conv2d(base.backbone.channels, config.width, kernel_size=1, bias=False)
+        self.fc_proj = nn.Conv2d(base.embedding_channels, config.width, kernel_size=1, bias=False)
         nn.init.xavier_uniform_(self.fc_proj.weight)
         self.steps: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))

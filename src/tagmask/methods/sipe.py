@@ -284,6 +284,8 @@ class Sipe(Method[SipeActivation]):
             return
         found: list[tuple[Tensor, Tensor]] = []
         for batch in batches:
+            if not batch.tags.any():  # nothing competes with the background
+                continue
             general, overlap = self._located(self(batch.images), batch.tags, batch.valid)
             inside = allowed(batch.tags, batch.valid, (general.shape[2], general.shape[3]))[:, 0].bool()
             found.append((overlap.permute(0, 2, 3, 1)[inside], general.permute(0, 2, 3, 1)[inside]))

@@ -18,9 +18,9 @@ from tagmask.config import SegmenterConfig
 from tagmask.contracts import Backbone, Batch, Images, Level, Losses, Masks, ParameterGroup, Trainable
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
+from tagmask.networks.layers import Grid, pointwise, resize, separable
 from tagmask.networks.parameter_groups import grouped_parameters
 
-_Grid = Float[Tensor, "b _ _ _"]
 LOW_LEVEL_STRIDE = 4
 RAREST = 1e-6  # share below which a class weighs no more
 
@@ -93,7 +93,7 @@ def pixel_loss(
     >>> pixel_loss(torch.zeros(1, 2, 1, 1), torch.full((1, 2, 2), IGNORE)).item()
     0.0
     """
-    resized = _resize(logits.float(), masks.shape[1:])
+    resized = resize(logits.float(), masks.shape[1:])
     total = F.cross_entropy(resized, masks.long(), class_weights, ignore_index=IGNORE, reduction="sum")
     return total / (masks != IGNORE).sum().clamp(min=1)
 
@@ -124,7 +124,7 @@ def dice_loss(logits: Float[Tensor, "b k p q"], masks: Masks) -> Float[Tensor, "
     """
     labelled = (masks != IGNORE)[:, None]
     truth = F.one_hot(masks.clamp(min=0).long(), logits.shape[1]).movedim(3, 1)[:, 1:] * labelled
-    found = _resize(logits.float(), masks.shape[1:]).softmax(dim=1)[:, 1:] * labelled
+    found = resize(logits.float(), masks.shape[1:]).softmax(dim=1)[:, 1:] * labelled
     sizes = truth.sum(dim=(2, 3))
     dice = (2 * (found * truth).sum(dim=(2, 3)) + 1) / (found.sum(dim=(2, 3)) + sizes + 1)
     return ((1 - dice) * (sizes > 0)).sum() / (sizes > 0).sum().clamp(min=1)
@@ -149,7 +149,7 @@ class LargeFov(nn.Module):
             nn.Conv2d(width, num_logits, 1),
         )
 
-    def forward(self, grids: list[_Grid]) -> _Grid:
+    def forward(self, grids: list[Grid]) -> Grid:
         """Logits at the stride of the deepest level."""
         return self.layers(grids[-1])
 
@@ -166,7 +166,7 @@ class SummedAspp(nn.Module):
         for name, parameter in self.branches.named_parameters():
             nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=0.01)
 
-    def forward(self, grids: list[_Grid]) -> _Grid:
+    def forward(self, grids: list[Grid]) -> Grid:
         """Logits at the stride of the deepest level."""
         features = self.dropout(grids[-1])
         logits = self.branches[0](features)
@@ -187,21 +187,21 @@ class PyramidDecoder(nn.Module):
         channels, width = levels[-1].channels, config.width
         self.low_index = min(range(len(levels)), key=lambda i: abs(math.log2(levels[i].stride / LOW_LEVEL_STRIDE)))
         self.branches = nn.ModuleList(
-            [_pointwise(channels, width), *(_separable(channels, width, rate) for rate in config.rates)]
+            [pointwise(channels, width), *(separable(channels, width, rate) for rate in config.rates)]
         )
-        self.pooled = _pointwise(channels, width)
-        self.project = _pointwise(width * (len(config.rates) + 2), width)
-        self.low = _pointwise(levels[self.low_index].channels, config.low_level_width)
-        self.decode = nn.Sequential(_separable(width + config.low_level_width, width), _separable(width, width))
+        self.pooled = pointwise(channels, width)
+        self.project = pointwise(width * (len(config.rates) + 2), width)
+        self.low = pointwise(levels[self.low_index].channels, config.low_level_width)
+        self.decode = nn.Sequential(separable(width + config.low_level_width, width), separable(width, width))
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Conv2d(width, num_logits, 1)
 
-    def forward(self, grids: list[_Grid]) -> _Grid:
+    def forward(self, grids: list[Grid]) -> Grid:
         """Logits at the stride of the low-level features."""
         deep, low = grids[-1], self.low(grids[self.low_index])
         pooled = self.pooled(deep.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *deep.shape[2:])
         pyramid = self.project(torch.cat([*(branch(deep) for branch in self.branches), pooled], dim=1))
-        decoded = self.decode(torch.cat([_resize(pyramid, low.shape[2:]), low], dim=1))
+        decoded = self.decode(torch.cat([resize(pyramid, low.shape[2:]), low], dim=1))
         return self.classify(self.dropout(decoded))
 
 
@@ -210,23 +210,3 @@ HEADS: dict[str, type[LargeFov | SummedAspp | PyramidDecoder]] = {
     "deeplab_v2": SummedAspp,
     "deeplab_v3plus": PyramidDecoder,
 }
-
-
-def _pointwise(inner: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inner, out, 1, bias=False), _group_norm(out), nn.ReLU(inplace=True))
-
-
-def _separable(inner: int, out: int, rate: int = 1) -> nn.Sequential:
-    """A 3x3 convolution per channel, then a 1x1 across channels."""
-    depthwise = nn.Conv2d(inner, inner, 3, padding=rate, dilation=rate, groups=inner, bias=False)
-    return nn.Sequential(depthwise, *_pointwise(inner, out))
-
-
-def _group_norm(channels: int) -> nn.GroupNorm:
-    """At most 32 groups of at least 4 channels: on a 1x1 grid a group of one channel would always be 0."""
-    groups = max(g for g in range(1, 33) if g == 1 or (channels % g == 0 and channels // g >= 4))
-    return nn.GroupNorm(groups, channels)
-
-
-def _resize(grid: _Grid, size: tuple[int, ...]) -> _Grid:
-    return F.interpolate(grid, size=tuple(size), mode="bilinear", align_corners=False)

@@ -1,8 +1,8 @@
 """The stages of the classifier: it learns from tags, then all scales of an image pass through it as its maps."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from tagmask.training.batches import collate
 from tagmask.training.samples import Samples, TagSamples
 
 NUM_CALIBRATION_IMAGES = 128  # enough for a quantile over all their pixels
+NUM_OF_EACH_CLASS = 16
+NUM_NEGATIVES = 64
 
 
 def train_method(run: Run) -> None:
@@ -42,12 +44,32 @@ def train_method(run: Run) -> None:
 
 
 def calibrate(run: Run, method: Method, samples: Samples) -> None:
-    """Show a trained method some training views of tagged images, in evaluation mode."""
-    tagged = [index for index, record in enumerate(run.training_records) if record.tags][:NUM_CALIBRATION_IMAGES]
+    """Show a trained method some training views, in evaluation mode: of tagged images, then of images without a tag."""
     config, device = run.recipe.training, torch.device(this_process().device or "cpu")
-    views = (samples.sample(run.recipe.seed, 0, index) for index in tagged)
-    batches = iter(lambda: list(islice(views, config.batch_size // config.accumulation)), [])
-    method.eval().calibrate(collate(batch).to(device) for batch in batches)
+    size = config.batch_size // config.accumulation
+    shown = [
+        chosen[i : i + size] for chosen in calibration_images(run.training_records) for i in range(0, len(chosen), size)
+    ]
+    batches = (collate([samples.sample(run.recipe.seed, 0, index) for index in batch]) for batch in shown)
+    method.eval().calibrate(batch.to(device) for batch in batches)
+
+
+def calibration_images(records: Sequence[Record]) -> tuple[list[int], list[int]]:
+    """Which images calibrate: the first tagged ones and more of the classes that are rare among them, and negatives.
+
+    >>> records = [Record(str(i), (0,) if i < 200 else (), "train") for i in range(300)]
+    >>> [len(chosen) for chosen in calibration_images([*records, Record("rare", (1,), "train")])]
+    [129, 64]
+    """
+    tagged = [index for index, record in enumerate(records) if record.tags]
+    chosen = dict.fromkeys(tagged[:NUM_CALIBRATION_IMAGES])
+    having = Counter(tag for index in chosen for tag in records[index].tags)
+    for index in tagged[NUM_CALIBRATION_IMAGES:]:
+        if any(having[tag] < NUM_OF_EACH_CLASS for tag in records[index].tags):
+            chosen[index] = None
+            having.update(records[index].tags)
+    negatives = [index for index, record in enumerate(records) if not record.tags]
+    return [*chosen], negatives[:NUM_NEGATIVES]
 
 
 # ── maps ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,7 +158,9 @@ class MapMaker:
         finished = [self.method.finish(activation, known) for activation in activations]
         grid = size if self.config.size == "image" else feature_grid(size, self.method.backbone.stride)
         maps = class_maps(finished, tags.to(logits.device), grid).cpu().numpy()
-        normalize = normalize_max if self.method.map_normalization == "max" else normalize_min_max
+        passes = len(images) * (2 if self.config.flip else 1)
+        normalize = {"max": normalize_max, "min_max": normalize_min_max, "mean": lambda maps: maps / passes}
         has_background = len(maps) > len(tags)
         classes = np.array([0] * has_background + [tag + 1 for tag in tags.tolist()], np.int16)
-        write_maps(self.folder.maps(record.id), MapArchive(classes, normalize(maps) if len(maps) else maps, size))
+        normalized = normalize[self.method.map_normalization](maps) if len(maps) else maps
+        write_maps(self.folder.maps(record.id), MapArchive(classes, normalized, size))
