@@ -75,8 +75,7 @@ class Activation:
         logits: class scores before the sigmoid, ``b c``.
         maps: non-negative evidence of each class on the feature grid, ``b c p q``, in the method's own unit: passes of
             several scales are summed before they are normalised.
-        background: evidence of the background, ``b 1 p q``, from methods that learn one; else None, and the background
-            is derived from the normalised maps by a rule.
+        background: evidence of the background, ``b 1 p q``, from methods that learn one; else None: a rule derives it.
         embedding: the feature grid the maps are read from, ``b d p q``.
         refined: maps after a pixel correlation module, background first, ``b k p q``; None without one.
     """
@@ -144,10 +143,12 @@ class Backbone(nn.Module, ABC):
     Attributes:
         levels: channels and stride of each grid that ``forward_levels`` returns, in order; the last is the deepest.
         normalization: how photographs must be normalised for these weights.
+        multiple: images whose sides are no multiples of this are enlarged to the next one; 1: any size is as good.
     """
 
     levels: tuple[Level, ...]
     normalization: Normalization
+    multiple: int = 1
 
     @property
     def channels(self) -> int:
@@ -211,8 +212,7 @@ class Method(Trainable, Generic[AnyActivation]):
         backbone: where the features come from.
         num_classes: classes without background.
         num_views: how many views of a batch one training step looks at.
-        map_normalization: how summed maps are brought to [0, 1] at inference: divided by their maximum, or stretched
-            from minimum to maximum.
+        map_normalization: how summed maps come to [0, 1]: divided by their maximum, or stretched from minimum to it.
     """
 
     config_type: ClassVar[type[MethodConfig]]

@@ -1,5 +1,6 @@
 """Named experiments, one YAML file each, and how they become a checked ``Recipe``."""
 
+import copy
 import difflib
 import json
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from tagmask.config import WRAPPERS, Config, Recipe
+from tagmask.config.exchange import with_exchanged_models
 from tagmask.config.kinds import kind_of, models_of
 from tagmask.errors import TagmaskError
 
@@ -93,8 +95,11 @@ def changed_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 
 def _checked(name: str, content: dict[str, Any], settings: Sequence[str]) -> Recipe:
+    before = copy.deepcopy(content)
     for setting in settings:
         _apply(content, setting)
+    keys = [setting.partition("=")[0].strip() for setting in settings]
+    content = with_exchanged_models(before, content, keys)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -110,7 +115,10 @@ def changes_of(recipe: Recipe) -> list[str] | None:
     """
     if split_name(recipe.name)[0] not in recipe_names():
         return None
-    return _changes(load_recipe(recipe.name).model_dump(mode="json"), recipe.model_dump(mode="json"))
+    wanted = recipe.model_dump(mode="json")
+    changes = _changes(load_recipe(recipe.name).model_dump(mode="json"), wanted)
+    # A model among them leaves out what the recipe says of its own, some of which may be wanted.
+    return changes + _changes(load_recipe(recipe.name, changes).model_dump(mode="json"), wanted)
 
 
 def _changes(before: Any, after: Any, path: str = "") -> list[str]:
