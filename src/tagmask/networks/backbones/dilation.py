@@ -33,7 +33,8 @@ def centre(model: nn.Module) -> None:
     """
     for layer in model.modules():
         if (
-            isinstance(layer, Conv2dSame)
+            isinstance(layer, nn.Conv2d)
+            and type(layer) is Conv2dSame
             and (layer.stride, layer.dilation) == ((1, 1), (1, 1))
             and not _has_middle(layer.kernel_size)
         ):
