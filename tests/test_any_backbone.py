@@ -1,12 +1,14 @@
 """Any backbone in any place: each family of models under every method, affinity network, segmenter and recipe."""
 
 import functools
+import math
 import time
 
 import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
+from torch.nn import functional as F
 
 from conftest import SIZE, TINY, tiny_recipe
 from networks.backbones.timm_settings import FAMILIES, timm_backbone
@@ -106,6 +108,20 @@ def test_every_affinity_network_learns_on_every_backbone(family, config):
         found = network.eval().neighbourhood(batch().images)
     assert found.affinities.shape == (2, len(network.offsets), *grid)
     assert found.affinities.isfinite().all()
+
+
+@pytest.mark.parametrize("family", ["convnext", "vit", "dinov2"])
+def test_boundaries_of_mirrored_images_are_mirrored_where_patches_do_not_fit(family):
+    """Images are completed to whole cells and patches at one side, so that both passes have the same cells."""
+    network = build_affinity_net(IrnConfig.model_validate({"training": TRAINING}), backbone_of(family)).eval()
+    whole, images = math.lcm(network.stride, network.backbone.multiple), batch().images
+    completed = F.pad(images, (0, -COLUMNS % whole, 0, -ROWS % whole))
+    with torch.no_grad():
+        found, wanted = network.boundary(images), network.boundary(completed)
+        mirrored = network.boundary(completed.flip(-1)).flip(-1)
+    assert found.shape == (2, 1, 17, 25)
+    torch.testing.assert_close(found, wanted[:, :, :17, :25])
+    torch.testing.assert_close(mirrored, wanted, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", SEGMENTERS)
@@ -221,7 +237,7 @@ END_TO_END = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_recipe_goes_all_the_way_with_every_backbone(tmp_path, family):
     name, changes = END_TO_END[family]
-    recipe = load_recipe(name, [*TINY, *changes, f"backbone.model={FAMILIES[family]}"])
+    recipe = load_recipe(name, [*changes, *TINY, f"backbone.model={FAMILIES[family]}"])
     run = begin_run(recipe, None, tmp_path / "run")
     run_all(run)
     assert read_mask(run.folder.prediction(run.validation_records[0].id), run.mask_ignore_value).shape == (SIZE, SIZE)
