@@ -10,7 +10,8 @@ from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.levels import main_levels
-from tagmask.stages import pipeline, saliency
+from tagmask.stages import pipeline
+from tagmask.stages import saliency as stage
 from tagmask.stages.run import begin_run, check_saliency, makes_saliency
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.saliency import (
@@ -82,15 +83,97 @@ def test_the_stage_writes_a_map_of_each_image_and_again_what_is_missing(run):
 
 def test_training_makes_the_maps_it_needs_and_learns_from_them(run, monkeypatch):
     seen = []
+    read = SaliencyReader.__call__
+    monkeypatch.setattr(SaliencyReader, "__call__", lambda self, record: seen.append(record.id) or read(self, record))
+    pipeline.train_method(run)
+    assert run.folder.is_done("make-saliency")
+    assert set(seen) == {record.id for record in run.training_records}
+    assert (run.folder.path / "method.safetensors").exists()
+
+
+def test_other_trainings_make_none(tmp_path):
+    made = begin_run(tiny_recipe(BUILT_IN), None, tmp_path / "run")
+    pipeline.train_method(made)
+    assert not made.folder.is_done("make-saliency")
+    assert not (made.folder.path / "saliency").exists()
+
+
+def test_what_was_made_is_read(run, scenes):
+    record = scenes.split("train")[0]
+    SaliencyMaker(run.folder, scenes, None)(record)
+    read = reader(run.recipe, run.folder, scenes)
+    expected = built_in_saliency(scenes.read_image(record), None)
+    np.testing.assert_allclose(read(record), expected, atol=0.5 / 255 + 1e-6)
+    with pytest.raises(TagmaskError, match="train/00001"):
+        read(scenes.split("train")[1])
+
+
+def photographs(root, with_maps):
+    """Three photographs with tags, and saliency maps of some."""
+    root.mkdir()
+    (root / "tags.csv").write_text("image,tags,split\na.png,x,train\nb.png,x,train\nc.png,x,val\n")
+    for number, name in enumerate("abc"):
+        Image.new("RGB", (40, 30), (10 * number, 90, 200)).save(root / f"{name}.png")
+    (root / "maps").mkdir()
+    for name in with_maps:
+        Image.new("L", (20, 15), 51).save(root / "maps" / f"{name}.jpg", quality=100)
+    return root
+
+
+def test_maps_of_a_folder_are_read(tmp_path):
+    config = FolderData(saliency="maps")
+    dataset = open_dataset(config, photographs(tmp_path / "data", "ab"))
+    recipe = tiny_recipe(EPS).model_copy(update={"data": config})
+    read = reader(recipe, RunFolder(tmp_path), dataset)
+    first, _, unlearnt = dataset.records
+    np.testing.assert_allclose(read(first), np.full((15, 20), 0.2), atol=0.01)
+    with pytest.raises(TagmaskError, match="c has no saliency map"):
+        read(unlearnt)
+
+
+def test_missing_maps_are_listed_before_training(tmp_path):
+    with pytest.raises(TagmaskError, match=r"without a saliency map \(2\): a, b; put the maps"):
+        open_dataset(FolderData(saliency="maps"), photographs(tmp_path / "data", ""))
+
+
+def test_untrained_backbones_are_not_asked():
+    recipe = tiny_recipe("backbone.weights=none")
+    assert initial_backbone(recipe.backbone) is None
+
+
+class Seeing(TinyBackbone):
+    """A backbone whose second level, the first of the coarsest stride, shows where an image is red."""
+
+    def forward_levels(self, images):
+        levels = super().forward_levels(images)
+        red = torch.nn.functional.avg_pool2d((images[:, :1] > images[:, 1:2]).float(), 8, ceil_mode=True)
+        shown = torch.zeros_like(levels[1])
+        shown[:, 0], shown[:, 1] = red[:, 0], 1 - red[:, 0]
+        return [levels[0], shown, torch.zeros_like(levels[2])]
+
+
+@pytest.mark.parametrize("size", [(320, 320), (160, 160), (500, 500)])
+def test_features_are_read_where_they_still_know_places(size):
+    image = np.full((*size, 3), 128, np.uint8)
+    rows, columns = size[0] // 4, size[1] // 4
+    image[rows : 3 * rows, columns : 3 * columns] = (200, 60, 60)
+    saliency = built_in_saliency(image, Seeing().eval())
+    truth = image[..., 0] == 200
+    assert ((saliency > 0.5) == truth).mean() > 0.97
+
+
+def test_a_plain_transformer_is_read_at_the_end_of_its_third_quarter(monkeypatch):
+    """All its levels are as coarse as the deepest; photographs of no whole patches have whole cells all the same."""
+    given = []
 
     def keep(image, features, cell):
-        seen.extend([image, features, cell])
+        given.extend([image, features, cell])
         return np.zeros(image.shape[:2], np.float32)
 
-    monkeypatch.setattr(saliency, "saliency_of_features", keep)
+    monkeypatch.setattr(stage, "saliency_of_features", keep)
     backbone = build_backbone(TimmBackbone(model="test_vit", weights="none")).eval()
     built_in_saliency(np.random.default_rng(0).integers(0, 255, (150, 320, 3), np.uint8), backbone)
-    image, features, cell = seen
+    image, features, cell = given
     assert (features.shape, cell) == ((64, 10, 20), 16)
     images = backbone.normalization.apply(image)[None]
     with torch.no_grad():
