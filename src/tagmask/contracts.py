@@ -73,10 +73,8 @@ class Activation:
 
     Attributes:
         logits: class scores before the sigmoid, ``b c``.
-        maps: non-negative evidence of each class on the feature grid, ``b c p q``, in the method's own unit: passes of
-            several scales are summed before they are normalised.
-        background: evidence of the background, ``b 1 p q``, from methods that learn one; else None, and the background
-            is derived from the normalised maps by a rule.
+        maps: non-negative evidence of each class on the feature grid, ``b c p q``, in a unit of the method's own.
+        background: evidence of the background, ``b 1 p q``, from methods that learn one; else None: a rule derives it.
         embedding: the feature grid the maps are read from, ``b d p q``.
         refined: maps after a pixel correlation module, background first, ``b k p q``; None without one.
     """
@@ -144,10 +142,12 @@ class Backbone(nn.Module, ABC):
     Attributes:
         levels: channels and stride of each grid that ``forward_levels`` returns, in order; the last is the deepest.
         normalization: how photographs must be normalised for these weights.
+        multiple: images whose sides are no multiples of this are enlarged to the next one; 1: any size is as good.
     """
 
     levels: tuple[Level, ...]
     normalization: Normalization
+    multiple: int = 1
 
     @property
     def channels(self) -> int:

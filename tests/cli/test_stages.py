@@ -41,10 +41,8 @@ def test_weights_that_are_missing_or_do_not_fit(run, tmp_path, photos):
 
 def test_a_level_the_backbone_lacks(run, tmp_path, photos):
     wrong = settings(affinity__levels="[1, 2, 40]")
-    assert run("begin", "folder-cpu", "--data", photos, "--out", tmp_path / "x", *wrong)[0] == 0
-    for stage in ("train-method", "make-maps"):
-        assert run(stage, tmp_path / "x")[0] == 0
-    refused(*run("train-affinity", tmp_path / "x"), "affinity.levels", "40")
+    refused(*run("begin", "folder-cpu", "--data", photos, "--out", tmp_path / "x", *wrong), "affinity.levels", "40")
+    assert not (tmp_path / "x").exists()
 
 
 def test_stages_out_of_order(run, tmp_path, photos):

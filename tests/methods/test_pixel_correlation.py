@@ -176,7 +176,7 @@ def test_the_two_levels_before_the_deepest_are_compared_unless_others_are_chosen
 
 @pytest.mark.parametrize("levels", [(0, 3), (-4, 0)])
 def test_levels_the_backbone_lacks_are_refused(levels):
-    with pytest.raises(TagmaskError, match=r"levels is \[.*the backbone has 3 levels; choose two from 0 to 2"):
+    with pytest.raises(TagmaskError, match=r"levels is \[.*the backbone has 3 levels; choose from 0 to 2"):
         module(levels=levels)
 
 

@@ -1,5 +1,6 @@
 """Origin and kind of every parameter."""
 
+import torch
 from torch import nn
 
 from tagmask.networks.parameter_groups import grouped_parameters
@@ -46,3 +47,16 @@ def test_frozen_networks_leave_no_empty_groups():
     frozen = network().requires_grad_(False)
     assert [(g.new, g.kind) for g in grouped_parameters(frozen, [nn.Linear(4, 2, bias=False)])] == [(True, "weight")]
     assert grouped_parameters(frozen, []) == []
+
+
+def test_embeddings_of_a_transformer_do_not_decay():
+    class Embedded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pos_embed, self.cls_token = nn.Parameter(torch.ones(1, 9, 4)), nn.Parameter(torch.ones(1, 1, 4))
+            self.line = nn.Conv1d(2, 1, 3)
+
+    old = Embedded()
+    groups = grouped_parameters(old, [])
+    assert place(groups, old.pos_embed) == place(groups, old.cls_token) == (False, "norm", 1)
+    assert place(groups, old.line.weight) == (False, "weight", 1)

@@ -4,11 +4,14 @@ import torch
 from PIL import Image
 
 from conftest import SIZE, TinyBackbone, tiny_backbone, tiny_recipe
-from tagmask.config import FolderData
+from tagmask.config import FolderData, TimmBackbone
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import read_image
 from tagmask.errors import TagmaskError
+from tagmask.networks.backbones import build_backbone
+from tagmask.networks.levels import main_levels
 from tagmask.stages import pipeline
+from tagmask.stages import saliency as stage
 from tagmask.stages.run import begin_run, check_saliency, makes_saliency
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.saliency import (
@@ -157,6 +160,26 @@ def test_features_are_read_where_they_still_know_places(size):
     saliency = built_in_saliency(image, Seeing().eval())
     truth = image[..., 0] == 200
     assert ((saliency > 0.5) == truth).mean() > 0.97
+
+
+def test_a_plain_transformer_is_read_at_the_end_of_its_third_quarter(monkeypatch):
+    """All its levels are as coarse as the deepest; photographs of no whole patches have whole cells all the same."""
+    given = []
+
+    def keep(image, features, cell):
+        given.extend([image, features, cell])
+        return np.zeros(image.shape[:2], np.float32)
+
+    monkeypatch.setattr(stage, "saliency_of_features", keep)
+    backbone = build_backbone(TimmBackbone(model="test_vit", weights="none")).eval()
+    built_in_saliency(np.random.default_rng(0).integers(0, 255, (150, 320, 3), np.uint8), backbone)
+    image, features, cell = given
+    assert (features.shape, cell) == ((64, 10, 20), 16)
+    images = backbone.normalization.apply(image)[None]
+    with torch.no_grad():
+        levels = backbone.forward_levels(torch.nn.functional.pad(images, (0, 0, 0, 10)))
+    assert main_levels(backbone.levels) == (0, 2, 4, 6)
+    np.testing.assert_allclose(features, levels[4][0].numpy(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 90), (17, 5)])

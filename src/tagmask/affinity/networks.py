@@ -1,5 +1,6 @@
 """Networks that learn which neighbouring pixels belong together."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -21,7 +22,7 @@ from tagmask.affinity.pairs import (
 )
 from tagmask.config import AffinityNetConfig, IrnConfig
 from tagmask.contracts import AffinityModel, Backbone, Batch, Images, Level, Losses, Neighbourhood, ParameterGroup
-from tagmask.errors import TagmaskError
+from tagmask.networks.levels import chosen_levels, main_levels, spread_levels
 from tagmask.networks.parameter_groups import grouped_parameters
 
 
@@ -45,8 +46,7 @@ class AffinityNet(AffinityModel):
         self.config = config
         self.backbone = backbone
         self.stride = config.stride
-        last_three = tuple(max(0, level) for level in range(len(backbone.levels) - 3, len(backbone.levels)))
-        self.levels = _levels(config.levels, len(backbone.levels), last_three)
+        self.levels = _three_levels(config, backbone.levels)
         self.offsets = pair_offsets(config.radius)
         channels = [backbone.levels[level].channels for level in self.levels]
         self.f8_3, self.f8_4, self.f8_5 = (
@@ -118,8 +118,7 @@ class Irn(AffinityModel):
         self.config = config
         self.backbone = backbone.requires_grad_(False)
         self.stride = config.stride
-        count = len(backbone.levels)
-        self.levels = _levels(config.levels, count, tuple(range(max(0, count - 5), count)))
+        self.levels = _boundary_levels(config, backbone.levels)
         self.offsets = pair_offsets(config.walk_radius)
         self.boundary_head = BoundaryHead(self._shapes, config.stride, config.edge_width)
         self.displacement_head = DisplacementHead(self._shapes, config.stride, config.displacement_width)
@@ -138,9 +137,13 @@ class Irn(AffinityModel):
     def _read(self, images: Images) -> list[Float[Tensor, "b _ _ _"]]:
         """The levels that the heads see, none finer than the grid, of the images completed to whole cells."""
         self.backbone.eval()  # before each pass, as train() of the whole network reaches the backbone too
-        padded = F.pad(images, (0, -images.shape[3] % self.stride, 0, -images.shape[2] % self.stride))
-        levels = self.backbone.forward_levels(padded)
+        levels = self.backbone.forward_levels(self._completed(images))
         return pooled_levels([levels[level] for level in self.levels], self._shapes, self.stride)
+
+    def _completed(self, images: Images) -> Float[Tensor, "b 3 _ _"]:
+        """Images with the mean colour at the right and the bottom up to whole cells, the grid's and the backbone's."""
+        whole = math.lcm(self.stride, self.backbone.multiple)
+        return F.pad(images, (0, -images.shape[3] % whole, 0, -images.shape[2] % whole))
 
     def boundary(self, images: Images) -> Float[Tensor, "b 1 p q"]:
         """How likely a class boundary passes through each cell, in [0, 1]; of images of any size.
@@ -148,12 +151,12 @@ class Irn(AffinityModel):
         With ``config.flip`` the logits are averaged with those of the mirrored images. Images are first completed at
         the right and the bottom to whole cells, so that the cells of both are the same.
         """
-        grid = _grid(images, self.stride)
-        logits = self.boundary_head(self._read(images), grid).float()
+        whole, (rows, columns) = self._completed(images), _grid(images, self.stride)
+        logits = self.boundary_head(self._read(whole), _grid(whole, self.stride)).float()
         if self.config.flip:
-            mirrored = F.pad(images, (0, -images.shape[3] % self.stride)).flip(-1)
-            logits = (logits + self.boundary_head(self._read(mirrored), grid).float().flip(-1)) / 2
-        return logits.sigmoid()
+            mirrored = self.boundary_head(self._read(whole.flip(-1)), _grid(whole, self.stride)).float()
+            logits = (logits + mirrored.flip(-1)) / 2
+        return logits[:, :, :rows, :columns].sigmoid()
 
     def displacements(self, images: Images) -> Float[Tensor, "b 2 p q"]:
         """Displacement of each cell to the centre of its object: rows, then columns, in cells.
@@ -224,15 +227,19 @@ def _resized(features: Float[Tensor, "b d _ _"], grid: tuple[int, int]) -> Float
 # ── grids and pairs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _levels(chosen: Sequence[int] | None, count: int, default: tuple[int, ...]) -> tuple[int, ...]:
-    """The levels to read, from 0: as chosen, where negative numbers count from the last, or the default."""
-    if chosen is None:
-        return default
-    if not all(-count <= level < count for level in chosen):
-        raise TagmaskError(
-            f"affinity.levels is {list(chosen)}, but the backbone has {count} levels; choose from 0 to {count - 1}."
-        )
-    return tuple(level % count for level in chosen)
+def _three_levels(config: AffinityNetConfig, levels: Sequence[Level]) -> tuple[int, ...]:
+    """As chosen, or three from shallow to deep that are no finer than the grid; the finest counts again for a lack."""
+    if config.levels is not None:
+        return chosen_levels("affinity.levels", config.levels, levels)
+    found = spread_levels(levels, 3, config.stride)
+    return found[:1] * (3 - len(found)) + found
+
+
+def _boundary_levels(config: IrnConfig, levels: Sequence[Level]) -> tuple[int, ...]:
+    """As chosen, or the last five of the main levels: boundaries are found at every resolution."""
+    if config.levels is not None:
+        return chosen_levels("affinity.levels", config.levels, levels)
+    return main_levels(levels)[-5:]
 
 
 def _grid(images: Images, stride: int) -> tuple[int, int]:

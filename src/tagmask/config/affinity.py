@@ -34,7 +34,8 @@ class AffinityNetConfig(AffinityConfig):
 
     kind: Literal["affinitynet"] = "affinitynet"
     levels: tuple[int, int, int] | None = Field(
-        default=None, description="Backbone levels the head reads; none: automatic."
+        default=None,
+        description="Backbone levels the head reads; none: three from the grid's stride to the deepest.",
     )
     widths: tuple[int, int, int] = Field(default=(64, 128, 256), description="Channels of the three side features.")
     stride: int = Field(default=8, ge=1, description="Pixels per cell of the affinity grid.")
@@ -49,7 +50,7 @@ class IrnConfig(AffinityConfig):
     levels: tuple[int, ...] | None = Field(
         default=None,
         min_length=2,
-        description="Backbone levels the heads read, finest first; none: the last five, or all.",
+        description="Backbone levels the heads read, finest first; none: the last five main ones, or all.",
     )
     edge_width: int = Field(default=32, gt=0, multiple_of=4, description="Channels of each level in the edge head.")
     displacement_width: int = Field(

@@ -14,7 +14,12 @@ class TimmBackbone(Config):
     model: str = Field(description="timm model name, such as resnet50.")
     weights: str = Field(default="pretrained", description="`pretrained`, `none`, or a local .safetensors / .pth file.")
     output_stride: Literal[8, 16, 32] = Field(
-        default=16, description="Stride of the deepest grid, where the model can."
+        default=16, description="Stride of the deepest grid; a model that cannot be dilated has only one."
+    )
+    own_stride: bool = Field(
+        default=False,
+        description="Whether a model that cannot have `output_stride` keeps its own, instead of being refused; true "
+        "where `--set` exchanges the model of a recipe.",
     )
     dilated: bool = Field(
         default=True, description="False: a stage whose stride is removed keeps undilated kernels, as IRN and SIPE do."

@@ -74,7 +74,9 @@ class SipeConfig(MethodConfig):
         default=False, description="Insist on the published behaviour: settings that change it are refused."
     )
     levels: tuple[int, ...] | None = Field(
-        default=None, min_length=1, description="Backbone levels of the side branches; none: the last four, or all."
+        default=None,
+        min_length=1,
+        description="Backbone levels of the side branches; none: four from stride 4 to the deepest, or all.",
     )
     widths: tuple[int, ...] = Field(
         default=(128, 128, 256, 256), min_length=1, description="Channels of the side branches; the last ones are used."

@@ -4,6 +4,7 @@ Every pixel's scores become the mean of all pixels' scores, weighted by how alik
 pixels against all pixels is made in blocks, never whole when it would take more memory than allowed.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,11 +14,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from tagmask.config import EquivarianceConfig
-from tagmask.contracts import Backbone, Images
+from tagmask.contracts import Backbone, Images, Level
 from tagmask.conventions import EPSILON
 from tagmask.errors import TagmaskError
 from tagmask.methods.likeness import add_symmetric_product, likeness_blocks, likeness_sums, unit_features
 from tagmask.methods.second_view import resized_aligned
+from tagmask.networks.levels import chosen_levels, main_levels
 
 # ── the correlation ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -121,7 +123,7 @@ class PixelCorrelation(nn.Module):
     def __init__(self, config: EquivarianceConfig, backbone: Backbone) -> None:
         super().__init__()
         self.config = config
-        self.levels = _compared_levels(config.levels, len(backbone.levels))
+        self.levels = _compared_levels(config.levels, backbone.levels)
         low, high = (backbone.levels[level].channels for level in self.levels)
         self.f8_3 = nn.Conv2d(low, config.widths[0], kernel_size=1, bias=False)
         self.f8_4 = nn.Conv2d(high, config.widths[1], kernel_size=1, bias=False)
@@ -152,12 +154,13 @@ class PixelCorrelation(nn.Module):
         return self.f9(torch.cat([resized_aligned(part, (size[0], size[1])) for part in parts], dim=1))
 
 
-def _compared_levels(chosen: tuple[int, int] | None, count: int) -> tuple[int, int]:
-    """Both levels counted from the finest: as chosen, or the two before the deepest."""
-    first, second = (-3, -2) if chosen is None else chosen
-    if not all(-count <= level < count for level in (first, second)):
-        asked = "not set, which means [-3, -2]" if chosen is None else str(list(chosen))
+def _compared_levels(chosen: tuple[int, int] | None, levels: Sequence[Level]) -> tuple[int, ...]:
+    """Both levels counted from the finest: as chosen, or the two main levels before the deepest."""
+    if chosen is not None:
+        return chosen_levels("equivariance.levels", chosen, levels)
+    if len(levels) < 3:
         raise TagmaskError(
-            f"equivariance.levels is {asked}, but the backbone has {count} levels; choose two from 0 to {count - 1}."
+            f"equivariance.levels is not set, which means the two levels before the deepest, but the backbone has "
+            f"{len(levels)} levels; choose two from 0 to {len(levels) - 1}."
         )
-    return first % count, second % count
+    return main_levels(levels)[-3:-1]

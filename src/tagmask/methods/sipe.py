@@ -7,7 +7,7 @@ that class in this image alone (section 3.3); and the similarity of each pixel t
 map. In training the two kinds of maps are pulled together (section 3.4).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tagmask.config import SipeConfig
-from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
+from tagmask.contracts import Activation, Backbone, Batch, Images, Level, Losses, Method, ParameterGroup, Tags
 from tagmask.conventions import EPSILON
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
 from tagmask.methods.likeness import likeness_sums, unit_features
+from tagmask.networks.levels import chosen_levels, spread_levels
 from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.system.processes import gathered
 
@@ -193,7 +194,7 @@ class Sipe(Method[SipeActivation]):
         self.config = config
         self.backbone = backbone
         self.num_classes = num_classes
-        self.levels = _side_levels(config, len(backbone.levels))
+        self.levels = _side_levels(config, backbone.levels)
         self.background_factor: Tensor
         self.register_buffer("background_factor", torch.tensor(1.0))
         self.classifier = nn.Conv2d(backbone.channels, num_classes, kernel_size=1, bias=False)
@@ -313,15 +314,14 @@ class Sipe(Method[SipeActivation]):
         return grouped_parameters(self.backbone, [self.classifier]) + sides
 
 
-def _side_levels(config: SipeConfig, count: int) -> tuple[int, ...]:
-    """The levels that get a side branch: as chosen, or the last four, or all of fewer."""
-    chosen = tuple(range(max(0, count - 4), count)) if config.levels is None else config.levels
-    if not all(-count <= level < count for level in chosen):
+def _side_levels(config: SipeConfig, levels: Sequence[Level]) -> tuple[int, ...]:
+    """The levels that get a side branch: as chosen, or four from stride 4 to the deepest, or all of fewer."""
+    if config.levels is None:
+        found = spread_levels(levels, 4, finest=4)
+    else:
+        found = chosen_levels("method.levels", config.levels, levels)
+    if len(found) > len(config.widths):
         raise TagmaskError(
-            f"method.levels is {list(chosen)}, but the backbone has {count} levels; choose from 0 to {count - 1}."
+            f"method.widths has {len(config.widths)} numbers for {len(found)} levels; give one for each level."
         )
-    if len(chosen) > len(config.widths):
-        raise TagmaskError(
-            f"method.widths has {len(config.widths)} numbers for {len(chosen)} levels; give one for each level."
-        )
-    return tuple(level % count for level in chosen)
+    return found

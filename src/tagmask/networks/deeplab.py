@@ -19,6 +19,7 @@ from tagmask.contracts import Backbone, Batch, Images, Level, Losses, Masks, Par
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.networks.layers import Grid, pointwise, resize, separable
+from tagmask.networks.levels import main_levels
 from tagmask.networks.parameter_groups import grouped_parameters
 
 LOW_LEVEL_STRIDE = 4
@@ -179,13 +180,13 @@ class PyramidDecoder(nn.Module):
     """v3+: atrous spatial pyramid with image pooling, decoder with low-level features.
 
     Attributes:
-        low_index: the level that the decoder adds, the one nearest to stride 4.
+        low_index: the level that the decoder adds, the main level nearest to stride 4.
     """
 
     def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
         super().__init__()
         channels, width = levels[-1].channels, config.width
-        self.low_index = min(range(len(levels)), key=lambda i: abs(math.log2(levels[i].stride / LOW_LEVEL_STRIDE)))
+        self.low_index = min(main_levels(levels), key=lambda i: abs(math.log2(levels[i].stride / LOW_LEVEL_STRIDE)))
         self.branches = nn.ModuleList(
             [pointwise(channels, width), *(separable(channels, width, rate) for rate in config.rates)]
         )

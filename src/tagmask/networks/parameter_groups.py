@@ -17,7 +17,8 @@ def grouped_parameters(
     """Group the learning parameters of a pretrained network and of the layers added to it.
 
     A parameter counts as normalisation if it is a vector other than a bias, or the bias of a module whose weight is a
-    vector: so do the affine parts of every normalisation layer and the scales of residual branches, by shape alone.
+    vector: so do the affine parts of every normalisation layer and the scales of residual branches, by shape alone; and
+    so do embeddings of places and tokens, ``1 n d``, which weight decay would pull to 0 as well.
 
     Args:
         existing: the pretrained network, or None; it may contain modules of ``new``, whose parameters then count as
@@ -61,4 +62,5 @@ def _kind(module: nn.Module, name: str, parameter: nn.Parameter) -> _Kind:
     weight = getattr(module, "weight", None)
     if is_bias and not (isinstance(weight, Tensor) and weight.ndim < 2):
         return "bias"
-    return "norm" if is_bias or parameter.ndim < 2 else "weight"
+    is_embedding = name != "weight" and parameter.ndim == 3 and len(parameter) == 1
+    return "norm" if is_bias or is_embedding or parameter.ndim < 2 else "weight"

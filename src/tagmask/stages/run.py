@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from tagmask.affinity import build_affinity_net
-from tagmask.config import AffinityConfig, FolderData, Recipe, Role, settings_of
+from tagmask.config import (
+    AffinityConfig,
+    AnyBackbone,
+    FolderData,
+    Recipe,
+    Role,
+    TimmBackbone,
+    TrainingConfig,
+    settings_of,
+)
 from tagmask.config.recipes import changed_recipe
-from tagmask.contracts import AffinityModel, Dataset, Method, Record
+from tagmask.contracts import AffinityModel, Backbone, Dataset, Method, Record
 from tagmask.data.datasets import open_dataset
 from tagmask.data.datasets.saliency_files import BUILT_IN
 from tagmask.data.images import mask_bits
@@ -66,7 +76,20 @@ class Run:
         used = {self.recipe.data.train_split, self.recipe.data.val_split}
         others = Counter(record.split for record in self.dataset.records if record.split not in used)
         aside = "".join(f" {count} images of the split {name!r} are not used." for name, count in others.items())
-        return f"{len(self.training_records)} training images with {classes}.{aside}"
+        return f"{len(self.training_records)} training images with {classes}.{aside}{self._own_stride()}"
+
+    def _own_stride(self) -> str:
+        """That the backbone keeps a stride of its own, where the recipe has asked for another."""
+        config = self.recipe.backbone
+        if not isinstance(config, TimmBackbone) or not config.own_stride:
+            return ""
+        with torch.device("meta"):
+            stride = bare_backbone(config).stride
+        if stride == config.output_stride:
+            return ""
+        return (
+            f" {config.model} has cells of {stride} pixels; backbone.output_stride={config.output_stride} is ignored."
+        )
 
     @property
     def mask_ignore_value(self) -> int:
@@ -138,6 +161,7 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
     if this_process().is_main_process:
         run.folder.check(recipe, dataset)
         if not run.folder.is_begun:
+            check_networks(recipe, len(dataset.classes))
             _check_weights(recipe)
         if alone:
             lock_for(run, out)
@@ -215,6 +239,62 @@ def makes_saliency(recipe: Recipe) -> bool:
     return recipe.method.learns_from_saliency and recipe.data.saliency == BUILT_IN
 
 
+def check_networks(recipe: Recipe, num_classes: int) -> None:
+    """Find out whether all networks of a recipe can be built, within a second or two: by shapes, without their numbers.
+
+    Args:
+        recipe: what would be run.
+        num_classes: classes without background.
+
+    Raises:
+        TagmaskError: a model that does not exist or yields no grids, a stride or levels that it does not have, more
+            frozen stages than it has, a crop smaller than a cell, or a start from the weights of another network.
+    """
+    try:
+        with torch.device("meta"):
+            _build_networks(recipe, num_classes)
+    except TagmaskError:
+        raise
+    except Exception:  # networks of others may look at numbers while they are built
+        _build_networks(recipe, num_classes)
+
+
+def _build_networks(recipe: Recipe, num_classes: int) -> None:
+    method = build_method(recipe.method, bare_backbone(recipe.backbone), num_classes)
+    _check_crop("training", recipe.training, method.backbone)
+    for name, config in (("affinity", recipe.affinity), ("segmenter", recipe.segmenter)):
+        if config is None:
+            continue
+        backbone = method.backbone if config.backbone is None else bare_backbone(config.backbone)
+        if config.initial == "method" and _shapes(backbone) != _shapes(method.backbone):
+            raise TagmaskError(
+                f"{name}.initial is `method`, but {name}.backbone is another network than `backbone`, whose weights do "
+                f"not fit; set {name}.initial=imagenet, or {name}.backbone=null to have the same network."
+            )
+        if isinstance(config, AffinityConfig):
+            build_affinity_net(config, backbone)
+        else:
+            DeepLab(config, backbone, num_classes)
+        _check_crop(f"{name}.training", config.training, backbone)
+
+
+def bare_backbone(config: AnyBackbone) -> Backbone:
+    """A backbone as its settings say, but from random numbers."""
+    return build_backbone(config.model_copy(update={"weights": "none"}))
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def _check_crop(name: str, config: TrainingConfig, backbone: Backbone) -> None:
+    if config.augment.crop < backbone.stride:
+        raise TagmaskError(
+            f"{name}.augment.crop is {config.augment.crop} pixels, less than one cell of the backbone "
+            f"({backbone.stride} pixels); set it to many times as much, such as {16 * backbone.stride}."
+        )
+
+
 def _check_weights(recipe: Recipe) -> None:
     """Find out whether all networks of a recipe have the weights that they start from."""
     affinity = None if recipe.affinity is None else recipe.affinity.backbone
@@ -228,10 +308,9 @@ def _check_weights(recipe: Recipe) -> None:
 
 def new_method(run: Run, load_initial: bool = True) -> Method:
     """The recipe's classifier with fresh heads."""
-    config = run.recipe.backbone
-    config = config if load_initial else config.model_copy(update={"weights": "none"})
     torch.manual_seed(run.recipe.seed)
-    return build_method(run.recipe.method, build_backbone(config), len(run.dataset.classes))
+    build = build_backbone if load_initial else bare_backbone
+    return build_method(run.recipe.method, build(run.recipe.backbone), len(run.dataset.classes))
 
 
 def trained_method(run: Run) -> Method:
@@ -244,10 +323,9 @@ def trained_method(run: Run) -> Method:
 
 def new_affinity_net(run: Run, config: AffinityConfig, load_initial: bool = True) -> AffinityModel:
     """The recipe's affinity network with a fresh head."""
-    backbone_config = config.backbone or run.recipe.backbone
-    backbone_config = backbone_config if load_initial else backbone_config.model_copy(update={"weights": "none"})
     torch.manual_seed(run.recipe.seed + 1)
-    net = build_affinity_net(config, build_backbone(backbone_config))
+    build = build_backbone if load_initial else bare_backbone
+    net = build_affinity_net(config, build(config.backbone or run.recipe.backbone))
     if load_initial and config.initial == "method":
         net.backbone.load_state_dict(trained_method(run).backbone.state_dict())
     return net

@@ -13,10 +13,11 @@ from tagmask.config import AnyBackbone, Recipe
 from tagmask.contracts import Backbone, Dataset, ImageArray, Record
 from tagmask.data.datasets.saliency_files import BUILT_IN, read_saliency_map
 from tagmask.errors import TagmaskError
-from tagmask.inference.passes import resize_image
+from tagmask.inference.passes import padded_to, resize_image
 from tagmask.masks.grids import long_side_factor
 from tagmask.masks.saliency import saliency_of_colours, saliency_of_features
 from tagmask.networks.backbones import build_backbone
+from tagmask.networks.levels import is_plain, main_levels
 from tagmask.networks.memory_format import channels_last
 from tagmask.stages.run import Run, makes_saliency
 from tagmask.stages.run_folder import RunFolder
@@ -127,7 +128,11 @@ def built_in_saliency(image: ImageArray, backbone: Backbone | None) -> Float32[n
 
 @torch.inference_mode()
 def _features(image: ImageArray, backbone: Backbone) -> tuple[Float32[np.ndarray, "d p q"], int]:
-    """The first of the levels that are as coarse as the deepest one, and its stride: the last ones know no places."""
-    pixels = channels_last(backbone.normalization.apply(image)[None])
-    place = [level.stride for level in backbone.levels].index(backbone.stride)
+    """One level and its stride: the first that is as coarse as the deepest one, as the last ones know no places.
+
+    All levels of a plain transformer are as coarse: there it is the main level before the deepest.
+    """
+    pixels = channels_last(padded_to(backbone.normalization.apply(image), backbone.multiple)[None])
+    levels = backbone.levels
+    place = main_levels(levels)[-2:][0] if is_plain(levels) else [s for _, s in levels].index(backbone.stride)
     return backbone.forward_levels(pixels)[place][0].numpy(), backbone.stride

@@ -5,6 +5,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from networks.backbones.timm_settings import timm_backbone
 from tagmask.contracts import Level, Normalization
@@ -35,15 +36,17 @@ def test_same_tensor_is_not_listed_twice():
     assert levels == (Level(32, 2), Level(32, 4), Level(48, 8), Level(192, 16), Level(96, 16))
 
 
-def test_transformer_sees_the_image_padded_with_the_mean_colour():
-    backbone = FromTimm(timm_backbone("test_vit")).eval()
+@pytest.mark.parametrize(("model", "prefix", "patch"), [("test_vit", 1, 16), ("vit_small_patch14_reg4_dinov2", 5, 14)])
+def test_transformer_sees_the_image_enlarged_to_whole_patches_and_loses_its_prefix_tokens(model, prefix, patch):
+    backbone = FromTimm(timm_backbone(model)).eval()
+    assert (backbone.multiple, backbone.model.num_prefix_tokens) == (patch, prefix)
     images = torch.randn(1, 3, *ODD)
-    padded = torch.zeros(1, 3, 80, 112)
-    padded[:, :, : ODD[0], : ODD[1]] = images
+    rows, columns = (-(-n // patch) for n in ODD)
+    enlarged = F.interpolate(images, (patch * rows, patch * columns), mode="bilinear", align_corners=False)
     with torch.no_grad():
-        torch.testing.assert_close(backbone(images), backbone(padded))
-        tokens = backbone.model.forward_features(padded)[:, 1:]
-        torch.testing.assert_close(backbone(padded), tokens.transpose(1, 2).reshape(1, -1, 5, 7))
+        torch.testing.assert_close(backbone(images), backbone(enlarged))
+        tokens = backbone.model.forward_features(enlarged)[:, prefix:]
+        torch.testing.assert_close(backbone(enlarged), tokens.transpose(1, 2).reshape(1, -1, rows, columns))
 
 
 @pytest.mark.parametrize(("model", "stride"), [("resnet26d", 16), ("test_resnet", 8)])
@@ -78,20 +81,55 @@ def test_impossible_stride_names_the_possible_one(model, asked, message):
         FromTimm(timm_backbone(model, output_stride=asked))
 
 
+@pytest.mark.parametrize(("model", "stride"), [("test_vit", 16), ("test_mambaout", 32)])
+def test_a_model_may_keep_its_own_stride_where_that_is_allowed(model, stride):
+    assert FromTimm(timm_backbone(model, output_stride=8, own_stride=True)).stride == stride
+    assert FromTimm(timm_backbone("test_resnet", output_stride=8, own_stride=True)).stride == 8
+
+
 def test_patch_of_fourteen_counts_as_sixteen():
     backbone = FromTimm(timm_backbone("vit_tiny_patch16_224.augreg_in21k", output_stride=16))
     assert backbone.stride == 16
     assert FromTimm(timm_backbone("eva02_tiny_patch14_224", output_stride=16)).stride == 14
 
 
-def test_unknown_model_names_near_ones():
-    with pytest.raises(TagmaskError, match="resnet50"):
-        FromTimm(timm_backbone("resnet5"))
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("resnet5", "resnet50"),
+        ("ResNet-50", "resnet50"),
+        ("vit_small_dinov2", "vit_small_patch14_dinov2"),
+        ("dinov2", "vit_.*_dinov2"),
+        ("convnext tiny", "convnext_tiny"),
+    ],
+)
+def test_unknown_model_names_near_ones(name, near):
+    with pytest.raises(TagmaskError, match=f"did you mean .*{near}"):
+        FromTimm(timm_backbone(name))
 
 
-def test_model_for_one_image_size_is_refused():
-    with pytest.raises(TagmaskError, match="every image size"):
-        FromTimm(timm_backbone("maxvit_rmlp_pico_rw_256", output_stride=32))
+@pytest.mark.parametrize("name", ["/", "qqqqqqqq"])
+def test_unknown_model_unlike_any_says_where_names_are_listed(name):
+    with pytest.raises(TagmaskError, match=r"timm\.list_models\(\)"):
+        FromTimm(timm_backbone(name))
+
+
+def test_unknown_weights_of_a_model_name_those_that_there_are():
+    with pytest.raises(TagmaskError, match=r"it has .*convnext_tiny\.fb_in1k"):
+        FromTimm(timm_backbone("convnext_tiny.in1k_fb"))
+    assert FromTimm(timm_backbone("test_vit.r160_in1k")).stride == 16
+
+
+def test_a_model_without_grids_is_refused(monkeypatch):
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: nn.Identity())
+    with pytest.raises(TagmaskError, match="no forward_intermediates; choose another model"):
+        FromTimm(timm_backbone())
+
+
+@pytest.mark.parametrize("model", ["maxvit_rmlp_pico_rw_256", "mixer_s32_224", "crossvit_tiny_240"])
+def test_model_for_one_image_size_is_refused(model):
+    with pytest.raises(TagmaskError, match="every image size"), torch.device("meta"):
+        FromTimm(timm_backbone(model, output_stride=32))
 
 
 def test_refused_pad_type_is_explained():

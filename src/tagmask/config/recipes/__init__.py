@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from tagmask.config import WRAPPERS, Config, MapsConfig, MasksConfig, Recipe, Role, TrainingConfig, settings_of
+from tagmask.config.exchange import with_exchanged_models
 from tagmask.config.kinds import kind_of, models_of
 from tagmask.errors import TagmaskError
 
@@ -128,8 +129,10 @@ def _ending(places: Iterable[str], name: str) -> list[str]:
 
 
 def _validated(name: str, content: dict[str, Any], settings: Sequence[str]) -> Recipe:
+    before = deepcopy(content)
     for setting in settings:
         _apply(content, setting)
+    content = with_exchanged_models(before, content, [*map(_key, settings)])
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -145,7 +148,10 @@ def changes_of(recipe: Recipe) -> list[str] | None:
     """
     if split_name(recipe.name)[0] not in recipe_names():
         return None
-    return _changes(load_recipe(recipe.name).model_dump(mode="json"), recipe.model_dump(mode="json"))
+    wanted = recipe.model_dump(mode="json")
+    changes = _changes(load_recipe(recipe.name).model_dump(mode="json"), wanted)
+    # A model among them leaves out what the recipe says of its own, some of which may be wanted.
+    return changes + _changes(load_recipe(recipe.name, changes).model_dump(mode="json"), wanted)
 
 
 def _changes(before: Any, after: Any, path: str = "") -> list[str]:

@@ -3,15 +3,17 @@
 timm models differ in three ways that this module evens out:
 
 - *stride*: models that can dilate are asked for ``output_stride``; the others keep their own, and asking for another
-  one is an error that names it.
+  one is an error that names it, unless ``own_stride`` allows it. Patches of 14 pixels count as 16.
 - *image size*: models whose grids are not ``ceil(size / stride)`` for every size (transformers with patches, models
-  that pool without padding) see the image padded at the right and bottom with the mean colour up to a multiple of
-  their stride; their grids are cropped afterwards.
+  that pool without padding) see the image enlarged to the next multiple of their stride, and transformers their
+  position embeddings interpolated to its grid. So the cells of every level divide the image evenly, as resizing with
+  ``align_corners=False`` takes for granted, and a mirrored image has mirrored cells. Padding would shift both.
 - *final features*: where the model goes on after its last stage (a final normalisation, the 1x1 head of a MobileNet),
   these features are one more level, the deepest.
 """
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Any, final
 
@@ -24,6 +26,7 @@ from torch.nn import functional as F
 from tagmask.config import TimmBackbone
 from tagmask.contracts import Backbone, Images, Level, Normalization
 from tagmask.errors import TagmaskError
+from tagmask.networks.backbones.dilation import centre, undilate
 from tagmask.networks.backbones.hub import check_fetchable
 from tagmask.networks.backbones.weights import load_weights
 
@@ -36,7 +39,7 @@ class FromTimm(Backbone):
 
     Attributes:
         model: the timm network without its classifier.
-        multiple: images are padded at the right and bottom to a multiple of this; 1 leaves them alone.
+        multiple: images are enlarged to a multiple of this; 1 leaves them alone.
 
     Args:
         config: model name, weights, stride and normalisation. Freezing is ``freezing.freeze``.
@@ -50,22 +53,21 @@ class FromTimm(Backbone):
         super().__init__()
         self.model: Any = create_model(config)
         if not config.dilated:
-            _undilate(self.model)
+            undilate(self.model)
+        centre(self.model)
         if config.weights not in ("pretrained", "none"):
             load_weights(self.model, config.weights)
-        cfg = self.model.pretrained_cfg
-        self.normalization = Normalization(config.mean or tuple(cfg["mean"]), config.std or tuple(cfg["std"]))
         self.levels, self.multiple = _measure(self.model, config.model)
         _check_stride(config, self.levels[-1].stride)
+        cfg = self.model.pretrained_cfg
+        self.normalization = Normalization(config.mean or tuple(cfg["mean"]), config.std or tuple(cfg["std"]))
 
     def forward_levels(self, images: Images) -> list[Float[Tensor, "b _ _ _"]]:
         """Every intermediate of the model and, if it is another tensor, its final features; finest first."""
         height, width = images.shape[2:]
-        grids = _grids(self.model, _pad(images, self.multiple))
-        return [
-            grid[:, :, : _ceil(height, level.stride), : _ceil(width, level.stride)]
-            for grid, level in zip(grids, self.levels, strict=True)
-        ]
+        grids = _grids(self.model, _enlarged(images, self.multiple))
+        sizes = [(_ceil(height, level.stride), _ceil(width, level.stride)) for level in self.levels]
+        return [_resized(grid, size) for grid, size in zip(grids, sizes, strict=True)]
 
     def stages(self) -> list[list[nn.Module]]:
         """One stage per level: the modules up to and including the one whose output the level is.
@@ -112,29 +114,33 @@ def create_model(config: TimmBackbone) -> Any:  # timm's models share no base cl
     ) from refusal
 
 
-def _undilate(model: nn.Module) -> None:
-    """Give every dilated convolution neighbouring taps, at the same grid (IRN and SIPE train ResNet-50 so)."""
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d) and max(layer.dilation) > 1:
-            assert isinstance(layer.padding, tuple), "timm pads dilated convolutions by numbers"
-            rows, columns = layer.dilation
-            layer.padding = (layer.padding[0] // rows, layer.padding[1] // columns)
-            layer.dilation = (1, 1)
-
-
 def check_name(name: str) -> None:
     """Refuse names timm does not know, naming near ones; ``hf-hub:`` and ``local-dir:`` addresses pass."""
-    if ":" in name or timm.is_model(name):
+    if ":" in name:
         return
-    near = difflib.get_close_matches(name, timm.list_models(), n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them."
-    raise TagmaskError(f"timm has no model {name!r}; {hint}")
+    if not timm.is_model(name):
+        near = _near_names(name)
+        hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them."
+        raise TagmaskError(f"timm has no model {name!r}; {hint}")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        model = name.split(".", maxsplit=1)[0]
+        known = ", ".join(timm.list_pretrained(f"{model}.*"))
+        raise TagmaskError(f"timm has no weights {name!r} of model {model!r}; it has {known or 'none'}.") from error
+
+
+def _near_names(name: str) -> list[str]:
+    """At most three names that are spelled like it or, if none is, contain it."""
+    words = "_".join(part for part in re.split(r"[^a-z0-9]+", name.lower()) if part)
+    known = timm.list_models()
+    return difflib.get_close_matches(words, known, n=3) or [each for each in known if words and words in each][:3]
 
 
 def _check_stride(config: TimmBackbone, stride: int) -> None:
     """Accept the asked stride, or the one of `STRIDES` that is nearest to the model's own (patches of 14 pixels)."""
     nearest = min(STRIDES, key=lambda s: abs(s - stride))
-    if config.output_stride != nearest:
+    if config.output_stride != nearest and not config.own_stride:
         raise TagmaskError(
             f"{config.model!r} yields stride {stride} and cannot have output_stride {config.output_stride}; "
             f"set output_stride: {nearest}, or choose a model that can be dilated, such as a ResNet."
@@ -144,7 +150,7 @@ def _check_stride(config: TimmBackbone, stride: int) -> None:
 @torch.inference_mode(mode=False)
 @torch.enable_grad()
 def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int]:
-    """Levels of a model and the multiple images must be padded to, from a pass over an odd-sized image.
+    """Levels of a model and the multiple images must be enlarged to, from a pass over an odd-sized image.
 
     Parameters no level depends on (the hidden layers of a removed classifier) stop learning: nothing could teach them,
     and distributed training refuses them. Gradients are needed to see it, whatever the caller has switched off.
@@ -157,8 +163,8 @@ def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int]:
     for multiple in (1, max(strides)):
         images = torch.zeros(1, 3, 2 * max(strides) + 1, 3 * max(strides) + 1)
         try:
-            grids = _grids(model, _pad(images, multiple))
-        except (AssertionError, RuntimeError, ValueError) as error:
+            grids = _grids(model, _enlarged(images, multiple))
+        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error)
             continue
         _stop_unused(model, grids)
@@ -171,9 +177,9 @@ def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int]:
 
 
 def _fits(grid: Tensor, images: Tensor, stride: int, multiple: int) -> bool:
-    """Whether a grid of an image padded to ``multiple`` is ``ceil(size / stride)``."""
-    padded = (_ceil(n, multiple) * multiple for n in images.shape[2:])
-    return tuple(grid.shape[2:]) == tuple(_ceil(n, stride) for n in padded)
+    """Whether a grid of an image enlarged to ``multiple`` is ``ceil(size / stride)``."""
+    enlarged = (_ceil(n, multiple) * multiple for n in images.shape[2:])
+    return tuple(grid.shape[2:]) == tuple(_ceil(n, stride) for n in enlarged)
 
 
 def _stop_unused(model: nn.Module, grids: list[Tensor]) -> None:
@@ -198,10 +204,16 @@ def _channels_first(features: Tensor, like: Tensor, model: Any) -> Float[Tensor,
     return features.permute(0, 3, 1, 2) if getattr(model, "output_fmt", "NCHW") == "NHWC" else features
 
 
-def _pad(images: Images, multiple: int) -> Float[Tensor, "b 3 _ _"]:
-    """Zeros (the mean colour) at the right and bottom up to a multiple."""
-    bottom, right = (-n % multiple for n in images.shape[2:])
-    return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+def _enlarged(images: Images, multiple: int) -> Float[Tensor, "b 3 _ _"]:
+    """Images whose sides are multiples, the next ones."""
+    return _resized(images, tuple(_ceil(n, multiple) * multiple for n in images.shape[2:]))
+
+
+def _resized(grid: Float[Tensor, "b d _ _"], size: tuple[int, ...]) -> Float[Tensor, "b d _ _"]:
+    """The same, or bilinear with pixel centres at half integers."""
+    if tuple(grid.shape[2:]) == size:
+        return grid
+    return F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
 
 
 def _ceil(size: int, stride: int) -> int:
