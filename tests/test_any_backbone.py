@@ -23,8 +23,9 @@ from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.stages import run as run_module
+from tagmask.stages.checks import check_networks
 from tagmask.stages.pipeline import run_all
-from tagmask.stages.run import begin_run, check_networks
+from tagmask.stages.run import begin_run
 from tagmask.training.engine import build_optimizer
 
 CLASSES = 3

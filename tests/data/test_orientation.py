@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tagmask.data.images import read_image
-from tagmask.data.orientation import Shape, as_stored, shape_of
+from tagmask.data.orientation import Shape, as_stored, read_photograph, shape_of
 
 
 def photograph(path: Path, orientation: int | None) -> np.ndarray:
@@ -39,3 +39,11 @@ def test_files_that_are_no_images_have_no_shape(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(b"text")
     assert shape_of(tmp_path / "a.png") is None
     assert shape_of(tmp_path / "b.png") is None
+
+
+def test_a_photograph_is_read_upright_or_as_it_is_stored(tmp_path):
+    image, exif = Image.new("RGB", (3, 2), (9, 9, 9)), Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert read_photograph(tmp_path / "a.jpg", None, stored=False).shape == (3, 2, 3)
+    assert read_photograph(tmp_path / "a.jpg", None, stored=True).shape == (2, 3, 3)

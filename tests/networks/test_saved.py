@@ -67,3 +67,13 @@ def test_a_full_disk_leaves_the_old_weights(tmp_path):
     with no_more_than(50), pytest.raises(TagmaskError, match="free some space"):
         save_weights(file, nn.Linear(9, 9), {})
     load_network(file, nn.Linear(2, 3))
+
+
+def test_weights_of_other_classes_are_those_of_another_run(tmp_path):
+    network, path = nn.Linear(2, 2), tmp_path / "a.safetensors"
+    save_weights(path, network, {"classes": '["cat", "dog"]'})
+    load_network(path, network, ("cat", "dog"))
+    with pytest.raises(TagmaskError, match="trained on the classes cat, dog, and the run has apple, zebra"):
+        load_network(path, network, ("apple", "zebra"))
+    save_weights(path, network, {})
+    load_network(path, network, ("apple", "zebra"))  # of an earlier version, or from elsewhere

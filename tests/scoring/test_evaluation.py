@@ -11,6 +11,7 @@ from conftest import SIZE, tiny_recipe
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask, write_mask
 from tagmask.errors import TagmaskError
+from tagmask.scoring import evaluation
 from tagmask.scoring.evaluation import evaluate, scored_training_records, summary
 from tagmask.scoring.metrics import confusion_matrix
 from tagmask.stages.run import Run
@@ -142,7 +143,7 @@ def test_images_whose_masks_score_may_be_some_of_them_and_the_protocol_says_so(r
     some = with_settings(run, "data.score_ids=ids.txt")
     assert scored_training_records(some) == (chosen,)
     found = evaluate(some)
-    assert "the 1 of 4 images with masks" in found["mask"]["protocol"]
+    assert "1 of 4 images, chosen by a list" in found["mask"]["protocol"]
     assert "all 2 images" in found["prediction"]["protocol"]
 
 
@@ -209,3 +210,17 @@ def test_the_summary_is_in_percent_in_the_order_of_the_table_without_what_has_no
     ]  # fmt: skip
     assert summary(scores | {"tags": {"mean_average_precision": None, "protocol": "t"}}) == summary(scores)[1:]
     assert summary({}) == []
+
+
+def test_ground_truth_that_came_after_the_seeds_asks_for_their_maps(run_copy):
+    manifest = run_copy.folder.manifest()
+    write_json(run_copy.folder.path / "manifest.json", {"make-seed-maps": manifest["make-maps"]})
+    run_copy.folder.maps(run_copy.training_records[0].id).unlink()
+    with pytest.raises(TagmaskError, match=r"1 of 4 images with ground truth have no maps yet.*--until seed"):
+        evaluate(run_copy)
+
+
+def test_a_list_of_scored_images_is_said_to_be_a_choice(run, monkeypatch):
+    chosen = run.training_records[:2]
+    monkeypatch.setattr(evaluation, "score_records", lambda *_: chosen)
+    assert "2 of 4 images, chosen by a list" in evaluate(run)["mask"]["protocol"]

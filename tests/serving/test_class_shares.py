@@ -60,3 +60,26 @@ def test_files_of_somebody_else_are_kept(tmp_path, name, text):
         ClassShares(tmp_path, ("cat",))
     assert (tmp_path / name).read_text() == text
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_masks_of_other_classes_keep_their_names(tmp_path):
+    ClassShares(tmp_path, ("cat", "dog"))
+    before = (tmp_path / "classes.json").read_bytes()
+    ClassShares(tmp_path, ("cat", "dog"))
+    with pytest.raises(TagmaskError, match=r"other classes.*another --out folder"):
+        ClassShares(tmp_path, ("apple", "zebra"))
+    assert (tmp_path / "classes.json").read_bytes() == before
+
+
+def test_images_of_earlier_calls_stay_in_the_table_while_their_masks_are_there(tmp_path):
+    first = ClassShares(tmp_path, ("cat",))
+    for name in ("a.jpg", "gone.jpg", "again.jpg"):
+        first.add(name, np.ones((2, 2), np.int32))
+    first.write()
+    for name in ("a.jpg", "again.jpg"):
+        (tmp_path / f"{name}.png").touch()
+    second = ClassShares(tmp_path, ("cat",))
+    second.add("again.jpg", np.zeros((2, 2), np.int32))
+    second.write()
+    lines = (tmp_path / "classes.csv").read_text().splitlines()
+    assert lines == ["image,class,pixels,share", "a.jpg,cat,4,1.000000", "again.jpg,background,4,1.000000"]

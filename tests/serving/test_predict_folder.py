@@ -20,7 +20,7 @@ class Halves(Predictor):
     error: BaseException = MemoryError()
 
     def __init__(self):
-        self.classes, self.bands = ("a", "b"), None  # without a network
+        self.classes, self.bands, self.as_stored = ("a", "b"), None, False  # without a network
 
     def __call__(self, image):
         if image[0, 0, 2] > 200 > image[0, 0, 0]:

@@ -1,15 +1,19 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from conftest import tiny_recipe
+from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.errors import TagmaskError
+from tagmask.stages.run import begin_run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.table import STAGES
 from tagmask.system.storage import HOST, write_bytes
@@ -102,7 +106,10 @@ class Changed(Dataset):
         self.records = scenes.records if records is None else tuple(records)
         self.classes = scenes.classes if classes is None else tuple(classes)
 
-    read_image = read_mask = image_path = None
+    read_image = read_mask = None
+
+    def image_path(self, record):
+        return None
 
 
 def test_changed_data_are_refused_and_the_change_is_told(run, scenes):
@@ -317,3 +324,40 @@ def test_an_unknown_stage_is_refused_with_those_that_are_known(finished):
     with pytest.raises(TagmaskError, match=r"no stage 'make-map'; the stages are make-saliency, train-method"):
         finished.forget("make-map")
     assert left(finished) == before
+
+
+# ── other pixels ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_other_pixels_under_the_same_names_are_other_data(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(4):
+        Image.new("RGB", (64, 64), (60 * i, 9, 0)).save(photos / f"{i}.png")
+    (photos / "tags.csv").write_text("image,tags\n" + "".join(f"{i}.png,{'cat' if i % 2 else ''}\n" for i in range(4)))
+    recipe = load_recipe("folder-cpu", ["backbone.weights=none", "data.val_fraction=0"])
+    folder = begin_run(recipe, photos, tmp_path / "run").folder
+    folder.weights("method").write_bytes(b"1")  # it has learned something
+    moved = shutil.copytree(photos, tmp_path / "elsewhere")
+    begin_run(recipe, moved, folder.path)
+    first, second = (moved / "0.png").read_bytes(), (moved / "1.png").read_bytes()
+    (moved / "0.png").write_bytes(second)
+    (moved / "1.png").write_bytes(first)
+    with pytest.raises(TagmaskError, match=r"2 image\(s\) have other pixels: 0, 1"):
+        begin_run(recipe, moved, folder.path)
+
+
+def test_what_a_killed_call_has_begun_can_be_begun_again(run, scenes):
+    run.claim(tiny_recipe(), None, scenes)
+    (run.path / "recipe.json").unlink()  # killed between two files
+    run.claim(tiny_recipe(), None, scenes)
+    assert run.is_begun
+
+
+def test_results_that_are_linked_elsewhere_are_forgotten_without_touching_what_is_there(run_copy, tmp_path):
+    moved = shutil.move(run_copy.folder.path / "masks", tmp_path / "masks")
+    (run_copy.folder.path / "masks").symlink_to(moved)
+    count = len(list(moved.rglob("*.png")))
+    run_copy.folder.forget("make-masks")
+    assert not (run_copy.folder.path / "masks").exists()
+    assert len(list(moved.rglob("*.png"))) == count > 0

@@ -12,7 +12,8 @@ from tagmask.networks.backbones import build_backbone
 from tagmask.networks.levels import main_levels
 from tagmask.stages import pipeline
 from tagmask.stages import saliency as stage
-from tagmask.stages.run import begin_run, check_saliency, makes_saliency
+from tagmask.stages.checks import check_saliency, makes_saliency
+from tagmask.stages.run import begin_run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.saliency import (
     SaliencyMaker,

@@ -8,10 +8,11 @@ from torch import nn
 from conftest import TinyBackbone, tiny_recipe
 from tagmask.config import TrainingConfig, settings_of
 from tagmask.contracts import Record, Trainable
+from tagmask.errors import TagmaskError
 from tagmask.networks.saved import load_network, read_facts
 from tagmask.stages import sharing
 from tagmask.stages.run import Run, begin_run, new_method
-from tagmask.stages.sharing import files_of, is_finished, make_of_each, missing, train
+from tagmask.stages.sharing import files_of, forget, is_finished, make_of_each, missing, train
 from tagmask.system.storage import write_json
 from tagmask.system.workers import in_order as workers_in_order
 from tagmask.training import engine
@@ -227,3 +228,21 @@ def test_what_a_method_does_not_need_for_inference_is_not_written(tmp_path, trai
     method = new_method(run)
     train(run, "train-method", method, samples(run), CONFIG)
     load_network(run.folder.weights("method"), method.base)
+
+
+@pytest.mark.parametrize(
+    ("stage", "until", "message"),
+    [
+        ("make-saliency", "prediction", "does without stage make-saliency"),
+        ("make-instances", "prediction", "does without stage make-instances"),
+        ("train-segmenter", "mask", "--until mask ends before stage train-segmenter"),
+        ("make-masks", "seed", "--until seed ends before stage make-masks"),
+        ("paint", "prediction", "no stage 'paint'"),
+    ],
+)
+def test_nothing_is_forgotten_that_would_not_be_made_again(run_copy, stage, until, message):
+    before = run_copy.folder.manifest()
+    with pytest.raises(TagmaskError, match=message):
+        forget(run_copy, stage, until)
+    assert run_copy.folder.manifest() == before
+    assert run_copy.folder.weights("segmenter").exists()

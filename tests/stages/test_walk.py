@@ -9,8 +9,8 @@ from conftest import SIZE, TinyBackbone, tiny_recipe
 from tagmask.config import AffinityConfig
 from tagmask.contracts import AffinityModel, Neighbourhood
 from tagmask.masks.grids import to_grid
+from tagmask.stages.affinity import walk_maps, walker
 from tagmask.stages.run import Run
-from tagmask.stages.walk import walk_maps, walker
 from tagmask.system.storage import read_maps, write_maps
 
 STRIDE = 8

@@ -38,11 +38,11 @@ def _with_notes(run: "Run") -> "Run":
     return run
 
 
-def forget(run: "Run", stage: str | None) -> None:
+def forget(run: "Run", stage: str | None, until: Goal = "prediction") -> None:
     """Forget a stage and all that builds on it, if one is named."""
     from tagmask.stages import sharing  # noqa: PLC0415
 
-    if stage is not None and (names := sharing.forget(run, stage)) is not None:
+    if stage is not None and (names := sharing.forget(run, stage, until)) is not None:
         say(f"forgotten: {', '.join(names) or 'nothing, as none of it had begun'}")
 
 
@@ -50,7 +50,7 @@ def finish(run: "Run", until: Goal, redo: str | None) -> None:
     """Take a run as far as it shall go, and score it."""
     from tagmask.stages.pipeline import run_all  # noqa: PLC0415
 
-    forget(run, redo)
+    forget(run, redo, until)
     run_all(run, until)
     evaluate(run)
 

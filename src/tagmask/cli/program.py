@@ -42,15 +42,16 @@ def _options(
 ) -> None: ...
 
 
-def _stoppable(function: Callable[..., Any]) -> Callable[..., None]:
-    """The same function, which says how to go on when it is stopped."""
+def _stoppable(command: Command) -> Callable[..., None]:
+    """What a command does, and how to go on when it is stopped."""
 
-    @wraps(function)
+    @wraps(command.function)
     def stoppable(*arguments: Any, **options: Any) -> None:
         try:
-            function(*arguments, **options)
+            command.function(*arguments, **options)
         except KeyboardInterrupt as stop:
-            typer.echo("stopped. What is finished is kept; the same command goes on from there.", err=True)
+            then = "the same command goes on from there." if command.resumes else "the same command begins anew."
+            typer.echo(f"stopped. What is finished is kept; {then}", err=True)
             raise typer.Exit(getattr(stop, "code", 130)) from None
 
     return stoppable
@@ -69,7 +70,7 @@ def _program(commands: tuple[Command, ...]) -> typer.Typer:
     found.callback()(_options)
     for each in commands:
         add = found.command(each.name, help=each.text, short_help=each.text, epilog=f"Example:  {each.example}")
-        add(_stoppable(each.function))
+        add(_stoppable(each))
     return found
 
 

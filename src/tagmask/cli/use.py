@@ -31,5 +31,6 @@ COMMANDS = (
         "Segment new, untagged images.",
         "tagmask predict new_photos --model runs/photos --out masks",
         predict,
+        resumes=False,
     ),
 )

@@ -57,12 +57,14 @@ class Command:
         text: what it does, in a sentence.
         example: a call of it, with which its help ends.
         function: what does it; its arguments are those of the command.
+        resumes: whether the same command goes on where it was stopped.
     """
 
     name: str
     text: str
     example: str
     function: Callable[..., Any]
+    resumes: bool = True
 
 
 def say(text: str, to: Console | None = None) -> None:

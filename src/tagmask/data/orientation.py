@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from tagmask.data.images import read_image
+
 _ORIENTATION_TAG = 0x0112
 _UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error,
@@ -63,3 +65,14 @@ def as_stored(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.
         8: across[:, ::-1],
     }
     return np.ascontiguousarray(turned.get(orientation, pixels))
+
+
+def read_photograph(path: Path, bands: tuple[int, int, int] | None, stored: bool) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB pixels of an image file, upright, or as the file stores them.
+
+    Raises:
+        TagmaskError: it is no readable image.
+    """
+    pixels = read_image(path, bands)
+    shape = shape_of(path) if stored else None
+    return as_stored(pixels, shape.orientation) if shape else pixels

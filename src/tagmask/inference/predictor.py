@@ -11,9 +11,9 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from tagmask.config import AnyBackbone, AnyData, SegmenterConfig
+from tagmask.config import AnyBackbone, AnyData, FolderData, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
-from tagmask.data.images import read_image
+from tagmask.data.orientation import read_photograph
 from tagmask.errors import TagmaskError
 from tagmask.inference.passes import dense_logits, pyramid, resize_image
 from tagmask.masks.crf import refine
@@ -62,6 +62,7 @@ class Predictor:
         device: torch.device,
         bands: Bands | None = None,
         largest_side: int | None = None,
+        as_stored: bool = False,
     ) -> None:
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         self.config = config
@@ -69,6 +70,7 @@ class Predictor:
         self.device = device
         self.bands: Bands | None = bands
         self.largest_side: int | None = largest_side
+        self.as_stored = as_stored
 
     @property
     def normalization(self) -> Normalization:
@@ -90,7 +92,7 @@ class Predictor:
         Raises:
             TagmaskError: the file is no readable image, or the array is not RGB ``uint8 h w 3``.
         """
-        pixels = _pixels(image, self.bands)
+        pixels = self.read(Path(image)) if isinstance(image, str | Path) else _pixels(image)
         size = (pixels.shape[0], pixels.shape[1])
         side = max(size) if self.largest_side is None else self.largest_side
         smaller = resize_image(pixels, min(largest_factor(size), side / max(size)))
@@ -98,6 +100,14 @@ class Predictor:
         scales = [factor * scale for scale in self.config.scales]
         mask = self.mask(smaller, pyramid(smaller, scales, self.normalization))
         return mask if mask.shape == size else enlarged(mask, size)
+
+    def read(self, path: Path) -> ImageArray:
+        """A photograph as those of the training were read: their bands, turned upright or not.
+
+        Raises:
+            TagmaskError: it is no readable image.
+        """
+        return read_photograph(path, self.bands, self.as_stored)
 
     def mask(self, image: ImageArray, images: list[Float[Tensor, "3 _ _"]]) -> MaskArray:
         """Mask from the image and its normalised copies at every scale, for callers that read ahead."""
@@ -135,7 +145,8 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
     facts, classes = _facts(file)
     network = build_segmenter(facts.segmenter, facts.backbone, len(classes), load_initial=False)
     load_network(file, network)
-    return Predictor(network, facts.segmenter, classes, place, facts.data.bands, facts.data.largest_side)
+    as_stored = isinstance(facts.data, FolderData) and facts.data.exif == "as_stored"
+    return Predictor(network, facts.segmenter, classes, place, facts.data.bands, facts.data.largest_side, as_stored)
 
 
 def _device(name: str | None) -> torch.device:
@@ -187,9 +198,7 @@ def build_segmenter(segmenter: SegmenterConfig, backbone: AnyBackbone, num_class
     return DeepLab(segmenter, build_backbone(config), num_classes)
 
 
-def _pixels(image: np.ndarray | Image.Image | str | Path, bands: Bands | None) -> ImageArray:
-    if isinstance(image, str | Path):
-        return read_image(Path(image), bands)
+def _pixels(image: np.ndarray | Image.Image) -> ImageArray:
     pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise TagmaskError(

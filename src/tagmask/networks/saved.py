@@ -1,6 +1,7 @@
 """Trained networks as files, with facts about what they are; read back only if they are whole and fit."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -23,12 +24,24 @@ def save_weights(path: Path, network: nn.Module, facts: dict[str, str]) -> None:
     write_bytes(path, save(state, metadata={_FACTS: json.dumps(facts, sort_keys=True)}))
 
 
-def load_network(path: Path, network: nn.Module) -> None:
+def load_network(path: Path, network: nn.Module, classes: Sequence[str] | None = None) -> None:
     """Load a safetensors file strictly.
 
+    Args:
+        path: the file.
+        network: what it is loaded into.
+        classes: those of the run; None: whatever they are.
+
     Raises:
-        TagmaskError: the file is missing, damaged or of another network.
+        TagmaskError: the file is missing, damaged, or of another network or other classes.
     """
+    if classes is not None and path.exists():
+        known = json.loads(read_facts(path).get("classes", "null"))
+        if known is not None and known != list(classes):
+            raise TagmaskError(
+                f"{path} was trained on the classes {', '.join(known)}, and the run has {', '.join(classes)}: it "
+                "belongs to another run. Remove it and run the stage again"
+            )
     try:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)

@@ -252,7 +252,7 @@ def _queued(run: Run, record: Record, quality: float) -> Card:
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The entries of a ``log.jsonl``; lines that a killed process left unfinished are passed over."""
-    if not path.exists():
+    if not path.is_file():
         return []
     found = (_parsed(line) for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
     return [entry for entry in found if isinstance(entry, dict)]

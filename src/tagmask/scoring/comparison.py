@@ -20,7 +20,7 @@ from tagmask.data.datasets import open_dataset, score_records
 from tagmask.errors import TagmaskError
 from tagmask.scoring.scores_file import digest_of_all, is_older, read_scores
 from tagmask.scoring.table import MASK_SCORES, SCORES
-from tagmask.stages.run import check_saliency
+from tagmask.stages.checks import check_saliency
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.table import reaches
 

@@ -47,6 +47,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     if run.folder.is_done("make-maps") and run.folder.predicted_tags.exists():
         found["tags"] = _score_tags(run)
     training = scored_training_records(run)
+    _check_maps(run, training)
     if training and any(run.folder.is_done(stage) for stage in ("make-maps", "make-seed-maps")):
         found |= _score_training(run, training)
     validation = [record for record in run.validation_records if record.has_mask]
@@ -54,6 +55,18 @@ def evaluate(run: Run) -> dict[str, Any]:
         found["prediction"] = _score_predictions(run, validation)
     write_json(run.folder.scores, found)
     return found
+
+
+def _check_maps(run: Run, training: Sequence[Record]) -> None:
+    """Whether a run of seeds alone has the maps of all images that have ground truth by now."""
+    if run.folder.is_done("make-maps") or not run.folder.is_done("make-seed-maps"):
+        return
+    lacking = [record.id for record in training if not run.folder.maps(record.id).exists()]
+    if lacking:
+        raise TagmaskError(
+            f"{len(lacking)} of {len(training)} images with ground truth have no maps yet, such as {lacking[0]}; "
+            f"`tagmask resume {run.folder.path} --until seed` makes them"
+        )
 
 
 def unfinished(run: Run) -> list[str]:
@@ -161,7 +174,8 @@ def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     split, num_images = run.recipe.data.train_split, len(run.training_records)
 
     def protocol(subject: str, **details: Any) -> Protocol:
-        return Protocol(subject, run.dataset.name, split, len(records), num_images, **details)
+        is_choice = len(records) < len(run.records_with_truth)
+        return Protocol(subject, run.dataset.name, split, len(records), num_images, is_choice=is_choice, **details)
 
     thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
     best = best_threshold(total["sweep"], protocol("seed"))

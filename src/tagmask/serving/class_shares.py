@@ -11,7 +11,7 @@ from tagmask.contracts import MaskArray
 from tagmask.data.class_list import CLASSES, is_class_list
 from tagmask.errors import TagmaskError
 from tagmask.masks.overlays import class_colors
-from tagmask.system.storage import write_bytes, write_json
+from tagmask.system.storage import read_json, write_bytes, write_json
 
 SHARES = "classes.csv"
 COLUMNS = ("image", "class", "pixels", "share")
@@ -25,7 +25,7 @@ class ClassShares:
         classes: class names without background.
 
     Raises:
-        TagmaskError: the folder holds files of these names that somebody else wrote.
+        TagmaskError: the folder holds files of these names that somebody else wrote, or masks of other classes.
     """
 
     def __init__(self, out: Path, classes: Sequence[str]) -> None:
@@ -33,26 +33,39 @@ class ClassShares:
             raise TagmaskError(_foreign(out / CLASSES))
         if (out / SHARES).exists() and not _is_own(out / SHARES):
             raise TagmaskError(_foreign(out / SHARES))
-        self._file = out / SHARES
+        self._file, self._out = out / SHARES, out
         self._names = ("background", *classes)
-        self._rows: list[tuple[str, str, int, str]] = []
+        self._rows: dict[str, list[tuple[str, str, str, str]]] = {}
         colors = class_colors(np.arange(len(self._names))).tolist()
-        entries = zip(self._names, colors, strict=True)
-        write_json(
-            out / CLASSES, [{"index": i, "name": name, "color": color} for i, (name, color) in enumerate(entries)]
-        )
+        entries = [{"index": i, "name": name, "color": colors[i]} for i, name in enumerate(self._names)]
+        if (out / CLASSES).exists() and read_json(out / CLASSES) != entries:
+            raise TagmaskError(
+                f"{out} holds masks of a network with other classes, whose numbers would get the names of this one; "
+                "choose another --out folder"
+            )
+        write_json(out / CLASSES, entries)
 
     def add(self, image: str, mask: MaskArray) -> None:
         """Count the pixels of one mask."""
-        for number, pixels in enumerate(np.bincount(mask.ravel(), minlength=len(self._names)).tolist()):
-            if pixels:
-                self._rows.append((image, self._names[number], pixels, f"{pixels / mask.size:.6f}"))
+        counts = zip(self._names, np.bincount(mask.ravel(), minlength=len(self._names)).tolist(), strict=True)
+        self._rows[image] = [(image, name, str(n), f"{n / mask.size:.6f}") for name, n in counts if n]
 
     def write(self) -> None:
-        """Write the table: a line for each class that an image shows."""
+        """Write the table: a line for each class that an image shows, also of earlier calls, if its mask is there."""
+        rows = self._earlier() | self._rows
         text = io.StringIO(newline="")
-        csv.writer(text).writerows([COLUMNS, *self._rows])
+        csv.writer(text).writerows([COLUMNS, *(row for image in rows for row in rows[image])])
         write_bytes(self._file, text.getvalue().encode("utf-8", "backslashreplace"))
+
+    def _earlier(self) -> dict[str, list[tuple[str, str, str, str]]]:
+        if not self._file.exists():
+            return {}
+        found: dict[str, list[tuple[str, str, str, str]]] = {}
+        with self._file.open(newline="", encoding="utf-8", errors="replace") as file:
+            for row in csv.reader(file):
+                if len(row) == len(COLUMNS) and (self._out / f"{row[0]}.png").exists():
+                    found.setdefault(row[0], []).append((row[0], row[1], row[2], row[3]))
+        return found
 
 
 def _is_own(path: Path) -> bool:

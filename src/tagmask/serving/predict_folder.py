@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tagmask.contracts import ImageArray, MaskArray
-from tagmask.data.images import is_blank, read_image, write_mask
+from tagmask.data.images import is_blank, write_mask
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import LARGEST, Predictor, largest_factor, load
 from tagmask.masks.grids import scaled_size
@@ -118,7 +118,7 @@ class _Work:
 
 def _read(file: Path, predictor: Predictor) -> ImageArray:
     try:
-        return read_image(file, predictor.bands)
+        return predictor.read(file)
     except TagmaskError as error:
         raise _PhotographError(str(error)) from error
 

@@ -15,7 +15,8 @@ from tagmask.inference.passes import class_maps, load_pyramids, summed_activatio
 from tagmask.masks.grids import feature_grid
 from tagmask.masks.scores import normalize_max, normalize_min_max
 from tagmask.stages import saliency
-from tagmask.stages.run import Run, makes_saliency, new_method, trained_method
+from tagmask.stages.checks import makes_saliency
+from tagmask.stages.run import Run, new_method, trained_method
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import files_of, is_finished, missing, train
 from tagmask.system.processes import this_process

@@ -27,11 +27,10 @@ from tagmask.masks.instances import (
     winning_candidates,
 )
 from tagmask.masks.scores import argmax_classes
-from tagmask.stages.affinity import FindsCentres
+from tagmask.stages.affinity import FindsCentres, Walk, walker
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import files_of, is_finished, missing
-from tagmask.stages.walk import Walk, walker
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, read_json_as, read_maps, write_json
@@ -61,18 +60,9 @@ def make_instances(run: Run) -> None:
 
 
 def instances_affinity(run: Run) -> IrnConfig:
-    """The affinity network behind the recipe's instances.
-
-    Raises:
-        TagmaskError: it is not IRN.
-    """
+    """The affinity network behind the recipe's instances, which is IRN: a run of another has not begun."""
     affinity = run.recipe.affinity
-    if not isinstance(affinity, IrnConfig):
-        found = "no affinity network" if affinity is None else f"affinity.kind {affinity.kind}"
-        raise TagmaskError(
-            f"recipe {run.recipe.name!r} asks for instances, which are found along the displacements of IRN, but has "
-            f"{found}; set affinity.kind to irn, or instances to null."
-        )
+    assert isinstance(affinity, IrnConfig)
     return affinity
 
 

@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from tagmask.config import MasksConfig, WalkConfig
 from tagmask.contracts import Dataset, ImageArray, Record
 from tagmask.data.images import write_mask
+from tagmask.errors import TagmaskError
 from tagmask.masks.confident_labels import agreed_labels
 from tagmask.masks.from_archives import (
     label_posteriors,
@@ -23,10 +24,10 @@ from tagmask.masks.from_archives import (
     walked_scores,
 )
 from tagmask.masks.scores import Mask, argmax_classes, mask_from_scores, posterior, quality
+from tagmask.stages.affinity import walk_maps
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import files_of, is_finished, make_of_each
-from tagmask.stages.walk import walk_maps
 from tagmask.system.processes import this_process
 from tagmask.system.storage import is_whole, read_maps, write_bytes, writing
 
@@ -107,9 +108,16 @@ class MaskMaker:
 
 
 def read_quality(confidence: Path) -> float:
-    """The quality number in the header of a confidence map."""
+    """The quality number in the header of a confidence map.
+
+    Raises:
+        TagmaskError: another program has written the file anew, without it.
+    """
     with Image.open(confidence, formats=["PNG"]) as image:
-        return float(image.info["quality"])
+        quality = image.info.get("quality")
+    if quality is None:
+        raise TagmaskError(f"{confidence} has lost its quality number; delete it, and `make-masks` writes it anew")
+    return float(quality)
 
 
 def write_quality(run: RunFolder, records: Sequence[Record]) -> None:

@@ -7,7 +7,7 @@ from tagmask.conventions import Goal
 from tagmask.data.datasets import score_records
 from tagmask.stages.affinity import train_affinity
 from tagmask.stages.classifier import make_maps, make_seed_maps, train_method
-from tagmask.stages.instances import instances_affinity, make_instances
+from tagmask.stages.instances import make_instances
 from tagmask.stages.masks import make_masks
 from tagmask.stages.run import Run
 from tagmask.stages.saliency import make_saliency
@@ -34,8 +34,6 @@ def _shown(run: Run) -> tuple[Record, ...]:
 
 def run_all(run: Run, until: Goal = "prediction") -> None:
     """All stages in order, or those up to the maps of the images that score seeds, or up to the pseudo masks."""
-    if run.recipe.instances is not None:
-        instances_affinity(run)  # what cannot be finished is not begun
     if run.recipe.segmenter.learn_from == "masks" and until == "prediction":
         if run.recipe.segmenter.initial == "method":
             train_method(run)

@@ -7,35 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from tagmask.affinity import build_affinity_net
-from tagmask.config import (
-    AffinityConfig,
-    AnyBackbone,
-    FolderData,
-    Recipe,
-    Role,
-    TimmBackbone,
-    TrainingConfig,
-    settings_of,
-)
+from tagmask.config import AffinityConfig, Recipe, Role, TimmBackbone, settings_of
 from tagmask.config.recipes import changed_recipe
-from tagmask.contracts import AffinityModel, Backbone, Dataset, Method, Record
+from tagmask.contracts import AffinityModel, Dataset, Method, Record
 from tagmask.data.datasets import open_dataset
-from tagmask.data.datasets.saliency_files import BUILT_IN
 from tagmask.data.images import mask_bits
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
-from tagmask.networks.backbones import build_backbone, check_weights
+from tagmask.networks.backbones import bare_backbone, build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network
+from tagmask.stages.checks import check_all_weights, check_before, check_data, check_networks
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.lock import lock_for
 from tagmask.system.processes import this_process
-
-FEWEST_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -137,32 +125,18 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
         TagmaskError: bad data, too few images, a method without the saliency maps it learns from, a folder of another
             run, or one that another call works in.
     """
-    check_saliency(recipe)
-    _check_place(recipe, data, out)
+    check_before(recipe, data, out)
     dataset = open_dataset(recipe.data, data)
+    check_data(recipe, dataset)
     run = Run(recipe, RunFolder(out), dataset, data)
-    _check_ignore_value(run)
-    if recipe.segmenter.learn_from == "masks" and not run.records_with_truth:
-        raise TagmaskError(
-            "segmenter.learn_from=masks, and no training image has a ground-truth mask; name their folder (data.masks)"
-        )
-    if not run.training_records:
-        splits = sorted({record.split for record in dataset.records})
-        raise TagmaskError(
-            f"no image in the split {recipe.data.train_split!r}; the data have {splits}. "
-            "Set data.train_split to one of them."
-        )
-    if len(run.training_records) < FEWEST_IMAGES:
-        raise TagmaskError(
-            f"there is 1 training image ({run.training_records[0].id}), of {len(dataset.records)} in all; at least "
-            f"{FEWEST_IMAGES} are needed, and dozens per class to learn anything: add images, or change the splits, "
-            "data.val_fraction or data.max_images"
-        )
     if this_process().is_main_process:
+        run.folder.check_place()
+        if alone and out.is_dir():
+            lock_for(run, out)  # before its files are looked at: another call may be writing them
         run.folder.check(recipe, dataset)
         if not run.folder.is_begun:
             check_networks(recipe, len(dataset.classes))
-            _check_weights(recipe)
+            check_all_weights(recipe)
         if alone:
             lock_for(run, out)
         run.folder.claim(recipe, data, dataset)
@@ -199,110 +173,6 @@ def open_run(
     return begin_run(recipe, data or known.data(), folder, alone)
 
 
-def check_saliency(recipe: Recipe) -> None:
-    """Refuse a method that learns from saliency if the recipe names none.
-
-    Raises:
-        TagmaskError: both choices, as they are written on the command line.
-    """
-    if recipe.method.learns_from_saliency and recipe.data.saliency is None:
-        raise TagmaskError(
-            f"method {recipe.method.innermost.kind!r} learns from saliency maps and the recipe names none; add "
-            f"`--set data.saliency={BUILT_IN}` to have them computed from the images, or `--set data.saliency=FOLDER` "
-            "to read your own, one per image and named like it, from that folder of the data."
-        )
-
-
-def _check_place(recipe: Recipe, data: Path | None, out: Path) -> None:
-    """Refuse a run folder among photographs whose folders are their tags: its masks would be a class next time."""
-    if not isinstance(recipe.data, FolderData) or recipe.data.tags is not None or data is None:
-        return
-    root = (data if recipe.data.images is None else data / recipe.data.images).resolve()
-    if out.resolve().is_relative_to(root):
-        raise TagmaskError(
-            f"{out} lies in {root}, where each folder is a class (data.tags=null): its pictures would be one too. "
-            "Choose an --out folder outside"
-        )
-
-
-def _check_ignore_value(run: Run) -> None:
-    value, classes = run.recipe.masks.ignore_value, len(run.dataset.classes)
-    if value is not None and not classes < value < 65536:
-        raise TagmaskError(
-            f"masks.ignore_value is {value}, which masks of {classes} classes hold as a class or cannot hold; choose "
-            f"one from {classes + 1} to 65535, or null for the usual one"
-        )
-
-
-def makes_saliency(recipe: Recipe) -> bool:
-    """Whether the run has to compute saliency maps."""
-    return recipe.method.learns_from_saliency and recipe.data.saliency == BUILT_IN
-
-
-def check_networks(recipe: Recipe, num_classes: int) -> None:
-    """Find out whether all networks of a recipe can be built, within a second or two: by shapes, without their numbers.
-
-    Args:
-        recipe: what would be run.
-        num_classes: classes without background.
-
-    Raises:
-        TagmaskError: a model that does not exist or yields no grids, a stride or levels that it does not have, more
-            frozen stages than it has, a crop smaller than a cell, or a start from the weights of another network.
-    """
-    try:
-        with torch.device("meta"):
-            _build_networks(recipe, num_classes)
-    except TagmaskError:
-        raise
-    except Exception:  # networks of others may look at numbers while they are built
-        _build_networks(recipe, num_classes)
-
-
-def _build_networks(recipe: Recipe, num_classes: int) -> None:
-    method = build_method(recipe.method, bare_backbone(recipe.backbone), num_classes)
-    _check_crop("training", recipe.training, method.backbone)
-    for name, config in (("affinity", recipe.affinity), ("segmenter", recipe.segmenter)):
-        if config is None:
-            continue
-        backbone = method.backbone if config.backbone is None else bare_backbone(config.backbone)
-        if config.initial == "method" and _shapes(backbone) != _shapes(method.backbone):
-            raise TagmaskError(
-                f"{name}.initial is `method`, but {name}.backbone is another network than `backbone`, whose weights do "
-                f"not fit; set {name}.initial=imagenet, or {name}.backbone=null to have the same network."
-            )
-        if isinstance(config, AffinityConfig):
-            build_affinity_net(config, backbone)
-        else:
-            DeepLab(config, backbone, num_classes)
-        _check_crop(f"{name}.training", config.training, backbone)
-
-
-def bare_backbone(config: AnyBackbone) -> Backbone:
-    """A backbone as its settings say, but from random numbers."""
-    return build_backbone(config.model_copy(update={"weights": "none"}))
-
-
-def _shapes(network: nn.Module) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in network.state_dict().items()}
-
-
-def _check_crop(name: str, config: TrainingConfig, backbone: Backbone) -> None:
-    if config.augment.crop < backbone.stride:
-        raise TagmaskError(
-            f"{name}.augment.crop is {config.augment.crop} pixels, less than one cell of the backbone "
-            f"({backbone.stride} pixels); set it to many times as much, such as {16 * backbone.stride}."
-        )
-
-
-def _check_weights(recipe: Recipe) -> None:
-    """Find out whether all networks of a recipe have the weights that they start from."""
-    affinity = None if recipe.affinity is None else recipe.affinity.backbone
-    for config in dict.fromkeys([recipe.backbone, affinity, recipe.segmenter.backbone]):
-        if config is not None:
-            check_weights(config)
-
-
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -317,7 +187,7 @@ def trained_method(run: Run) -> Method:
     """The trained classifier, in evaluation mode on this process's device."""
     run.require("train-method")
     method = new_method(run, load_initial=False).for_inference()
-    load_network(run.folder.weights("method"), method)
+    load_network(run.folder.weights("method"), method, run.dataset.classes)
     return method.eval().to(this_process().device).to(memory_format=torch.channels_last)
 
 
@@ -334,7 +204,7 @@ def new_affinity_net(run: Run, config: AffinityConfig, load_initial: bool = True
 def trained_affinity_net(run: Run, config: AffinityConfig) -> AffinityModel:
     """The trained affinity network, in evaluation mode on this process's device."""
     net = new_affinity_net(run, config, load_initial=False)
-    load_network(run.folder.weights("affinity"), net)
+    load_network(run.folder.weights("affinity"), net, run.dataset.classes)
     return net.eval().to(this_process().device).to(memory_format=torch.channels_last)
 
 

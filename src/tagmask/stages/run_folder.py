@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from tagmask.config import Recipe, Role, settings_of
 from tagmask.contracts import Dataset
+from tagmask.data.datasets.contents import Contents, changed_contents, contents
 from tagmask.errors import TagmaskError
 from tagmask.stages.table import STAGES, Stage, following
 from tagmask.system.environment import environment, peak_memory
@@ -27,18 +28,6 @@ class _Claim(BaseModel):
 
     recipe: dict[str, Any]
     data: str | None = None
-
-
-class _ImageContents(BaseModel):
-    split: str
-    tags: list[int]
-
-
-class _Contents(BaseModel):
-    """What ``data.json`` holds, see ``contents``."""
-
-    classes: list[str]
-    images: dict[str, _ImageContents]
 
 
 class _StageNote(BaseModel):
@@ -154,6 +143,15 @@ class RunFolder:
         if not self.is_begun or self._claimed() != wanted:
             write_json(self.path / "recipe.json", wanted)
 
+    def check_place(self) -> None:
+        """Refuse a folder of something else.
+
+        Raises:
+            TagmaskError: it is no run, but not empty.
+        """
+        if not self.is_begun and not self._is_free():
+            raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
+
     def check(self, recipe: Recipe, dataset: Dataset) -> None:
         """Refuse another recipe, other data, or a folder of something else.
 
@@ -162,9 +160,8 @@ class RunFolder:
         Raises:
             TagmaskError: the folder holds another recipe's results or has other data, or is no run but not empty.
         """
+        self.check_place()
         if not self.is_begun:
-            if not self._is_free():
-                raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
             return
         if not self._has_results():
             return  # a recipe that led to nothing may be replaced
@@ -193,7 +190,7 @@ class RunFolder:
             return False
         if not self.path.is_dir():
             return True
-        return all(path.name in LOCKS or is_temporary(path) for path in self.path.iterdir())
+        return all(path.name in (*LOCKS, "data.json") or is_temporary(path) for path in self.path.iterdir())
 
     def recipe(self) -> Recipe:
         """The recipe of an existing run.
@@ -223,7 +220,7 @@ class RunFolder:
         return read_json_as(file, _Claim.model_validate, _RESTORE).model_dump()
 
     def _contents(self) -> dict[str, Any]:
-        return read_json_as(self.path / "data.json", _Contents.model_validate, _RESTORE).model_dump()
+        return read_json_as(self.path / "data.json", Contents.model_validate, _RESTORE).model_dump()
 
     # ── manifest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -280,40 +277,8 @@ class RunFolder:
                 self.note(stage, done=finished, seconds=seconds, peak_memory=memory, **environment(), **facts)
 
 
-def contents(dataset: Dataset) -> dict[str, Any]:
-    """What a run learns from, to be compared later: class names in order, and tags and split of every image."""
-    images = {record.id: {"split": record.split, "tags": list(record.tags)} for record in dataset.records}
-    return {"classes": list(dataset.classes), "images": images}
-
-
-def changed_contents(before: Any, now: dict[str, Any]) -> list[str]:
-    """What differs between two ``contents``, in words; empty if nothing does.
-
-    Example:
-        >>> cat = {"split": "train", "tags": [0]}
-        >>> changed_contents({"classes": ["cat"], "images": {"a": cat}}, {"classes": ["cat"], "images": {"b": cat}})
-        ['1 image(s) are new: b', '1 image(s) are gone: a']
-    """
-    found = []
-    if before["classes"] != now["classes"]:
-        found.append(f"the classes were {', '.join(before['classes'])} and are {', '.join(now['classes'])}")
-    earlier, later = before["images"], now["images"]
-    if earlier.keys() == later.keys() and list(earlier) != list(later):
-        found.append("the images come in another order, by which they are drawn for training")
-    groups = {
-        "are new": sorted(later.keys() - earlier.keys()),
-        "are gone": sorted(earlier.keys() - later.keys()),
-        "have other tags or another split": sorted(k for k in earlier.keys() & later.keys() if earlier[k] != later[k]),
-    }
-    for what, ids in groups.items():
-        if ids:
-            more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-            found.append(f"{len(ids)} image(s) {what}: {', '.join(ids[:3])}{more}")
-    return found
-
-
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():  # of a link, what it leads to is not ours to remove
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

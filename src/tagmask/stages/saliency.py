@@ -19,7 +19,8 @@ from tagmask.masks.saliency import saliency_of_colours, saliency_of_features
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.levels import is_plain, main_levels
 from tagmask.networks.memory_format import channels_last
-from tagmask.stages.run import Run, makes_saliency
+from tagmask.stages.checks import makes_saliency
+from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import files_of, is_finished, make_of_each
 from tagmask.system.storage import write_bytes

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from tagmask.config import TrainingConfig, settings_of
 from tagmask.contracts import Method, Record, Trainable
+from tagmask.conventions import Goal
+from tagmask.errors import TagmaskError
 from tagmask.networks.saved import save_weights
+from tagmask.stages.checks import makes_saliency
 from tagmask.stages.run import Run
-from tagmask.stages.table import stage_named
+from tagmask.stages.table import reaches, stage_named
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import is_whole
@@ -29,15 +32,31 @@ def is_finished(run: Run, stage: str, files: Iterable[Path] = ()) -> bool:
     return finished
 
 
-def forget(run: Run, stage: str) -> list[str] | None:
+def forget(run: Run, stage: str, until: Goal = "prediction") -> list[str] | None:
     """Forget a stage and all that builds on it; no process goes on before that is done.
+
+    Args:
+        run: whose stage.
+        stage: its name.
+        until: how far the run goes now.
 
     Returns:
         Names of those that had begun, on the first process; None on the others.
 
     Raises:
-        TagmaskError: there is no such stage.
+        TagmaskError: there is no such stage, the recipe does without it, or the run would not make it again.
     """
+    goal = stage_named(stage).goal
+    if not reaches(until, goal):
+        raise TagmaskError(f"--until {until} ends before stage {stage}, which would be forgotten and not made again")
+    recipe = run.recipe
+    needed = {
+        "make-saliency": makes_saliency(recipe),
+        "train-affinity": recipe.affinity is not None,
+        "make-instances": recipe.instances is not None,
+    }
+    if not needed.get(stage, True):
+        raise TagmaskError(f"the recipe of {run.folder.path} does without stage {stage}; there is nothing to redo")
     names = [each.name for each in run.folder.forget(stage)] if this_process().is_main_process else None
     this_process().wait_for_everyone()
     return names

@@ -138,15 +138,22 @@ class _Log:
 
 
 def _tensorboard(config: TrainingConfig, folder: Path) -> Any | None:
-    if not config.tensorboard:
-        return None
+    return summary_writer()(str(folder / "tensorboard")) if config.tensorboard else None
+
+
+def summary_writer() -> Any:
+    """TensorBoard's writer.
+
+    Raises:
+        TagmaskError: it is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 (optional dependency)
     except ImportError as error:
         raise TagmaskError(
             "tensorboard is not installed: pip install 'tagmask[tensorboard]', or leave it off."
         ) from error
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter
 
 
 def train(

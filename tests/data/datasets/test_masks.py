@@ -12,6 +12,7 @@ from tagmask.conventions import IGNORE
 from tagmask.data.datasets.checks import Problems
 from tagmask.data.datasets.masks import (
     MaskLook,
+    MaskReading,
     check_mask_sizes,
     check_mask_values,
     look_at_mask,
@@ -180,3 +181,14 @@ def test_turns_that_keep_the_size_are_said():
     text, notes = sizes((3, 5), Shape((3, 5), 3))
     assert text == ""
     assert "1 photographs with a mask are turned by EXIF without a change of size, such as a" in notes[0]
+
+
+def test_a_negative_number_has_no_meaning_until_it_is_given_one(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.array([[-1, 1], [0, 70000]], np.int32)).save(path)
+    plain, named = MaskReading(255, {}, {}), MaskReading(255, {-1: 255, 70000: 1}, {})
+    with pytest.raises(TagmaskError, match=r"holds -1; .*data\.mask_values=\{-1: number meant\}"):
+        plain.read(path)
+    assert "holds -1" in look_at_mask("a", path, plain).reason
+    assert named.read(path).tolist() == [[IGNORE, 1], [0, 1]]
+    assert look_at_mask("a", path, named).numbers == {IGNORE, 0, 1}

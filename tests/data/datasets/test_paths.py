@@ -127,3 +127,11 @@ def test_runs_and_predicted_masks_among_the_photographs_are_no_photographs(tmp_p
     assert files.names == ("cat/a.jpg",)
     assert files.passed_over == ["out (masks with their class list)", "run (a run folder)"]
     assert ImageFiles(tmp_path / "run").names == ("masks/a.png",)  # asked for by name
+
+
+def test_the_very_name_of_a_file_means_that_file(tmp_path: Path):
+    for name in ("a.png", "a.png.png", "b/c.jpg", "b/c.jpg.png"):
+        paint(tmp_path / Path(name).parent, Path(name).name)
+    files = ImageFiles(tmp_path)
+    assert files.find("a.png") == Found("a.png")
+    assert files.find("b/c.jpg") == Found("b/c.jpg")

@@ -26,8 +26,7 @@ from tagmask.data.datasets.masks import check_mask_sizes, check_mask_values, loo
 from tagmask.data.datasets.paths import IMAGE_SUFFIXES, ImageFiles, Unclear, image_id, listed_ids
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.datasets.tables import Row, Table, find_table, read_table
-from tagmask.data.images import read_image
-from tagmask.data.orientation import Shape, as_stored, shape_of
+from tagmask.data.orientation import Shape, read_photograph, shape_of
 from tagmask.errors import TagmaskError
 
 THINNEST = 16  # pixels across
@@ -122,10 +121,7 @@ class Folder(Dataset):
 
     def read_image(self, record: Record) -> ImageArray:
         """RGB pixels, upright unless they are wanted as stored."""
-        path = self._paths[record.id]
-        pixels = read_image(path, self._config.bands)
-        shape = shape_of(path) if self._config.exif == "as_stored" else None
-        return as_stored(pixels, shape.orientation) if shape else pixels
+        return read_photograph(self._paths[record.id], self._config.bands, self._config.exif == "as_stored")
 
     def read_mask(self, record: Record) -> MaskArray | None:
         """Ground truth, if the record has any.

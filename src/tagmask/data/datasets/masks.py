@@ -53,8 +53,17 @@ class MaskReading:
         return _replaced(packed, self.colours)
 
     def meaning(self, numbers: MaskArray) -> MaskArray:
-        """Class numbers for the numbers of a file."""
+        """Class numbers for the numbers of a file.
+
+        Raises:
+            TagmaskError: a negative number without a meaning.
+        """
         meant = _replaced(numbers, self.values)
+        if meant.min(initial=0) < 0:
+            raise TagmaskError(
+                f"a mask holds {meant.min()}; say what it means with data.mask_values={{{meant.min()}: number meant}}, "
+                f"where {self.ignore_value} is `no label`"
+            )
         return np.where(meant == self.ignore_value, np.int32(IGNORE), meant)
 
 
@@ -148,7 +157,8 @@ def _is_coloured(mode: str) -> bool:
 
 def _look(key: str, path: Path, reading: MaskReading) -> MaskLook:
     raw = read_mask(path, _NO_VALUE)
-    found = np.unique(raw) if raw.max(initial=0) > 65535 else np.flatnonzero(np.bincount(raw.ravel()))
+    is_wide = raw.max(initial=0) > 65535 or raw.min(initial=0) < 0
+    found = np.unique(raw) if is_wide else np.flatnonzero(np.bincount(raw.ravel()))
     meant = reading.meaning(found.astype(np.int32)[None])
     height, width = raw.shape
     return MaskLook(key, (height, width), frozenset(meant[0].tolist()), frozenset(found.tolist()))

@@ -121,6 +121,10 @@ class ImageFiles:
                         self.passed_over.append(f"{readable(found)} (a name that is not UTF-8)")
 
     @cached_property
+    def _files(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+    @cached_property
     def _exact(self) -> dict[str, list[str]]:
         return _index(self.names, str)
 
@@ -138,7 +142,8 @@ class ImageFiles:
         spellings = [] if "\0" in name else self._spellings(name)
         if not spellings:
             return Unclear(Problem.OUTSIDE, name)
-        found = self._indexed(spellings)
+        exact = next((spelling for spelling in spellings if spelling in self._files), None)
+        found = self._indexed(spellings) if exact is None else ([exact], False)
         if found is None:
             there = (spelling for spelling in spellings if (self.root / spelling).is_file())
             found = [next(there, spellings[-1])], False

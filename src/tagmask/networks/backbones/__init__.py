@@ -18,7 +18,8 @@ def check_weights(config: AnyBackbone) -> None:
     """Find out, before anything is begun, whether the weights of a backbone can be had.
 
     Raises:
-        TagmaskError: a file that is not there, or weights that are neither on this machine nor can be fetched.
+        TagmaskError: a file that is not there or does not fit, or weights that are neither on this machine nor can be
+            fetched.
     """
     if config.weights == "none":
         return
@@ -27,6 +28,7 @@ def check_weights(config: AnyBackbone) -> None:
             raise TagmaskError(
                 f"no weights file at {config.weights}; give the path of an existing .safetensors or .pth file."
             )
+        build_backbone(config)  # whether they can be read, and fit
         return
     check_name(config.model)
     check_fetchable(config.model)
@@ -44,3 +46,8 @@ def build_backbone(config: AnyBackbone) -> Backbone:
     backbone: Backbone = BACKBONES[type(config)](config)
     freeze(backbone, config.frozen_stages, config.batch_norm)
     return backbone
+
+
+def bare_backbone(config: AnyBackbone) -> Backbone:
+    """A backbone as its settings say, but from random numbers."""
+    return build_backbone(config.model_copy(update={"weights": "none"}))
