@@ -11,5 +11,8 @@ IGNORE = -1
 Goal = Literal["seed", "mask", "prediction"]
 """How far a run goes: maps of the images that score seeds, pseudo masks, or the segmenter's predictions."""
 
+FEWEST_IMAGES = 2
+"""Training images without which no run begins."""
+
 EPSILON = 1e-5
 """Keeps denominators from 0 in the published formulas of SEAM, SIPE and PPC, whose results contain it."""

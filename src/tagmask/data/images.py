@@ -77,6 +77,26 @@ def image_size(path: Path) -> tuple[int, int] | None:
         return None if layout is None else layout.size
 
 
+def read_small(path: Path, side: int, bands: Bands | None = None) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[int, int]]:
+    """A photograph decoded no larger than it must be, and the rows and columns it has in full, both upright.
+
+    Args:
+        path: the file.
+        side: pixels that both sides should have at least, where the photograph has them. A JPEG is decoded at down to
+            an eighth of its size, other formats in full.
+        bands: as for ``read_image``.
+
+    Raises:
+        TagmaskError: as for ``read_image``.
+    """
+    with _image(path, PHOTO_FORMATS, bands) as image:
+        orientation = image.getexif().get(_ORIENTATION_TAG)
+        size = (image.width, image.height) if orientation in _TURNED else (image.height, image.width)
+        image.draft("RGB", (side, side))
+        pixels = _rgb(image)
+        return np.array(pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels), size
+
+
 def check_image(path: Path, bands: Bands | None = None) -> str | None:
     """What is wrong with an image file, or None if ``read_image`` will read it; quicker than reading it."""
     return examine(path, bands)[0]

@@ -188,6 +188,54 @@ class ComparisonContent:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+class Remark(NamedTuple):
+    """One finding: how bad it is (``stop``, ``warn`` or ``note``), what was found, why it matters, what to do."""
+
+    severity: str
+    what: str
+    why: str
+    do: str
+
+
+@dataclass(frozen=True)
+class DoctorContent:
+    """Everything the page about a data set shows; a section with nothing in it is left out.
+
+    Attributes:
+        title: headline.
+        data: what the images are.
+        classes: class names without background, in mask order.
+        verdict: ``stop``, ``warn`` or ``ready``.
+        sentence: the verdict in words.
+        remarks: findings, the worst first.
+        counts: images of each class and split.
+        sizes: of the images, in a sentence.
+        twins: pairs that show the same picture, with a caption each.
+        more_twins: how many pairs are not shown.
+        doubts: images with a tag that looks wrong, and which.
+        more_doubts: how many are not shown.
+        expected: what to expect, a sentence each.
+        reason: why the recipe is recommended.
+        command: command line that runs it.
+    """
+
+    title: str
+    data: str
+    classes: Sequence[str]
+    verdict: str
+    sentence: str
+    remarks: Sequence[Remark] = ()
+    counts: Table | None = None
+    sizes: str = ""
+    twins: Sequence[Card] = ()
+    more_twins: int = 0
+    doubts: Sequence[Card] = ()
+    more_doubts: int = 0
+    expected: Sequence[str] = ()
+    reason: str = ""
+    command: str = ""
+
+
 def tags_of(class_ids: Iterable[int], classes: Sequence[str]) -> tuple[Tag, ...]:
     """Tags of class ids that count from 0, without background.
 

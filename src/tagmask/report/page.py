@@ -6,13 +6,15 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tagmask.masks import overlays
-from tagmask.report.content import ComparisonContent, ReportContent
+from tagmask.report.content import ComparisonContent, DoctorContent, ReportContent
 from tagmask.system.storage import write_bytes
 
-TEMPLATES = {ReportContent: "run.html", ComparisonContent: "comparison.html"}
+TEMPLATES = {ReportContent: "run.html", ComparisonContent: "comparison.html", DoctorContent: "doctor.html"}
+
+Content = ReportContent | ComparisonContent | DoctorContent
 
 
-def write_page(path: Path, content: ReportContent | ComparisonContent) -> Path:
+def write_page(path: Path, content: Content) -> Path:
     """Write a page, whole or not at all; returns its path.
 
     Raises:
@@ -22,7 +24,7 @@ def write_page(path: Path, content: ReportContent | ComparisonContent) -> Path:
     return path
 
 
-def render(content: ReportContent | ComparisonContent) -> str:
+def render(content: Content) -> str:
     """The page of some content as HTML, in which every text is escaped."""
     return _environment().get_template(TEMPLATES[type(content)]).render(content=content)
 

@@ -31,6 +31,8 @@ from tagmask.errors import TagmaskError
 
 THINNEST = 16  # pixels across
 LONGEST = 16  # times as long as wide
+EVERYWHERE = "Every training image has the tag "
+NOBODY_HELD_OUT = "No image has the split "
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
@@ -276,7 +278,7 @@ def _notes(
     if skipped:
         yield f"{len(skipped)} bad images are left out: {', '.join(skipped[:NAMES_SHOWN])}."
     if config.val_split and config.val_split not in splits:
-        yield f"No image has the split {config.val_split!r}; the splits are {', '.join(sorted(splits))}."
+        yield f"{NOBODY_HELD_OUT}{config.val_split!r}; the splits are {', '.join(sorted(splits))}."
 
 
 def _thin(shapes: Mapping[str, Shape | None]) -> Iterator[str]:
@@ -297,6 +299,6 @@ def _taught(training: Sequence[Record], classes: Sequence[str]) -> Iterator[str]
     everywhere = [name for place, name in enumerate(classes) if all(place in record.tags for record in training)]
     if everywhere:
         yield (
-            f"Every training image has the tag {', '.join(everywhere)}: without images that lack it, nothing can be "
+            f"{EVERYWHERE}{', '.join(everywhere)}: without images that lack it, nothing can be "
             "learned about where it is. Add some, with an empty tag cell if they show none of the classes."
         )

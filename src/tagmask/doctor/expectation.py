@@ -1,0 +1,161 @@
+"""What to expect of some images, measured by what has been measured, and which recipe to take."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tagmask.config import AnyData, FolderData, ToyData
+from tagmask.doctor.census import Census
+from tagmask.doctor.image_findings import Sizes
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A set that a recipe has been measured on.
+
+    Attributes:
+        recipe: its name.
+        record: the folder of its record in ``benchmarks/records``.
+        images: training images.
+        smallest: training images of the rarest class.
+        largest: training images of the most frequent class.
+        side: pixels of the longer side.
+        minutes: wall time of the run on two cores.
+        masks: mean IoU of the pseudo masks in percent.
+        network: mean IoU of the network on new images in percent, mean of two trainings.
+    """
+
+    recipe: str
+    record: str
+    images: int
+    smallest: int
+    largest: int
+    side: int
+    minutes: int
+    masks: float
+    network: float
+
+
+MEASURED = Measured("folder-cpu", "2026-11-22_folder-cpu_2cores", 1600, 263, 380, 320, 50, 70.1, 67.5)
+
+WARMUP_SHARE = 16
+"""Training images for each step over which PPC's contrast grows: with 1 600 images and 100 steps, as measured, it
+grows over the first quarter of the training."""
+
+
+def expectation(census: Census, sizes: Sizes | None) -> tuple[str, ...]:
+    """What to expect, a sentence each.
+
+    Args:
+        census: of the images.
+        sizes: of the images; None: they have none.
+    """
+    counts = sorted(count for count in census.training_counts if count)
+    yours = f"{counts[0]:,} to {counts[-1]:,}" if counts else "none"
+    least = counts[0] if counts else 0
+    return (
+        f"Measured: {MEASURED.images:,} training photographs of six animal classes, {MEASURED.smallest} to "
+        f"{MEASURED.largest} a class, {MEASURED.side} pixels: masks {MEASURED.masks} %, network on new photographs "
+        f"{MEASURED.network} % mean IoU, in {MEASURED.minutes} minutes on two cores.",
+        f"Here: {census.training_images:,} training images, {yours} a class: {_compared(least)}",
+        f"Time: about {_minutes(census.training_images)} on two cores, images read at {MEASURED.side} pixels"
+        + (_slower(sizes) if sizes else "."),
+        "Things of less than about 40 pixels are hardly outlined: a map has one cell for 16 pixels a side. Tags cannot "
+        "tell whether yours are.",
+    )
+
+
+def _compared(smallest: int) -> str:
+    if smallest >= MEASURED.smallest:
+        return "as many or more; how well it goes depends on how much the classes look alike."
+    if smallest >= MEASURED.smallest // 4:
+        return "fewer; expect somewhat less, least of the rarest classes."
+    return "far fewer than was ever measured; take a first run as a trial, and look at its report."
+
+
+def _minutes(images: int) -> str:
+    """Time in proportion to the number of images.
+
+    Example:
+        >>> _minutes(1600), _minutes(16000), _minutes(10)
+        ('50 minutes', '8 hours', '1 minute')
+    """
+    minutes = MEASURED.minutes * images / MEASURED.images
+    if minutes >= 120:
+        return f"{minutes / 60:.0f} hours"
+    return f"{minutes:.0f} minutes" if minutes >= 2 else "1 minute"
+
+
+def _slower(sizes: Sizes) -> str:
+    factor = max(sizes.middle) / MEASURED.side
+    return f"; yours have {max(sizes.middle)}, which takes several times as long." if factor >= 2 else "."
+
+
+# ── which recipe ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Which recipe to take.
+
+    Attributes:
+        recipe: its name.
+        settings: changes to it, ``key=value``.
+        reason: why, in a sentence.
+    """
+
+    recipe: str
+    settings: tuple[str, ...]
+    reason: str
+
+    def command(self, data: str | None) -> str:
+        """The command line that runs it."""
+        words = ["tagmask run", self.recipe, *([f"--data {shlex.quote(data)}"] if data else []), "--out runs/first"]
+        return " ".join([*words, *(f"--set {shlex.quote(setting)}" for setting in self.settings)])
+
+
+def data_settings(config: AnyData) -> list[str]:
+    """The ``key=value`` settings that make the data settings of a recipe for folders these.
+
+    Example:
+        >>> data_settings(FolderData(train_split="learn", val_split=None))
+        ['data.train_split=learn', 'data.val_split=null']
+    """
+    usual, own = type(config)().model_dump(mode="json"), config.model_dump(mode="json")
+    kind = [] if isinstance(config, FolderData) else [f"data.kind={config.kind}"]
+    changed = {key: value for key, value in own.items() if value != usual[key]}
+    return [*kind, *(f"data.{key}={_written(value)}" for key, value in changed.items())]
+
+
+def _written(value: Any) -> str:
+    """A value as a setting is typed: plain where it is a word, else as JSON, which YAML reads."""
+    is_word = isinstance(value, str) and value.isidentifier() and yaml.safe_load(value) == value
+    return value if is_word else json.dumps(value, ensure_ascii=False)
+
+
+def recommended(census: Census, sizes: Sizes | None, config: AnyData, settings: Sequence[str]) -> Recommendation:
+    """The recipe that the images call for.
+
+    Args:
+        census: of the images.
+        sizes: of the images.
+        config: how they are laid out.
+        settings: others that were asked for.
+    """
+    if isinstance(config, ToyData):
+        return Recommendation("toy", tuple(settings), "The scenes are drawn; the recipe toy learns them from scratch.")
+    added = data_settings(config)
+    reasons = [
+        "It is the recipe that has been measured best, runs without a graphics card and uses one if there is one.",
+    ]
+    if census.training_images < 0.8 * MEASURED.images:
+        added.append(f"method.warmup_steps={max(1, round(census.training_images / WARMUP_SHARE))}")
+        reasons.append("With fewer images PPC's contrast is to grow over fewer steps (method.warmup_steps).")
+    if sizes and max(sizes.middle) >= 2 * MEASURED.side:
+        added.append(f"data.largest_side={MEASURED.side}")
+        reasons.append("At that size a run is quick and the constants of the recipe fit (data.largest_side).")
+    return Recommendation(MEASURED.recipe, (*added, *settings), " ".join(reasons))
