@@ -20,7 +20,17 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str]) ->
 
     begun = _with_notes(run.begin_run(checked, data, out))
     say(begun.found())
+    _say_first_look(begun)
     return begun
+
+
+def _say_first_look(run: "Run") -> None:
+    """The short form of what `tagmask doctor` says, without opening an image."""
+    from tagmask.doctor.examination import first_look  # noqa: PLC0415
+    from tagmask.system.processes import this_process  # noqa: PLC0415
+
+    for line in first_look(run.dataset, run.recipe.data, run.data) if this_process().is_main_process else ():
+        say(line)
 
 
 def open_run(folder: Path, data: Path | None, settings: list[str], alone: bool = True, scores: bool = True) -> "Run":

@@ -1,0 +1,76 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from doctor.invented import census
+from tagmask.config import FolderData, ToyData, VocData
+from tagmask.config.recipes import load_recipe
+from tagmask.doctor.expectation import MEASURED, data_settings, expectation, recommended
+from tagmask.doctor.image_findings import Sizes
+
+RECORD = Path(__file__).resolve().parents[2] / "benchmarks" / "records" / MEASURED.record
+SMALL = Sizes((10, 10), (240, 320), (320, 320))
+LARGE = Sizes((10, 10), (1080, 1920), (1080, 1920))
+
+
+def images(number: int):
+    return census(["cat", "dog"], [(0,)] * (number // 2) + [(1,)] * (number - number // 2))
+
+
+def test_what_is_called_measured_stands_in_its_record():
+    text = (RECORD / "README.md").read_text()
+    scores = json.loads((RECORD / "scores.json").read_text())
+    assert f"Time: {MEASURED.minutes} min" in text
+    assert "1 600 training images" in text
+    assert round(100 * scores[0]["mask"]["mean_iou"], 1) == MEASURED.masks
+    both = [float(value) for value in re.search(r"scored (\d+\.\d+) and (\d+\.\d+)", text).groups()]
+    assert round(sum(both) / 2, 1) == MEASURED.network
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(600, "as many or more"), (200, "somewhat less"), (100, "far fewer than was ever measured")]
+)
+def test_numbers_of_images_are_compared_with_the_measured_ones(number, said):
+    assert said in " ".join(expectation(images(number), SMALL))
+
+
+def test_time_goes_with_the_number_of_images_and_their_size():
+    text = " ".join(expectation(images(3200), SMALL))
+    assert "about 100 minutes on two cores, images read at 320 pixels." in text
+    assert "yours have 1920, which takes several times as long" in " ".join(expectation(images(3200), LARGE))
+    assert "none a class" in " ".join(expectation(census(["cat"], []), None))
+
+
+def test_as_many_images_as_measured_need_no_setting():
+    found = recommended(images(1600), SMALL, FolderData(), ())
+    assert (found.recipe, found.settings) == ("folder-cpu", ())
+    assert found.command("my photos") == "tagmask run folder-cpu --data 'my photos' --out runs/first"
+
+
+def test_fewer_and_larger_images_change_the_recipe_and_it_can_be_read():
+    found = recommended(images(400), LARGE, VocData(train_split="train"), ["backbone.weights=w.safetensors"])
+    assert found.settings == (
+        "data.kind=voc", "data.train_split=train", "method.warmup_steps=25", "data.largest_side=320",
+        "backbone.weights=w.safetensors",
+    )  # fmt: skip
+    read = load_recipe(found.recipe, found.settings)
+    assert (read.data.kind, read.data.largest_side, read.method.warmup_steps) == ("voc", 320, 25)
+    assert "method.warmup_steps" in found.reason
+
+
+def test_drawn_scenes_have_their_recipe():
+    assert recommended(images(20), SMALL, ToyData(), ()).command(None) == "tagmask run toy --out runs/first"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [FolderData(), FolderData(tags=None, classes=("yes", "<b>, x"), mask_values={255: 1}), FolderData(tags="a b.csv"),
+     VocData(max_images=3)],
+)  # fmt: skip
+def test_data_settings_are_read_back_as_they_were(config):
+    settings = data_settings(config)
+    assert all(yaml.safe_load(setting.partition("=")[2]) is not ... for setting in settings)
+    assert load_recipe("folder-cpu", settings).data == config
