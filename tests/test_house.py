@@ -180,7 +180,7 @@ def test_settings_are_frozen_refuse_unknown_keys_and_come_with_a_sentence(model)
 # ── the command line answers at once ─────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("recipes",)])
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("doctor", "--help"), ("recipes",)])
 def test_help_needs_no_heavy_package(arguments):
     assert heavy_imports(call_cli(*arguments)) == []
 

@@ -23,6 +23,7 @@ from tagmask.data.images import (
     palette,
     read_image,
     read_mask,
+    read_small,
     write_mask,
 )
 from tagmask.errors import TagmaskError
@@ -379,3 +380,30 @@ def test_nothing_that_pillow_remarks_reaches_the_terminal(tmp_path: Path):
 def test_images_that_lose_all_when_they_are_converted_are_noticed(tmp_path: Path, image: Image.Image, has_faded: bool):
     image.save(tmp_path / "a.png")
     assert examine(tmp_path / "a.png") == (None, has_faded)
+
+
+# ── small ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photograph_is_read_small_and_upright_with_its_full_size(tmp_path, orientation):
+    pixels = np.zeros((240, 400, 3), np.uint8)
+    pixels[:, :200] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
+    small, size = read_small(tmp_path / "a.jpg", 32)
+    whole = read_image(tmp_path / "a.jpg")
+    assert size == whole.shape[:2] == ((240, 400) if orientation == 1 else (400, 240))
+    assert small.shape == ((60, 100, 3) if orientation == 1 else (100, 60, 3))
+    assert np.abs(small[2, 2].astype(int) - whole[2, 2]).max() < 8
+
+
+def test_small_reading_keeps_other_formats_and_refuses_what_is_no_image(tmp_path):
+    Image.fromarray(np.zeros((50, 70, 4), np.uint8)).save(tmp_path / "a.png")
+    small, size = read_small(tmp_path / "a.png", 32)
+    assert (small.shape, size) == ((50, 70, 3), (50, 70))
+    assert (small == 255).all()  # transparency lies on white
+    (tmp_path / "b.jpg").write_bytes(b"")
+    with pytest.raises(TagmaskError, match="empty"):
+        read_small(tmp_path / "b.jpg", 32)

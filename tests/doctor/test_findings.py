@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from tagmask.doctor.findings import KEYS, SEVERITIES, Finding, counted, in_order_of_severity, listed
@@ -29,3 +32,9 @@ def test_names_are_listed_up_to_a_number():
     assert listed(["a", "b"]) == "a, b"
     assert listed(["a"] * 1210, shown=1) == "a and 1,209 more"
     assert counted(0, "image") == "0 images"
+
+
+def test_the_page_tells_every_key_in_this_order():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (stop|warning|note)", page, re.MULTILINE)
+    assert [key for key, _ in rows] == list(KEYS)

@@ -25,13 +25,14 @@ def test_contradicted_tags_are_found_the_surest_first():
 
 def test_doubts_are_told_with_who_doubts():
     doubts = [Doubt(RECORDS[3], 0, "cat", True, 0.02), Doubt(RECORDS[3], 1, "dog", False, 0.9)]
-    said = doubt_finding(doubts, "somebody")
-    assert said.what == "2 tags look wrong: 3 (not cat?), 3 (dog?)."
+    said = doubt_finding(doubts, 99, "somebody")
+    assert said.what == "2 tags look wrong, of 99 that were judged: 3 (not cat?), 3 (dog?)."
     assert said.about == ("3",)
     assert "somebody" in said.why
-    assert doubt_finding(doubts[:1], "x").what.startswith("1 tag looks wrong:")
-    nothing = doubt_finding([], "x")
-    assert (nothing.what, nothing.severity, nothing.do) == ("0 tags look wrong.", "note", "")
+    assert doubt_finding(doubts[:1], 9, "x").what.startswith("1 tag looks wrong,")
+    assert (said.severity, doubt_finding(doubts, 100, "x").severity) == ("warn", "note")
+    nothing = doubt_finding([], 9, "x")
+    assert (nothing.what, nothing.severity, nothing.do) == ("0 tags look wrong, of 9 that were judged.", "note", "")
 
 
 def test_without_cleanlab_its_name_and_the_extra_are_told(monkeypatch):

@@ -57,12 +57,12 @@ class TagCheck(Judge):
         said = [self._by_folds(dataset, records, twins, workers)]
         if self.run is not None:
             said.append(_by_run(dataset, census, self.run))
-        found = sorted((doubt for doubts, _ in said for doubt in doubts), key=lambda doubt: -doubt.surprise)
-        return tuple(found), tuple(doubt_finding(doubts, protocol) for doubts, protocol in said)
+        found = sorted((doubt for doubts, *_ in said for doubt in doubts), key=lambda doubt: -doubt.surprise)
+        return tuple(found), tuple(doubt_finding(*each) for each in said)
 
     def _by_folds(
         self, dataset: Dataset, records: Sequence[Record], twins: Sequence[Twins], workers: int | None
-    ) -> tuple[list[Doubt], str]:
+    ) -> tuple[list[Doubt], int, str]:
         tags = tag_matrix(records, len(dataset.classes))
         said = judge(features_of(dataset, records, self.backbone, workers), tags, groups(records, twins))
         model = getattr(self.backbone, "model", self.backbone.kind)
@@ -74,10 +74,11 @@ class TagCheck(Judge):
         left_out = [name for name, judged in zip(dataset.classes, said.judged, strict=True) if not judged]
         if left_out:
             protocol += f"; not judged, with fewer than {FEWEST} images with or without: {', '.join(left_out)}"
-        return find_doubts(records, dataset.classes, tags, said.probabilities, said.judged), protocol
+        doubts = find_doubts(records, dataset.classes, tags, said.probabilities, said.judged)
+        return doubts, len(records) * int(said.judged.sum()), protocol
 
 
-def _by_run(dataset: Dataset, census: Census, run: RunFolder) -> tuple[list[Doubt], str]:
+def _by_run(dataset: Dataset, census: Census, run: RunFolder) -> tuple[list[Doubt], int, str]:
     predicted = read_json(run.predicted_tags)
     assert isinstance(predicted, dict)
     records = [
@@ -90,4 +91,5 @@ def _by_run(dataset: Dataset, census: Census, run: RunFolder) -> tuple[list[Doub
     tags = tag_matrix(records, len(dataset.classes))
     judged = np.minimum(tags.sum(axis=0), (~tags).sum(axis=0)) >= FEWEST_OF_RUN
     protocol = f"the classifier of {run.path}, on the {len(records):,} validation images that it has not learned from"
-    return find_doubts(records, dataset.classes, tags, chances, judged), protocol
+    doubts = find_doubts(records, dataset.classes, tags, chances, judged)
+    return doubts, len(records) * int(judged.sum()), protocol

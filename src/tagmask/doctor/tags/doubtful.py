@@ -15,6 +15,10 @@ from tagmask.contracts import Record
 from tagmask.doctor.findings import Finding, counted, listed
 from tagmask.errors import TagmaskError
 
+USUAL = 0.02
+"""Share of all decisions, a class on an image each, up to which doubts are a note. Of photographs with right tags one
+in eighty is doubted, as its object is small or hidden; with one image in twenty wrongly tagged, one in forty is."""
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -89,20 +93,21 @@ def find_doubts(
     return sorted(found, key=lambda doubt: -doubt.surprise)
 
 
-def doubt_finding(doubts: Sequence[Doubt], protocol: str) -> Finding:
+def doubt_finding(doubts: Sequence[Doubt], decisions: int, protocol: str) -> Finding:
     """What was found, in words.
 
     Args:
         doubts: tags that look wrong.
+        decisions: how many were judged, a class on an image each.
         protocol: who judged which images.
     """
     shown = [f"{d.record.id} ({'not ' if d.is_tagged else ''}{d.name}?)" for d in doubts]
     return Finding(
         "tags-doubtful",
-        "warn" if doubts else "note",
-        f"{counted(len(doubts), 'tag')} {'looks' if len(doubts) == 1 else 'look'} wrong"
-        + (f": {listed(shown, 6)}." if doubts else "."),
+        "warn" if len(doubts) > USUAL * decisions else "note",
+        f"{counted(len(doubts), 'tag')} {'looks' if len(doubts) == 1 else 'look'} wrong, of {decisions:,} that were "
+        f"judged{f': {listed(shown, 6)}' if doubts else ''}.",
         f"Judged by {protocol}.",
-        "Look at the images on the page (--out) and correct the tags that are wrong; not all are." if doubts else "",
+        "Look at them on the page (--out): right tags of small or hidden things are among them." if doubts else "",
         tuple(dict.fromkeys(doubt.record.id for doubt in doubts)),
     )
