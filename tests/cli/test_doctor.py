@@ -83,14 +83,12 @@ def test_tags_are_judged_if_asked(run, photos, enough, monkeypatch):
     refused(*run("doctor", enough, "--check-tags", *settings()), "random numbers")
     monkeypatch.setattr(check, "check_backbone", lambda _: None)
     monkeypatch.setattr(check, "features_of", lambda _, records, *__: np.eye(len(records), 8, dtype=np.float32))
-    code, text = run("doctor", enough, "--check-tags", *settings())
+    code, text = run("doctor", enough, "--check-tags", *settings(backbone__weights="pretrained"))
     assert "Judged by linear classifiers on a pretrained backbone (test_resnet)" in text
     assert code == 0
 
 
-def test_a_run_names_its_data_and_its_judge(run, begun, photos, monkeypatch):
-    monkeypatch.setattr(check, "check_backbone", lambda _: None)
-    monkeypatch.setattr(check, "features_of", lambda _, records, *__: np.eye(len(records), 8, dtype=np.float32))
+def test_a_run_names_its_data_and_its_judge(run, begun, photos):
     refused(*run("doctor", "--run", begun), "tagmask make-maps", "--check-tags")
     assert run("make-maps", begun)[0] == 0
     code, text = run("doctor", "--run", begun)

@@ -34,14 +34,20 @@ def test_what_is_called_measured_stands_in_its_record():
     ("number", "said"), [(600, "as many or more"), (200, "somewhat less"), (100, "far fewer than was ever measured")]
 )
 def test_numbers_of_images_are_compared_with_the_measured_ones(number, said):
-    assert said in " ".join(expectation(images(number), SMALL))
+    assert said in " ".join(expectation(images(number), SMALL, FolderData()))
 
 
 def test_time_goes_with_the_number_of_images_and_their_size():
-    text = " ".join(expectation(images(3200), SMALL))
+    text = " ".join(expectation(images(3200), SMALL, FolderData()))
     assert "about 100 minutes on two cores, images read at 320 pixels." in text
-    assert "yours have 1920, which takes several times as long" in " ".join(expectation(images(3200), LARGE))
-    assert "none a class" in " ".join(expectation(census(["cat"], []), None))
+    assert "yours have 1920, which takes several times as long" in " ".join(
+        expectation(images(3200), LARGE, FolderData())
+    )
+    assert "none a class" in " ".join(expectation(census(["cat"], []), None, FolderData()))
+
+
+def test_nothing_measured_is_said_of_drawn_scenes():
+    assert expectation(images(240), SMALL, ToyData()) == ()
 
 
 def test_as_many_images_as_measured_need_no_setting():

@@ -133,7 +133,7 @@ def examine(
     found = [*refused, *_findings(dataset, census), *image_findings(looks, dataset.skipped, twins), *judged]
     return Examination(
         data, dataset.name, in_order_of_severity(found), dataset, census, sizes, tuple(twins), doubts,
-        expectation(census, sizes), recommended(census, sizes, config, settings),
+        expectation(census, sizes, config), recommended(census, sizes, config, settings),
     )  # fmt: skip
 
 

@@ -47,13 +47,16 @@ WARMUP_SHARE = 16
 grows over the first quarter of the training."""
 
 
-def expectation(census: Census, sizes: Sizes | None) -> tuple[str, ...]:
-    """What to expect, a sentence each.
+def expectation(census: Census, sizes: Sizes | None, config: AnyData) -> tuple[str, ...]:
+    """What to expect, a sentence each; of drawn scenes, which are no photographs, nothing.
 
     Args:
         census: of the images.
         sizes: of the images; None: they have none.
+        config: how they are laid out.
     """
+    if isinstance(config, ToyData):
+        return ()
     counts = sorted(count for count in census.training_counts if count)
     yours = f"{counts[0]:,} to {counts[-1]:,}" if counts else "none"
     least = counts[0] if counts else 0

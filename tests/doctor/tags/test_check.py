@@ -70,6 +70,15 @@ def test_a_run_judges_its_validation_images_and_no_others(tmp_path):
     assert [each.surprise for each in doubts] == sorted((each.surprise for each in doubts), reverse=True)
 
 
+def test_without_a_pretrained_backbone_the_run_alone_is_asked(tmp_path):
+    run = RunFolder(tmp_path)
+    write_json(run.predicted_tags, {"val/003": dict.fromkeys(DATA.classes, 0.5)})
+    judge = TagCheck(TimmBackbone(model="test_resnet", weights="none"), run)
+    judge.check()
+    (said,) = ask(judge)[1]
+    assert f"the classifier of {tmp_path}, on the 1 validation image" in said.why
+
+
 def test_what_is_missing_is_told_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(TagmaskError, match="random numbers"):
         TagCheck(TimmBackbone(model="test_resnet", weights="none")).check()

@@ -28,7 +28,8 @@ class TagCheck(Judge):
     Attributes:
         backbone: classifiers are learned on it fold by fold: of training and validation images, or, with a run, of
             training images alone.
-        run: its classifier has judged its validation images when it made its maps.
+        run: its classifier has judged its validation images when it made its maps. If its backbone has started from
+            random numbers, these alone are judged.
     """
 
     backbone: AnyBackbone
@@ -41,7 +42,8 @@ class TagCheck(Judge):
             TagmaskError: cleanlab is not installed, the weights cannot be had, or the run has judged nothing yet.
         """
         require_cleanlab()
-        check_backbone(self.backbone)
+        if self.run is None or self.backbone.weights != "none":
+            check_backbone(self.backbone)
         if self.run is not None and not self.run.predicted_tags.is_file():
             raise TagmaskError(
                 f"{self.run.path} holds no predicted tags of validation images; expected a run with validation images "
@@ -54,7 +56,7 @@ class TagCheck(Judge):
         """Tags that look wrong, the surest first, and who says so."""
         splits = {census.train_split} if self.run else {census.train_split, census.val_split}
         records = [each for each in dataset.records if each.split in splits and each.id in readable]
-        said = [self._by_folds(dataset, records, twins, workers)]
+        said = [self._by_folds(dataset, records, twins, workers)] if self.backbone.weights != "none" else []
         if self.run is not None:
             said.append(_by_run(dataset, census, self.run))
         found = sorted((doubt for doubts, *_ in said for doubt in doubts), key=lambda doubt: -doubt.surprise)
