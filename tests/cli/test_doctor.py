@@ -77,6 +77,7 @@ def test_data_settings_hold_and_are_recommended(run, photos):
     assert "next: tagmask run toy --out runs/first" in text
     refused(*run("doctor", photos, "--set", "data.clases=[dog]"), "did you mean 'classes'")
     refused(*run("doctor", photos, "--recipe", "toi"), "no recipe 'toi'")
+    refused(*run("doctor"), "no data folder", "tagmask doctor photos")
 
 
 def test_tags_are_judged_if_asked(run, photos, enough, monkeypatch):

@@ -6,6 +6,7 @@ from PIL import Image
 
 from doctor.invented import picture
 from tagmask.contracts import Record
+from tagmask.doctor import near_duplicates
 from tagmask.doctor.looks import Look, grey_copy
 from tagmask.doctor.near_duplicates import alike, find_twins, groups
 
@@ -79,6 +80,15 @@ def test_each_pair_comes_once_the_smaller_place_first():
     copies = np.stack([grey_copy(picture(seed)) for seed in (3, 4, 3, 3)])
     assert alike(copies).tolist() == [[0, 2], [0, 3], [2, 3]]
     assert alike(copies, mirrored=True).tolist() == []
+
+
+def test_frames_of_a_still_camera_are_not_paired_for_ever(monkeypatch):
+    random = np.random.default_rng(0)
+    frames = grey_copy(picture(3)) // 2 + random.integers(0, 3, (300, 32, 32), dtype=np.uint8)
+    assert len(alike(frames)) == 300 * 299 // 2
+    monkeypatch.setattr(near_duplicates, "MOST", 1000)
+    monkeypatch.setattr(near_duplicates, "_AT_ONCE", 100)
+    assert 1000 <= len(alike(frames)) < 1100
 
 
 def test_groups_join_what_is_alike_through_others():

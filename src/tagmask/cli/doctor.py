@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tagmask.cli.words import Command, Set, say, show_table
+from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
     from tagmask.config import Recipe
@@ -85,6 +86,8 @@ def _asked(
         known = RunFolder(run)
         chosen = changed_recipe(known.recipe(), settings)
     folder = data or (None if known is None else known.data())
+    if folder is None and chosen.data.kind != "toy":
+        raise TagmaskError("no data folder was given; name it, as in `tagmask doctor photos`")
     if known is None and not check_tags:
         return chosen, folder, None
     from tagmask.doctor.tags.check import TagCheck  # noqa: PLC0415 (loads torch models, which nothing else here needs)

@@ -1,6 +1,6 @@
 """The same picture more than once: files of the same bytes, pictures that look the same, mirror images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,11 @@ more contrast, two thirds with a fiftieth cut off, and hardly any with more."""
 
 FLAT = 4.0
 """Deviation in grey levels below which a picture is too plain to be compared: its hash is noise."""
+
+MOST = 100_000
+"""Pairs after which no more are looked for: frames of a camera that does not move are all alike."""
+
+_AT_ONCE = 8192  # pairs compared at once, which bounds the memory
 
 Kind = Literal["same file", "same picture", "mirror image"]
 
@@ -93,7 +98,7 @@ def _same_files(places: Sequence[int], records: Sequence[Record], looks: Sequenc
 
 
 def alike(copies: UInt8[np.ndarray, "n 32 32"], mirrored: bool = False) -> Int[np.ndarray, "p 2"]:
-    """Places of the pictures that look the same, the smaller first; each pair once.
+    """Places of the pictures that look the same, the smaller first; each pair once, not many more than ``MOST``.
 
     Args:
         copies: small and grey.
@@ -105,11 +110,20 @@ def alike(copies: UInt8[np.ndarray, "n 32 32"], mirrored: bool = False) -> Int[n
     hashes, other_hashes = perceptual_hashes(kept), (mirrored_hashes if mirrored else perceptual_hashes)(kept)
     standard, other_standard = _standardised(kept), _standardised(others)
     found: set[tuple[int, int]] = set()
-    for pairs in close_pairs(hashes, other_hashes, DISTANCE):
-        ordered = pairs[pairs[:, 0] < pairs[:, 1]]
-        good = ordered[_are_like(standard, other_standard, ordered)]
+    for pairs in _in_portions(close_pairs(hashes, other_hashes, DISTANCE)):
+        good = pairs[_are_like(standard, other_standard, pairs)]
         found.update(map(tuple, compared[good].tolist()))
+        if len(found) >= MOST:
+            break
     return np.array(sorted(found), np.int64).reshape(-1, 2)
+
+
+def _in_portions(found: Iterable[Int[np.ndarray, "_ 2"]]) -> Iterator[Int[np.ndarray, "_ 2"]]:
+    """Pairs whose first place is the smaller, not too many at once."""
+    for pairs in found:
+        ordered = pairs[pairs[:, 0] < pairs[:, 1]]
+        for start in range(0, len(ordered), _AT_ONCE):
+            yield ordered[start : start + _AT_ONCE]
 
 
 def _standardised(copies: UInt8[np.ndarray, "n 32 32"]) -> Float32[np.ndarray, "n d"]:
