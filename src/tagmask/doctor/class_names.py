@@ -12,8 +12,8 @@ LONG = 8
 """From so many letters on, two may differ: slips in `motorcycle` are likely, `horse` and `mouse` are words of their
 own."""
 
-RARE_SHARE = 0.1
-"""A misspelling is on few images; a class with more than this share of the other one's is most likely meant."""
+RARE_SHARE = 0.25
+"""A misspelling is on fewer images than what is misspelt; a class with more than this share of them is likely meant."""
 
 RARE = 2
 """A class on so few images may be a misspelling, however few the other class has."""

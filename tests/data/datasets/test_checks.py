@@ -252,3 +252,10 @@ def test_images_that_become_one_colour_are_a_remark_and_no_problem(tmp_path):
 def test_a_class_that_is_called_background_is_pointed_out():
     assert list(background_notes(["cat", "back"])) == []
     assert "'Background'" in next(background_notes(["cat", "Background"]))
+
+
+def test_a_class_without_images_is_told_with_what_it_may_be_misspelt_from():
+    problems = Problems()
+    records = [Record("a", (0,), "train"), Record("b", (1,), "val"), Record("c", (2,), "val")]
+    verify_classes(records, ("horse", "hosre", "cow"), "train", problems)
+    assert "class without a training image (2): hosre (misspelt horse?), cow;" in told(problems)

@@ -1,5 +1,6 @@
 """Everything that is wrong with a data set, told at once and by name, before any training starts."""
 
+import difflib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -210,11 +211,12 @@ def check_numbers(mask: MaskArray, num_classes: int, path: Path) -> MaskArray:
 
 
 def verify_classes(records: Iterable[Record], classes: tuple[str, ...], train_split: str, problems: Problems) -> None:
-    """Note each class that no training image carries."""
+    """Note each class that no training image carries, and the one that it may be a misspelling of."""
     used = {tag for record in records if record.split == train_split for tag in record.tags}
     for number, name in enumerate(classes):
         if number not in used:
-            problems.add(Problem.UNUSED_CLASS, name)
+            near = difflib.get_close_matches(name, [classes[tag] for tag in sorted(used)], n=1, cutoff=0.8)
+            problems.add(Problem.UNUSED_CLASS, f"{name} (misspelt {near[0]}?)" if near else name)
 
 
 def several_at_once(look: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
