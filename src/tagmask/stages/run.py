@@ -12,7 +12,6 @@ from tagmask.affinity import build_affinity_net
 from tagmask.config import AffinityConfig, Recipe, Role, TimmBackbone, settings_of
 from tagmask.config.recipes import changed_recipe
 from tagmask.contracts import AffinityModel, Dataset, Method, Record
-from tagmask.conventions import FEWEST_IMAGES
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import mask_bits
 from tagmask.errors import TagmaskError
