@@ -22,7 +22,7 @@ from tagmask.inference import predictor
 from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
-from tagmask.stages import run as run_module
+from tagmask.stages import checks
 from tagmask.stages.checks import check_networks
 from tagmask.stages.pipeline import run_all
 from tagmask.stages.run import begin_run
@@ -155,8 +155,8 @@ def test_stages_are_counted_and_frozen_in_every_backbone(family):
 @pytest.mark.parametrize("model", FAMILIES.values())
 def test_every_recipe_can_be_begun_with_every_backbone(model, monkeypatch):
     """By the very check of a beginning; each backbone is built once, as most recipes ask for the same."""
-    build = functools.cache(run_module.build_backbone)
-    monkeypatch.setattr(run_module, "build_backbone", build)
+    build = functools.cache(checks.bare_backbone)
+    monkeypatch.setattr(checks, "bare_backbone", build)
     plain = [name for name in recipe_names() if load_recipe(name).method.kind != "ppc"]
     for name in [*recipe_names(), *(f"{name}+ppc" for name in plain)]:
         check_networks(load_recipe(name, [f"backbone.model={model}"]), 20)
@@ -215,9 +215,7 @@ def test_a_network_that_looks_at_its_numbers_is_built_in_earnest(monkeypatch):
             float(torch.zeros(()))
 
     devices = []
-    monkeypatch.setattr(
-        run_module, "build_affinity_net", lambda *_: devices.append(torch.zeros(()).device.type) or Vain()
-    )
+    monkeypatch.setattr(checks, "build_affinity_net", lambda *_: devices.append(torch.zeros(()).device.type) or Vain())
     check_networks(tiny_recipe(), CLASSES)
     assert devices == ["meta", "cpu"]
 

@@ -19,7 +19,7 @@ def fail_with(error: Exception):
 
 
 def test_the_command_line_shows_the_message_word_for_word_and_ends_with_two(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "app", fail_with(TagmaskError(MESSAGE)))
+    monkeypatch.setattr(cli.program, "app", fail_with(TagmaskError(MESSAGE)))
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
@@ -27,7 +27,7 @@ def test_the_command_line_shows_the_message_word_for_word_and_ends_with_two(caps
 
 
 def test_faults_of_the_program_keep_their_traceback(monkeypatch):
-    monkeypatch.setattr(cli, "app", fail_with(KeyError("loss")))
+    monkeypatch.setattr(cli.program, "app", fail_with(KeyError("loss")))
     with pytest.raises(KeyError, match="loss"):
         cli.main()
 

@@ -83,5 +83,5 @@ def test_without_the_package_the_kind_is_unknown_and_nothing_begins(tmp_path):
     command = ["-m", "tagmask", "run", "toy", "--out", str(tmp_path / "run"), "--set", METHOD]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "method: unknown kind 'top'; known: cam, seam, eps, sipe, ppc" in done.stderr
+    assert "method: unknown kind 'top'; known: cam, seam, eps, sipe, pyramid, ppc" in done.stderr
     assert not (tmp_path / "run").exists()

@@ -207,7 +207,8 @@ def test_a_key_that_a_foreign_kind_does_not_know_is_told_by_its_place(install):
 def test_foreign_kinds_are_known_and_may_be_meant(install):
     install("tagmask-glow", {"glow": "Glow"})
     with pytest.raises(
-        TagmaskError, match=r"method: unknown kind 'glwo'; known: cam, seam, eps, sipe, ppc, glow; did you mean 'glow'"
+        TagmaskError,
+        match=r"method: unknown kind 'glwo'; known: cam, seam, eps, sipe, pyramid, ppc, glow; did you mean 'glow'",
     ):
         load_recipe("toy", ["method={kind: glwo}"])
 

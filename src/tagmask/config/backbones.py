@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from tagmask.config.base import Config
 
@@ -27,7 +27,10 @@ class TimmBackbone(Config):
     mean: tuple[float, float, float] | None = Field(default=None, description="RGB mean; none: the model's own.")
     std: tuple[float, float, float] | None = Field(default=None, description="RGB deviation; none: the model's own.")
     pad_type: str | None = Field(default=None, description="`same` for weights converted from TensorFlow.")
-    frozen_stages: int = Field(default=0, ge=0, description="Stages without learning, counted from the input.")
+    frozen_stages: NonNegativeInt | Literal["all"] = Field(
+        default=0,
+        description="Stages without learning, counted from the input; `all`: its levels are used as they are.",
+    )
     batch_norm: Literal["train", "fixed", "frozen"] = Field(
         default="fixed", description="Learn statistics; keep statistics, learn the affine part; keep both."
     )
@@ -38,8 +41,8 @@ class Resnet38dBackbone(Config):
 
     kind: Literal["resnet38d"] = "resnet38d"
     weights: str = Field(description="`none`, the published MXNet .params file, or a .pth / .safetensors file.")
-    frozen_stages: int = Field(
-        default=2, ge=0, description="Stages without learning: conv1a, b2, b3, ... (2: as published)."
+    frozen_stages: NonNegativeInt | Literal["all"] = Field(
+        default=2, description="Stages without learning: conv1a, b2, b3, ... (2: as published), or `all`."
     )
     batch_norm: Literal["train", "fixed", "frozen"] = "frozen"
     batch_norm_eps: float = Field(

@@ -120,8 +120,8 @@ def dice_loss(logits: Float[Tensor, "b k p q"], masks: Masks) -> Float[Tensor, "
     class counts alike whether it covers the image or ten pixels of it.
 
     >>> masks = torch.tensor([[[1, 0], [IGNORE, 0]]])
-    >>> dice_loss(torch.zeros(1, 2, 2, 2), masks).item()  # 1 - (2 * 0.5 + 1) / (1.5 + 1 + 1)
-    0.4285714626312256
+    >>> round(dice_loss(torch.zeros(1, 2, 2, 2), masks).item(), 4)  # 1 - (2 * 0.5 + 1) / (1.5 + 1 + 1)
+    0.4286
     """
     labelled = (masks != IGNORE)[:, None]
     truth = F.one_hot(masks.clamp(min=0).long(), logits.shape[1]).movedim(3, 1)[:, 1:] * labelled

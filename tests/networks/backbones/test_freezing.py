@@ -67,3 +67,10 @@ def test_freezing_twice_is_freezing_once():
 def test_more_stages_than_there_are_are_refused():
     with pytest.raises(TagmaskError, match="frozen_stages is 6, but the backbone has 5"):
         build_backbone(timm_backbone(frozen_stages=6))
+
+
+def test_all_of_a_backbone_may_stay_as_it_is():
+    backbone = build_backbone(timm_backbone("mobilenetv2_050", batch_norm="train", frozen_stages="all"))
+    assert learning(backbone) == 0
+    assert moved_statistics(backbone) == set()
+    assert not any(grid.requires_grad for grid in backbone.train().forward_levels(torch.randn(2, 3, 64, 64)))

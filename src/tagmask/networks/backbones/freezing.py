@@ -16,12 +16,15 @@ from tagmask.contracts import Backbone
 from tagmask.errors import TagmaskError
 
 
-def freeze(backbone: Backbone, frozen_stages: int, batch_norm: Literal["train", "fixed", "frozen"]) -> None:
+def freeze(
+    backbone: Backbone, frozen_stages: int | Literal["all"], batch_norm: Literal["train", "fixed", "frozen"]
+) -> None:
     """Stop parts of a backbone from learning, in place and for good.
 
     Args:
         backbone: what to freeze.
-        frozen_stages: so many of ``backbone.stages()``, from the input on, neither learn nor update statistics.
+        frozen_stages: so many of ``backbone.stages()``, from the input on, neither learn nor update
+            statistics; ``all``: nothing of it does, what lies behind its stages included.
         batch_norm: in the other stages, ``train`` learns statistics and affine part, ``fixed`` keeps the statistics,
             ``frozen`` keeps both.
 
@@ -29,6 +32,8 @@ def freeze(backbone: Backbone, frozen_stages: int, batch_norm: Literal["train", 
         TagmaskError: more frozen stages than there are.
     """
     stages = backbone.stages()
+    if frozen_stages == "all":
+        stages, frozen_stages = [*stages, [backbone]], len(stages) + 1
     if frozen_stages > len(stages):
         raise TagmaskError(f"frozen_stages is {frozen_stages}, but the backbone has {len(stages)}; lower it.")
     for module in chain.from_iterable(stages[:frozen_stages]):
