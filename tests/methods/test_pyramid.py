@@ -14,6 +14,7 @@ from tagmask.methods.pyramid import (
     PEAK,
     TINY,
     Pyramid,
+    ScoredActivation,
     cells_inside,
     fine_levels,
     log_mean_exp,
@@ -110,7 +111,20 @@ def test_calibration_measures_other_images_and_widths(monkeypatch):
     scores[1, 0, 0, 0] = 7.0
     tags = torch.tensor([[1.0, 1, 0, 0], [0, 1, 0, 0]])
     found = net(batch.images)
-    monkeypatch.setattr(pyramid.Pyramid, "forward", lambda self, images: replace(found, scores=scores))
+
+    def drawn(self, images):
+        """The scores of the batch; of a single image enlarged twice, those of the first one enlarged twice."""
+        if len(images) == 2:
+            return replace(found, scores=scores)
+        enlarged = net.fused(net.backbone.forward_levels(images))
+        larger = (
+            scores[:1].repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : enlarged.shape[2], : enlarged.shape[3]]
+        )
+        plain = torch.zeros(1, 1, *larger.shape[2:])
+        maps = plain.expand(-1, CLASSES, -1, -1)
+        return ScoredActivation(torch.zeros(1, CLASSES), maps, plain, enlarged, larger, plain)
+
+    monkeypatch.setattr(pyramid.Pyramid, "forward", drawn)
     net.calibrate([replace(batch, tags=tags)])
     assert net.width.tolist() == [4 * net.cell, TINY, TINY, TINY]
     assert net.negative_level[0].item() == -1  # the 95 % quantile does not see the one cell of 7

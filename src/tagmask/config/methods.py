@@ -54,7 +54,7 @@ class PyramidConfig(MethodConfig):
     )
     width: int = Field(default=64, gt=0, description="Channels the levels are narrowed to.")
     sharpness: float = Field(
-        default=1.0,
+        default=2.0,
         gt=0,
         description="What each class's r starts from: pooling is the mean near 0, the maximum at 10.",
     )

@@ -181,25 +181,41 @@ class Pyramid(Method[ScoredActivation]):
             activation = replace(activation, logits=log_mean_exp(activation.scores, self.log_sharpness.exp(), inside))
         return activation
 
+    @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Measure each class's scores on images without its tag, and how wide it is at its peak."""
+        """Measure each class's scores on images without its tag, and how wide it is at its peak.
+
+        Widths are those in images enlarged twice: in smaller ones all that is tiny is as wide as the blur of the maps.
+        """
         without: list[list[Tensor]] = [[] for _ in range(self.num_classes)]
         across: list[list[float]] = [[] for _ in range(self.num_classes)]
         for batch in batches:
-            with torch.no_grad():
-                scores = self(batch.images).scores
-            for each, inside, tags in zip(scores, cells_inside(batch.valid, scores), batch.tags, strict=True):
+            scores = self(batch.images).scores
+            for image, each, inside, tags in zip(
+                batch.images, scores, cells_inside(batch.valid, scores), batch.tags, strict=True
+            ):
                 seen = each[:, inside][:, :: max(1, int(inside.sum()) // CELLS)]
-                peaks = each > each[:, inside].amax(dim=1)[:, None, None] - PEAK
-                for number in range(self.num_classes):
-                    if tags[number]:
-                        across[number].append(self.cell * widest((peaks[number] & inside).cpu().numpy()))
-                    else:
-                        without[number].append(seen[number])
+                for number in (tags == 0).nonzero().flatten().tolist():
+                    without[number].append(seen[number])
+                for number, width in self._widths(image, inside, tags).items():
+                    across[number].append(width)
         for number in range(self.num_classes):
             if without[number] and across[number]:  # a class that all images have keeps to its peak
                 self.negative_level[number] = torch.cat(without[number]).quantile(QUANTILE)
                 self.width[number] = statistics.median(across[number])
+
+    def _widths(
+        self, image: Float[Tensor, "3 h w"], inside: Bool[Tensor, "p q"], tags: Float[Tensor, " c"]
+    ) -> dict[int, float]:
+        """Pixels across of each tag where it is near its peak."""
+        numbers = tags.nonzero().flatten().tolist()
+        if not numbers:
+            return {}
+        enlarged = F.interpolate(image[None], scale_factor=2, mode="bilinear", align_corners=False)
+        scores = self(enlarged).scores[0]
+        within = F.interpolate(inside[None, None].float(), size=scores.shape[1:])[0, 0] > 0
+        peaks = {number: scores[number] > scores[number][within].max() - PEAK for number in numbers}
+        return {number: self.cell * widest((peak & within).cpu().numpy()) / 2 for number, peak in peaks.items()}
 
     def view_losses(self, activations: list[ScoredActivation], batch: Batch) -> Losses:
         """The classification loss alone."""
