@@ -5,20 +5,54 @@ from typing import TYPE_CHECKING
 
 from tagmask.cli.words import say, say_notes, show_table
 from tagmask.conventions import Goal
+from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
     from tagmask.stages.run import Run
 
 
-def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str]) -> "Run":
+def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str], budget: str | None = None) -> "Run":
     """Begin a run, or go on with it, and say what its data hold."""
     from tagmask.config.recipes import load_recipe  # noqa: PLC0415
 
+    if recipe == "auto" or (data is None and Path(recipe).is_dir()):
+        return _begin_automatic(data or Path(recipe), out, settings, budget)
+    if budget is not None:
+        raise TagmaskError("--budget goes with `auto`, or with a data folder in place of a recipe")
     checked = load_recipe(recipe, settings)
     # Only now: a typing error must not wait for torch.
     from tagmask.stages import run  # noqa: PLC0415
 
     begun = _with_notes(run.begin_run(checked, data, out))
+    say(begun.found())
+    _say_first_look(begun)
+    return begun
+
+
+def _begin_automatic(data: Path, out: Path, settings: list[str], budget: str | None) -> "Run":
+    """Begin a run whose recipe is chosen, or go on with it as it was chosen."""
+    if (out / "recipe.json").exists():
+        return open_run(out, data, settings)
+    from tagmask.choosing.automatic import automatic, measured, seconds_of, with_budget  # noqa: PLC0415
+    from tagmask.stages import run  # noqa: PLC0415
+    from tagmask.system.storage import write_json  # noqa: PLC0415
+
+    seconds = None if budget is None else seconds_of(budget)
+    found = automatic(data, settings)
+    recipe, choices = found.recipe, list(found.choices)
+    say(f"this machine: {found.machine}")
+    for choice in choices:
+        say(f"chosen: {choice}")
+    planned, estimate = measured(recipe, data, out)
+    if seconds is not None:
+        recipe, more = with_budget(planned, estimate, seconds)
+        choices += more
+        for choice in more:
+            say(f"chosen: {choice}")
+    else:
+        say(f"estimate: {estimate}")
+    begun = _with_notes(run.begin_run(recipe, data, out))
+    write_json(out / "choices.json", [vars(choice) for choice in choices])
     say(begun.found())
     _say_first_look(begun)
     return begun

@@ -7,11 +7,12 @@ import typer
 
 from tagmask.cli.opening import begin_run, finish, open_run
 from tagmask.cli.words import (
+    Budget,
     Command,
     Data,
     MovedData,
     Out,
-    RecipeName,
+    RecipeOrData,
     Redo,
     RunPath,
     Set,
@@ -23,15 +24,16 @@ from tagmask.cli.words import (
 
 
 def run(
-    recipe: RecipeName,
+    recipe: RecipeOrData,
     out: Out,
     data: Data = None,
     until: Until = "prediction",
+    budget: Budget = None,
     settings: Set = [],  # noqa: B006
     redo: Redo = None,
 ) -> None:
-    """Run a recipe; the same command goes on with it."""
-    finish(begin_run(recipe, data, out, settings), until, redo)
+    """Run a recipe, or what fits the data; the same command goes on with it."""
+    finish(begin_run(recipe, data, out, settings, budget), until, redo)
 
 
 def resume(
@@ -86,8 +88,8 @@ def compare(
 COMMANDS = (
     Command(
         "run",
-        "Run a recipe from tags to masks, a segmentation network and a report.",
-        "tagmask run folder-cpu --data photos --out runs/photos",
+        "From tags to masks, a segmentation network and a report: by a recipe, or by what fits a data folder.",
+        "tagmask run photos --out runs/photos",
         run,
     ),
     Command(

@@ -18,6 +18,17 @@ RecipeName = Annotated[
         metavar="RECIPE", help="A recipe (see `tagmask recipes`), or a .yaml file; +ppc behind it puts PPC around it."
     ),
 ]
+RecipeOrData = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|FOLDER",
+        help="A recipe (see `tagmask recipes`) or a .yaml file, with --data; or a data folder alone, or `auto`: then "
+        "data and machine decide.",
+    ),
+]
+Budget = Annotated[
+    str | None, typer.Option(metavar="TIME", help="With `auto`: as many steps as fit into a time, such as 30m or 2h.")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run; its recipe is read from there.")]
 Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Data folder; the toy recipes need none.")]
 MovedData = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the data lie now, if they have moved.")]

@@ -1,0 +1,168 @@
+"""The recipe ``auto``: chosen after a look at data and machine, with reasons, and with the time that it will take."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tagmask.choosing.choices import Choice, DataFacts, choose_recipe, choose_settings
+from tagmask.choosing.estimate import Estimate, estimate, fitted_steps
+from tagmask.choosing.machine import Machine, this_machine
+from tagmask.choosing.object_size import PoolingTrial, spread_over_classes, try_poolings
+from tagmask.config import FolderData, Recipe, TrainingConfig
+from tagmask.config.recipes import changed_recipe, load_recipe
+from tagmask.contracts import Dataset
+from tagmask.data.datasets import open_dataset
+from tagmask.data.datasets.checks import several_at_once
+from tagmask.data.datasets.tables import find_table
+from tagmask.data.orientation import shape_of
+from tagmask.errors import TagmaskError
+from tagmask.networks.backbones import build_backbone
+from tagmask.stages.checks import check_all_weights
+from tagmask.stages.run import Run
+from tagmask.stages.run_folder import RunFolder
+
+AUTO = "auto"
+_LOOKED_AT = 200  # images whose size is read
+_FEWEST_FOR_A_TRIAL = 10  # images of a class and without it: fewer tell nothing of either pooling
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """What was chosen.
+
+    Attributes:
+        recipe: all of it.
+        choices: each with its reason, in their order.
+        machine: that it was chosen for.
+    """
+
+    recipe: Recipe
+    choices: tuple[Choice, ...]
+    machine: Machine
+
+
+def automatic(data: Path | None, settings: Sequence[str] = ()) -> Automatic:
+    """Look at data and machine and choose a recipe; what a person has set is not chosen.
+
+    Args:
+        data: the data folder.
+        settings: of the person, as for ``load_recipe``.
+
+    Raises:
+        TagmaskError: bad data or settings, or weights that cannot be had.
+    """
+    layout = layout_of(data, settings)
+    laid_out = [choice.change for choice in layout]
+    plain = load_recipe("folder-cpu", [*laid_out, *settings])
+    dataset = open_dataset(plain.data, data, verify=False)  # the run itself looks at every image
+    machine = this_machine()
+    facts = facts_of(dataset, plain, machine)
+    base = choose_recipe(facts, machine)
+    chosen = choose_settings(str(base.value), facts, machine)
+    set_by_hand = {setting.partition("=")[0].strip() for setting in settings}
+    chosen = [choice for choice in chosen if not _is_set(choice.setting, set_by_hand)]
+    changes = [*laid_out, f"name={AUTO}", *(choice.change for choice in chosen)]
+    recipe = load_recipe(str(base.value), [*changes, *settings])
+    return Automatic(recipe, (*layout, base, *chosen), machine)
+
+
+def _is_set(setting: str, by_hand: set[str]) -> bool:
+    """Whether a person has set it, or a block that it is in, or the other one of epochs and steps."""
+    other = {"epochs": "steps", "steps": "epochs"}
+    parent, _, last = setting.rpartition(".")
+    twins = {setting, f"{parent}.{other[last]}"} if last in other else {setting}
+    return any(twin == hand or twin.startswith(f"{hand}.") for twin in twins for hand in by_hand)
+
+
+def layout_of(data: Path | None, settings: Sequence[str]) -> list[Choice]:
+    """How the data lie, where nobody says so: a table, folders that are classes, VOC, or COCO."""
+    said = {setting.partition("=")[0].strip() for setting in settings}
+    if data is None or not data.is_dir() or said & {"data", "data.kind", "data.tags"}:
+        return []
+    if any((data / place).is_dir() for place in ("JPEGImages", "VOC2012/JPEGImages", "VOCdevkit/VOC2012/JPEGImages")):
+        return [Choice("data", {"kind": "voc"}, "there is a folder JPEGImages, as PASCAL VOC has it.")]
+    if any((data / "annotations").glob("*.json")):
+        return [Choice("data", {"kind": "coco"}, "there are annotations in JSON, as MS-COCO has them.")]
+    try:
+        find_table(data, FolderData.model_validate({}))
+    except TagmaskError:
+        if any(entry.is_dir() and entry.name != "images" for entry in data.iterdir()):
+            return [Choice("data.tags", None, "there is no table of tags: the folders are the classes.")]
+    return []
+
+
+def facts_of(dataset: Dataset, recipe: Recipe, machine: Machine) -> DataFacts:
+    """What is to be known of the training images."""
+    records = dataset.split(recipe.data.train_split)
+    step = max(1, len(records) // _LOOKED_AT)
+    paths = [path for record in records[::step] if (path := dataset.image_path(record)) is not None]
+    sides = [max(shape.stored) for shape in several_at_once(shape_of, paths) if shape is not None]
+    bound = recipe.data.largest_side or max(sides, default=0)
+    counts = [sum(number in record.tags for record in records) for number in range(len(dataset.classes))]
+    side = round(median(min(each, bound) for each in sides)) if sides else 0
+    negatives = sum(not record.tags for record in records)
+    return DataFacts(len(records), negatives, min(counts), side, _trial(dataset, recipe, counts, machine))
+
+
+def _trial(dataset: Dataset, recipe: Recipe, counts: Sequence[int], machine: Machine) -> PoolingTrial | None:
+    """The trial of poolings, where there are images enough and weights that have seen any."""
+    records = dataset.split(recipe.data.train_split)
+    can_tell = any(min(count, len(records) - count) >= _FEWEST_FOR_A_TRIAL for count in counts)
+    if not can_tell or recipe.backbone.weights == "none" or machine.device_memory is not None:
+        return None
+    check_all_weights(recipe)
+    backbone = build_backbone(recipe.backbone).eval()
+    return try_poolings(dataset, spread_over_classes(records, len(dataset.classes)), backbone)
+
+
+def with_budget(run: Run, found: Estimate, seconds: float) -> tuple[Recipe, list[Choice]]:
+    """The recipe with as many steps as fit into a time.
+
+    Args:
+        run: with the recipe's own steps.
+        found: how long it would take.
+        seconds: what there is.
+
+    Raises:
+        TagmaskError: not even the fewest steps fit.
+    """
+    recipe = run.recipe
+    trainings: dict[str, TrainingConfig | None] = {
+        "training": recipe.training,
+        "affinity.training": None if recipe.affinity is None else recipe.affinity.training,
+        "segmenter.training": recipe.segmenter.training,
+    }
+    floors = {name: max(1, config.min_steps // 2) for name, config in trainings.items() if config is not None}
+    why = f"a budget of {round(seconds / 60)} minutes; {found} otherwise."
+    choices = []
+    for name, steps in fitted_steps(found, seconds, floors).items():
+        values: dict[str, Any] = {"epochs": None, "min_steps": 0, "steps": steps}
+        choices += [Choice(f"{name}.{key}", value, why) for key, value in values.items()]
+    return changed_recipe(recipe, [choice.change for choice in choices]), choices
+
+
+def measured(recipe: Recipe, data: Path | None, out: Path) -> tuple[Run, Estimate]:
+    """How long a recipe will take, before its folder is claimed."""
+    run = Run(recipe, RunFolder(out), open_dataset(recipe.data, data, verify=False), data)
+    return run, estimate(run)
+
+
+def seconds_of(text: str) -> float:
+    """A time as people write it: ``30m``, ``2h``, ``1h30m``, ``90s``.
+
+    Raises:
+        TagmaskError: it is none.
+
+    >>> seconds_of("1h30m"), seconds_of("45m")
+    (5400.0, 2700.0)
+    """
+    found = re.fullmatch(
+        r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower()
+    )
+    if not found or not any(found.groups()):
+        raise TagmaskError(f"--budget {text!r} is no time; expected hours, minutes or seconds such as 30m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds

@@ -1,0 +1,111 @@
+"""From what is known of data and machine to settings, each with its reason."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tagmask.choosing.machine import GIB, Machine
+from tagmask.choosing.object_size import PoolingTrial
+
+GPU_MEMORY = 7 * GIB  # what recipe `folder` needs: cards of 8 GB have a little less
+SIDE_ON_CPU = 320  # pixels of the longer side that a processor can look at in reasonable time
+SIDE_OF_SMALL = 416
+SMALLEST_SIDE = 128
+MOST_STEPS = 2000  # of a training on a processor: more images than that teach more slowly
+CROP_SHARE = 0.8  # of the side, as photographs are usually cropped
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of training images without a mask.
+
+    Attributes:
+        images: how many there are.
+        negatives: how many of them carry no tag.
+        fewest: images of the rarest class.
+        side: median of the longer sides in pixels.
+        trial: which pooling tells tags better; None: not tried.
+    """
+
+    images: int
+    negatives: int
+    fewest: int
+    side: int
+    trial: PoolingTrial | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting, its value and why.
+
+    Attributes:
+        setting: its path, or ``recipe``.
+        value: what it is set to.
+        reason: in a sentence.
+    """
+
+    setting: str
+    value: Any
+    reason: str
+
+    def __str__(self) -> str:
+        """In a line."""
+        return f"{self.setting} = {json.dumps(self.value)}: {self.reason}"
+
+    @property
+    def change(self) -> str:
+        """As ``--set`` takes it."""
+        return f"{self.setting}={json.dumps(self.value)}"
+
+
+def choose_recipe(facts: DataFacts, machine: Machine) -> Choice:
+    """The recipe that the other choices change."""
+    if facts.trial is not None and facts.trial.objects_are_small:
+        return Choice(
+            "recipe",
+            "folder-cpu-small",
+            f"tags are told better by what is anywhere in an image ({100 * (facts.trial.by_maximum or 0):.0f} mean "
+            f"average precision) than by what fills it ({100 * (facts.trial.by_mean or 0):.0f}), so objects are small.",
+        )
+    if machine.device_memory is not None and machine.device_memory >= GPU_MEMORY:
+        return Choice("recipe", "folder", f"there is a GPU with {machine.device_memory / GIB:.0f} GiB.")
+    large = "" if facts.trial is None else "objects fill a good part of their images, and "
+    return Choice("recipe", "folder-cpu", f"{large}there is no GPU with 8 GB.")
+
+
+def choose_settings(recipe: str, facts: DataFacts, machine: Machine) -> list[Choice]:
+    """What the recipe should have otherwise for these data and this machine."""
+    choices = [*_sizes(recipe, facts), *_steps(recipe, facts)]
+    workers = max(0, min(machine.cores - 1, 8))
+    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
+    return [*choices, Choice("workers", workers, f"{cores}, of which one computes.")]
+
+
+def _sizes(recipe: str, facts: DataFacts) -> Iterator[Choice]:
+    if recipe == "folder":
+        return
+    most = SIDE_OF_SMALL if recipe == "folder-cpu-small" else SIDE_ON_CPU
+    side = max(SMALLEST_SIDE, min(facts.side, most))
+    if abs(side - most) <= most // 8:
+        return  # the recipe was made for such images
+    seen = f"the images have {facts.side} pixels on their longer side (median)"
+    why = f"{seen}, and a processor looks at {most} at most." if facts.side > most else f"{seen}."
+    crop = side + 1 if recipe == "folder-cpu-small" else 32 * round(CROP_SHARE * side / 32) + 1
+    long_side = [round(0.8 * side), side] if recipe == "folder-cpu-small" else [round(0.8 * side), round(1.2 * side)]
+    yield Choice("training.augment.long_side", long_side, why)
+    yield Choice("training.augment.crop", crop, why)
+    yield Choice("segmenter.training.augment.crop", crop, why)
+    yield Choice("maps.base_long_side", side, why)
+    yield Choice("segmenter.base_long_side", side, why)
+
+
+def _steps(recipe: str, facts: DataFacts) -> Iterator[Choice]:
+    if recipe == "folder":
+        return
+    epochs = {"training": (4, 16), "affinity.training": (3, 8), "segmenter.training": (6, 16)}
+    for name, (count, batch) in epochs.items() if recipe == "folder-cpu" else ():
+        if facts.images * count / batch > MOST_STEPS:
+            why = f"{facts.images:,} images are more than {MOST_STEPS:,} steps of {batch} can show {count} times."
+            yield Choice(f"{name}.epochs", None, why)
+            yield Choice(f"{name}.steps", MOST_STEPS, why)
