@@ -166,3 +166,10 @@ def test_quality_of_two_classes_without_background_rule() -> None:
 @given(hnp.arrays(np.float32, (3, 4, 5), elements=st.floats(-1, 2, width=32)))
 def test_quality_is_a_share(scores: np.ndarray) -> None:
     assert 0 <= quality(scores, np.array([0, 2, 3])) <= 1
+
+
+@pytest.mark.parametrize(("columns", "factor"), [(0, 0.0), (1, 0.5), (2, 1.0), (5, 1.0)])
+def test_a_mask_that_leaves_hardly_any_background_is_not_trusted_however_sure_it_is(columns, factor):
+    background = np.zeros((10, 10))
+    background[:, :columns] = 1
+    assert quality(np.stack([background, 1 - background]), np.array([0, 1])) == pytest.approx(factor)

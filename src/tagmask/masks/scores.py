@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, Int32
 from tagmask.config import BackgroundConfig
 from tagmask.conventions import BACKGROUND, IGNORE
 
+LEAST_BACKGROUND = 0.2  # share of an image below which a mask is trusted in proportion
 SMALLEST_SHARE = 0.005
 
 Maps = Float[np.ndarray, "n h w"]
@@ -165,8 +166,11 @@ def quality(scores: Maps, classes: Int[np.ndarray, " n"]) -> float:
     With margin = best minus second-best posterior at a pixel,
 
         quality = (tags that own >= 0.5 % of the pixels / tags) * mean over regions of (mean margin inside the region)
+                  * min(1, share of the background / 20 %)
 
-    where a region is all pixels won by one channel, the background included; channels without a pixel have none.
+    where a region is all pixels won by one channel, the background included; channels without a pixel have none. The
+    last factor is there where the background has a channel: a mask that covers a whole image is sure of itself all the
+    same, and nearly always wrong.
 
     Why it puts the right images first. A tag without (nearly) any pixel contradicts what is known about the image, so
     it costs its full share whatever the other pixels say. Regions count alike whatever their size: a plain mean over
@@ -183,7 +187,8 @@ def quality(scores: Maps, classes: Int[np.ndarray, " n"]) -> float:
     margin = np.bincount(winner, weights=_margin(posterior(scores)).ravel(), minlength=len(scores))
     certainty = float((margin[pixels > 0] / pixels[pixels > 0]).mean())
     owned = pixels[classes != BACKGROUND] >= SMALLEST_SHARE * winner.size
-    return min(max(certainty * (float(owned.mean()) if owned.size else 1.0), 0.0), 1.0)
+    left = pixels[classes == BACKGROUND].sum() / (LEAST_BACKGROUND * winner.size) if BACKGROUND in classes else 1.0
+    return min(max(certainty * (float(owned.mean()) if owned.size else 1.0) * min(1.0, float(left)), 0.0), 1.0)
 
 
 def _margin(shares: Maps) -> Float[np.ndarray, "h w"]:
