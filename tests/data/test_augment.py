@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -190,3 +191,17 @@ def test_views_leave_their_arguments_alone():
     view_mask(mask, plan).zero_()
     assert (image == 9).all()
     assert (mask == 1).all()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 20))
+def test_mirrors_around_a_small_image_leave_the_image_and_its_values_as_they_are(seed):
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 255, (9, 14, 3)).astype(np.uint8)
+    plan = draw_view(AugmentConfig(crop=24, jitter=None), (9, 14), random)
+    plain, mirrored = (
+        view_image(image, plan, Normalization((0.0,) * 3, (1.0,) * 3), padding) for padding in ("mean", "mirrored")
+    )
+    inside = view_valid(plan)
+    assert torch.equal(plain[:, inside], mirrored[:, inside])
+    assert set(mirrored[0].flatten().tolist()) <= set(plain[0][inside].tolist())

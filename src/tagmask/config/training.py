@@ -19,7 +19,11 @@ class AugmentConfig(Config):
     jitter: tuple[float, float, float, float] | None = Field(
         default=(0.3, 0.3, 0.3, 0.1), description="Colour jitter: brightness, contrast, saturation, hue."
     )
-    padding: Literal["mean", "black"] = Field(default="mean", description="Colour around images smaller than the crop.")
+    padding: Literal["mean", "black", "mirrored"] = Field(
+        default="mean",
+        description="What surrounds images smaller than the crop: a colour, or the image itself in mirrors, which "
+        "leaves its statistics as they are.",
+    )
 
     @model_validator(mode="after")
     def _ranges(self) -> "AugmentConfig":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as vision
@@ -84,11 +84,13 @@ def _draw_offset(room: int, random: np.random.Generator) -> int:
 def view_image(
     image: ImageArray, plan: ViewPlan, normalization: Normalization, padding: str
 ) -> Float32[Tensor, "3 crop crop"]:
-    """The view of a photograph, normalised; ``padding`` is ``mean`` (0 after normalisation) or ``black``."""
+    """The view of a photograph, normalised; padding as in ``AugmentConfig`` (``mean`` is 0 by then)."""
     resized = Image.fromarray(image).resize((plan.size[1], plan.size[0]), Image.Resampling.BICUBIC)
     for name, factor in plan.jitter:
         resized = getattr(vision, f"adjust_{name}")(resized, factor)
     pixels = normalization.apply(np.array(resized))
+    if padding == "mirrored":
+        return _among_mirrors(pixels, plan)
     black = -torch.tensor(normalization.mean) / torch.tensor(normalization.std)
     fill = torch.zeros(3) if padding == "mean" else black
     return _placed(pixels, plan, fill[:, None, None].expand(3, plan.crop, plan.crop))
@@ -112,6 +114,25 @@ def view_planes(planes: Float32[np.ndarray, "n h w"], plan: ViewPlan) -> Float32
 def view_valid(plan: ViewPlan) -> Bool[Tensor, "crop crop"]:
     """True where the view shows the photograph, False on padding."""
     return _placed(torch.ones(plan.size, dtype=torch.bool), plan, torch.zeros(plan.crop, plan.crop, dtype=torch.bool))
+
+
+def _among_mirrors(pixels: Float32[Tensor, "3 h w"], plan: ViewPlan) -> Float32[Tensor, "3 crop crop"]:
+    """The crop of a plane that the photograph and its mirror images tile; inside it is the same as without them."""
+    upright = pixels.flip(-1) if plan.mirrored else pixels
+    rows, columns = (
+        mirrored_places(start, plan.crop, side) for start, side in zip((plan.top, plan.left), plan.size, strict=True)
+    )
+    return upright[:, rows[:, None], columns].contiguous()
+
+
+def mirrored_places(start: int, number: int, side: int) -> Int64[Tensor, " n"]:
+    """Places of an image's side that ``number`` pixels from ``start`` on show where mirror images go on beyond it.
+
+    >>> mirrored_places(-2, 7, 3).tolist()
+    [1, 0, 0, 1, 2, 2, 1]
+    """
+    places = torch.arange(start, start + number) % (2 * side)
+    return torch.where(places < side, places, 2 * side - 1 - places)
 
 
 def _placed(pixels: Tensor, plan: ViewPlan, container: Tensor) -> Tensor:
