@@ -170,7 +170,8 @@ def check_command(line: str) -> None:
         return
     recipe = context.params.get("recipe") or context.params.get("name")
     for named in context.params.get("names") or [recipe]:  # `compare` takes several
-        if named is not None and not named.endswith(".yaml"):
+        # Of a data folder alone, or of `auto`, data that are not here decide.
+        if named is not None and not named.endswith(".yaml") and named not in ("auto", "photos"):
             load_recipe(named, context.params.get("settings") or [])
 
 

@@ -21,7 +21,7 @@ RecipeName = Annotated[
 RecipeOrData = Annotated[
     str,
     typer.Argument(
-        metavar="RECIPE|FOLDER",
+        metavar="RECIPE",
         help="A recipe (see `tagmask recipes`) or a .yaml file, with --data; or a data folder alone, or `auto`: then "
         "data and machine decide.",
     ),
