@@ -135,8 +135,8 @@ def begin_run(recipe: Recipe, data: Path | None, out: Path, alone: bool = True) 
             lock_for(run, out)  # before its files are looked at: another call may be writing them
         run.folder.check(recipe, dataset)
         if not run.folder.is_begun:
-            check_networks(recipe, len(dataset.classes))
             check_all_weights(recipe)
+            check_networks(recipe, len(dataset.classes))
         if alone:
             lock_for(run, out)
         run.folder.claim(recipe, data, dataset)
