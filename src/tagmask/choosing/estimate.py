@@ -68,9 +68,10 @@ class Estimate:
 
     def __str__(self) -> str:
         """In a line."""
-        parts = ", ".join(f"{stage.stage} {duration(stage.total)}" for stage in self.stages if stage.total >= 1)
+        longest = ", ".join(f"{stage.stage} {duration(stage.total)}" for stage in self.stages if stage.total >= 1)
+        parts = f" ({longest})" if longest else ""
         memory = "" if self.memory is None else f", {self.memory / 1024:.1f} GiB of memory or a little more"
-        return f"about {duration(self.seconds)} ({parts}){memory}"
+        return f"about {duration(self.seconds)}{parts}{memory}"
 
 
 def duration(seconds: float) -> str:
