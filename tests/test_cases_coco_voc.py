@@ -15,18 +15,7 @@ from tagmask import cli
 from tagmask.data.datasets.coco import dataset
 from tagmask.inference.predictor import build_segmenter
 from tagmask.networks.saved import save_weights
-
-TINY = {
-    "backbone.model": "test_resnet",
-    "backbone.weights": "none",
-    "training.epochs": "null",
-    "training.steps": "2",
-    "training.batch_size": "2",
-    "training.augment.crop": "64",
-    "training.augment.long_side": "null",
-    "training.workers": "0",
-    "maps.workers": "0",
-}
+from typed import TINY
 
 
 @pytest.fixture

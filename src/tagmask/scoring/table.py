@@ -14,59 +14,22 @@ class ScoreKind:
     Attributes:
         key: in ``scores.json``.
         words: what people read.
-        subject: what is scored, as the protocol names it.
-        meaning: what the number says, in a sentence.
         sure_from: the nearest goal whose runs have it wherever there are masks to score on; None: not every run does.
     """
 
     key: str
     words: str
-    subject: str
-    meaning: str
     sure_from: Goal | None = None
 
 
 SCORES: tuple[ScoreKind, ...] = (
-    ScoreKind(
-        "tags",
-        "classifier",
-        "classifier",
-        "How well the classifier tells the tags of validation images: mean average precision.",
-    ),
-    ScoreKind(
-        "seed_own",
-        "seed, own background",
-        "seed",
-        "The best class of each pixel of the maps, against the background that the method has learnt.",
-    ),
-    ScoreKind(
-        "seed_best",
-        "seed, best threshold",
-        "seed",
-        "The maps against the constant background that suits these very masks best: an upper bound.",
-        sure_from="seed",
-    ),
-    ScoreKind(
-        "seed_fixed",
-        "seed, fixed threshold",
-        "seed",
-        "The maps against a constant background that was set beforehand.",
-    ),
-    ScoreKind("walk", "walk", "walk", "The maps after the random walk along the learned affinities."),
-    ScoreKind(
-        "mask",
-        "pseudo masks",
-        "pseudo mask",
-        "The masks that the segmentation network learns from.",
-        sure_from="mask",
-    ),
-    ScoreKind(
-        "prediction",
-        "segmentation network",
-        "prediction",
-        "Masks of validation images by the segmentation network, without tags.",
-        sure_from="prediction",
-    ),
+    ScoreKind("tags", "classifier"),  # of validation images, by mean average precision
+    ScoreKind("seed_own", "seed, own background"),  # the maps against the background that the method has learnt
+    ScoreKind("seed_best", "seed, best threshold", sure_from="seed"),  # chosen on these very masks: an upper bound
+    ScoreKind("seed_fixed", "seed, fixed threshold"),
+    ScoreKind("walk", "walk"),
+    ScoreKind("mask", "pseudo masks", sure_from="mask"),
+    ScoreKind("prediction", "segmentation network", sure_from="prediction"),  # of validation images, without tags
 )
 
 MASK_SCORES: tuple[ScoreKind, ...] = tuple(kind for kind in SCORES if kind.key != "tags")

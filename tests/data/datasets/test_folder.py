@@ -11,7 +11,8 @@ from data.datasets.photo_folder import ALL_TRAIN, mask_of, paint, splits_of, tab
 from tagmask.config import FolderData
 from tagmask.conventions import IGNORE
 from tagmask.data.datasets import open_dataset, score_records
-from tagmask.data.datasets.folder import Folder, held_out
+from tagmask.data.datasets.folder import Folder
+from tagmask.data.datasets.held_out import share_of
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
 
@@ -244,7 +245,7 @@ def test_a_list_that_begins_with_background(tmp_path: Path):
 def test_every_class_keeps_an_image_for_training(tmp_path: Path):
     names = [f"{number}.png" for number in range(20)]
     paint(tmp_path, *names)
-    lone = min(names, key=lambda name: held_out(name[:-4]))  # the first to be held out
+    lone = min(names, key=lambda name: share_of(name[:-4]))  # the first to be held out
     table(tmp_path, "image,tags", *[f"{name},{'newt' if name == lone else 'cat'}" for name in names])
     data = Folder(FolderData(val_fraction=0.3), tmp_path)
     assert splits_of(data)[lone[:-4]] == "train"

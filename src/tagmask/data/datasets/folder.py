@@ -1,6 +1,5 @@
 """Your own images: a folder, and a table of tags or one subfolder per class."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from tagmask.data.datasets.checks import (
     several_at_once,
 )
 from tagmask.data.datasets.class_names import count_tags, listed_classes, name_classes
+from tagmask.data.datasets.held_out import share_of
 from tagmask.data.datasets.masks import check_mask_sizes, check_mask_values, look_at_mask, mask_reading
 from tagmask.data.datasets.paths import IMAGE_SUFFIXES, ImageFiles, Unclear, image_id, listed_ids
 from tagmask.data.datasets.saliency_files import SaliencyFiles
@@ -229,11 +229,6 @@ def _renamed(row: Row, meant: Mapping[str, str]) -> Row:
     return replace(row, tags=tuple(dict.fromkeys(meant[tag] for tag in row.tags if tag in meant)))
 
 
-def held_out(key: str) -> float:
-    """Where an image stands when some are held out, 0 first and 1 last: a fixed function of its id."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-
-
 def _splits(rows: Mapping[str, Row], config: FolderData) -> tuple[dict[str, str], tuple[str, ...]]:
     """The split of each image, and remarks.
 
@@ -241,13 +236,13 @@ def _splits(rows: Mapping[str, Row], config: FolderData) -> tuple[dict[str, str]
     one that stands last.
     """
     train, val = config.train_split, config.val_split
-    drawn = {key: val if val and held_out(key) < config.val_fraction else train for key in rows}
+    drawn = {key: val if val and share_of(key) < config.val_fraction else train for key in rows}
     splits = {key: row.split or drawn[key] for key, row in rows.items()}
     kept: dict[str, None] = {}
     for tag in sorted({tag for row in rows.values() for tag in row.tags}):
         having = [key for key, row in rows.items() if tag in row.tags and row.split is None]
         if having and all(splits[key] != train for key in having):
-            last = max(having, key=held_out)
+            last = max(having, key=share_of)
             splits[last] = train
             kept[f"{tag} ({last})"] = None
     said = (
