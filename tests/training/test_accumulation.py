@@ -36,9 +36,10 @@ def method(config: MethodConfig) -> Callable[[], Trainable]:
     return lambda: build_method(config, tiny_backbone(), NUM_CLASSES)
 
 
-def segmenter(kind: str) -> Callable[[], Trainable]:
+def segmenter(kind: str, **settings) -> Callable[[], Trainable]:
     rates = (2,) if kind == "deeplab_v1" else (1, 2)
-    config = SegmenterConfig(kind=kind, width=8, rates=rates, low_level_width=4, dropout=0.0, training=TRAINING)
+    shared = {"width": 8, "rates": rates, "low_level_width": 4, "dropout": 0.0, "training": TRAINING}
+    config = SegmenterConfig(kind=kind, **shared, **settings)
     return lambda: DeepLab(config, tiny_backbone(), NUM_CLASSES)
 
 
@@ -49,6 +50,7 @@ def affinity(network: type, config: type, **settings) -> Callable[[], Trainable]
 NETWORKS = {
     **{name: (method(config), None) for name, config in METHOD_CONFIGS.items()},
     **{kind: (segmenter(kind), 1) for kind in ("deeplab_v1", "deeplab_v2", "deeplab_v3plus")},
+    "deeplab_v3plus-dice": (segmenter("deeplab_v3plus", dice_weight=1.0), 1),
     "affinitynet": (affinity(AffinityNet, AffinityNetConfig), 8),
     "irn": (affinity(Irn, IrnConfig, stride=4, walk_radius=2), 4),
 }
