@@ -10,7 +10,6 @@ from tagmask.choosing.object_size import PoolingTrial
 
 GPU_MEMORY = 7 * GIB  # what recipe `folder` needs: cards of 8 GB have a little less
 SIDE_ON_CPU = 320  # pixels of the longer side that a processor can look at in reasonable time
-SIDE_OF_SMALL = 416
 SMALLEST_SIDE = 128
 MOST_STEPS = 2000  # of a training on a processor: more images than that teach more slowly
 CROP_SHARE = 0.8  # of the side, as photographs are usually cropped
@@ -83,17 +82,15 @@ def choose_settings(recipe: str, facts: DataFacts, machine: Machine) -> list[Cho
 
 
 def _sizes(recipe: str, facts: DataFacts) -> Iterator[Choice]:
-    if recipe == "folder":
-        return
-    most = SIDE_OF_SMALL if recipe == "folder-cpu-small" else SIDE_ON_CPU
-    side = max(SMALLEST_SIDE, min(facts.side, most))
-    if abs(side - most) <= most // 8:
+    if recipe != "folder-cpu":
+        return  # of small things the scale they were taken at says much, and a GPU looks at any size
+    side = max(SMALLEST_SIDE, min(facts.side, SIDE_ON_CPU))
+    if side == SIDE_ON_CPU and facts.side <= SIDE_ON_CPU * 9 // 8:
         return  # the recipe was made for such images
     seen = f"the images have {facts.side} pixels on their longer side (median)"
-    why = f"{seen}, and a processor looks at {most} at most." if facts.side > most else f"{seen}."
-    crop = side + 1 if recipe == "folder-cpu-small" else 32 * round(CROP_SHARE * side / 32) + 1
-    long_side = [round(0.8 * side), side] if recipe == "folder-cpu-small" else [round(0.8 * side), round(1.2 * side)]
-    yield Choice("training.augment.long_side", long_side, why)
+    why = f"{seen}, and a processor looks at {SIDE_ON_CPU} at most." if facts.side > SIDE_ON_CPU else f"{seen}."
+    crop = 32 * round(CROP_SHARE * side / 32) + 1
+    yield Choice("training.augment.long_side", [round(0.8 * side), round(1.2 * side)], why)
     yield Choice("training.augment.crop", crop, why)
     yield Choice("segmenter.training.augment.crop", crop, why)
     yield Choice("maps.base_long_side", side, why)
