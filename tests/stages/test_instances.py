@@ -283,7 +283,8 @@ def learned(tmp_path_factory) -> Run:
         write_maps(made.folder.maps(record.id), archive(classes, maps, (SIDE, SIDE)))
     made.folder.note("make-maps", done=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build_backbone", lambda _: Surroundings())
+        for name in ("build_backbone", "bare_backbone"):
+            patch.setattr(run, name, lambda _: Surroundings())
         train_affinity(made)
         make_instances(made)
     return made
@@ -323,7 +324,8 @@ def test_coco_scores_the_instances(learned, capsys):
 @pytest.mark.slow
 def test_the_mean_displacement_is_measured_before_the_weights_are_written(learned):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build_backbone", lambda _: Surroundings())
+        for name in ("build_backbone", "bare_backbone"):
+            patch.setattr(run, name, lambda _: Surroundings())
         net = run.trained_affinity_net(learned, learned.recipe.affinity)
     assert isinstance(net, FindsCentres)
     assert (net.mean_displacement != 0).all()
