@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jaxtyping import Float
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
