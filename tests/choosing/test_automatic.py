@@ -99,6 +99,12 @@ def test_a_folder_alone_is_enough_and_the_same_command_goes_on(photos, tmp_path,
     assert (tmp_path / "x" / "method.safetensors").read_bytes() == before
 
 
+def test_nothing_is_chosen_without_data(tmp_path, capsys, monkeypatch):
+    code, text = call(capsys, monkeypatch, "run", "auto", "--out", tmp_path / "x")
+    assert code == 2
+    assert "name their folder: tagmask run FOLDER" in text
+
+
 def test_a_budget_goes_with_what_is_chosen(photos, tmp_path, capsys, monkeypatch):
     code, text = call(
         capsys, monkeypatch, "run", "folder-cpu", "--data", photos, "--out", tmp_path / "x", "--budget", "30m"

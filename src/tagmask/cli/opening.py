@@ -15,6 +15,8 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str], bu
     """Begin a run, or go on with it, and say what its data hold."""
     from tagmask.config.recipes import load_recipe  # noqa: PLC0415
 
+    if recipe == "auto" and data is None:
+        raise TagmaskError("auto looks at data before it chooses; name their folder: tagmask run FOLDER --out RUN")
     if recipe == "auto" or (data is None and Path(recipe).is_dir()):
         return _begin_automatic(data or Path(recipe), out, settings, budget)
     if budget is not None:
