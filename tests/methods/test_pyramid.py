@@ -11,6 +11,7 @@ from tagmask.contracts import Level
 from tagmask.errors import TagmaskError
 from tagmask.methods import pyramid
 from tagmask.methods.pyramid import (
+    MARGIN,
     PEAK,
     TINY,
     Pyramid,
@@ -79,6 +80,28 @@ def test_levels_that_do_not_exist_are_refused():
         method(levels=(9,))
 
 
+@pytest.mark.parametrize("size", [(32, 48), (33, 41)])
+def test_a_margin_goes_around_images_and_its_cells_are_cut_off(size):
+    net = method().eval()
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    wide = torch.nn.functional.pad(images, (MARGIN,) * 4)
+    with torch.no_grad():
+        found = net(images).embedding
+        whole = net.fused(net.backbone.forward_levels(wide))
+    assert found.shape[2:] == tuple(math.ceil(side / net.cell) for side in size)
+    start = MARGIN // net.cell
+    torch.testing.assert_close(found, whole[..., start : start + found.shape[2], start : start + found.shape[3]])
+
+
+def test_what_surrounds_an_image_in_a_training_view_changes_hardly_anything():
+    net = method().eval()
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    view = torch.nn.functional.pad(image, (0, 64, 0, 64))
+    with torch.no_grad():
+        alone, padded = net(image).scores, net(view).scores[..., : 64 // net.cell, : 64 // net.cell]
+    torch.testing.assert_close(alone, padded, atol=1e-4, rtol=1e-4)
+
+
 # ── thresholds ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -116,7 +139,7 @@ def test_calibration_measures_other_images_and_widths(monkeypatch):
         """The scores of the batch; of a single image enlarged twice, those of the first one enlarged twice."""
         if len(images) == 2:
             return replace(found, scores=scores)
-        enlarged = net.fused(net.backbone.forward_levels(images))
+        enlarged = net._features(images)
         larger = (
             scores[:1].repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : enlarged.shape[2], : enlarged.shape[3]]
         )

@@ -33,6 +33,7 @@ RARE = -2.0  # logit that a class starts from: most images do not show it
 PEAK = 4.0  # logits below its largest score at which what is tiny ends
 TINY = 20.0  # pixels across up to which the peak alone decides
 QUANTILE = 0.95  # of the scores of images without the tag: what is wide lies above it
+MARGIN = 32  # pixels around images: what the border of a picture changes fades within
 CELLS = 256  # of an image that are looked at to find that quantile
 
 
@@ -162,12 +163,25 @@ class Pyramid(Method[ScoredActivation]):
 
     def forward(self, images: Images) -> ScoredActivation:
         """Logits ``b c``, the soft maxima of the scores; maps ``b c p q``, the probability of lying in an object."""
-        features = self.fused(self.backbone.forward_levels(images))
+        features = self._features(images)
         scores = self.classify(self.dropout(features)).float() + self.bias[:, None, None]
         maps = torch.sigmoid(scores - object_thresholds(scores, self.negative_level, self.width))
         background = 1 - maps.amax(dim=1, keepdim=True)
         logits = log_mean_exp(scores, self.log_sharpness.exp())
         return ScoredActivation(logits, maps, background, features, scores, torch.ones_like(background))
+
+    def _features(self, images: Images) -> Float[Tensor, "b d p q"]:
+        """Fused levels of images that have a margin of the mean colour while they pass through; its cells are cut off.
+
+        Training views that are larger than their image have such a margin anyway. Without one, the border of an image
+        looks like nothing that has been learned, and a soft maximum listens to a single cell.
+        """
+        if any(MARGIN % level.stride for level in self.backbone.levels):  # of patches that would be moved
+            return self.fused(self.backbone.forward_levels(images))
+        start = MARGIN // self.cell
+        rows, columns = (-(-side // self.cell) for side in images.shape[2:])
+        fused = self.fused(self.backbone.forward_levels(F.pad(images, (MARGIN,) * 4)))
+        return fused[..., start : start + rows, start : start + columns]
 
     def finish(
         self, activation: ScoredActivation, tags: Tags | None = None, valid: Bool[Tensor, "b h w"] | None = None
