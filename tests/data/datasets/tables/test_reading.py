@@ -147,3 +147,13 @@ def test_a_table_that_is_no_text_is_named(tmp_path: Path):
     (tmp_path / "t.csv").write_bytes(b"image,tags\na.jpg,\xff\n")
     with pytest.raises(TagmaskError, match=r"cannot read the table .*t\.csv.*UTF-8"):
         read_table(tmp_path / "t.csv", FolderData(), Problems())
+
+
+def test_an_object_of_json_without_the_key_of_tags_is_no_negative(tmp_path):
+    path = tmp_path / "tags.json"
+    path.write_text('[{"image": "a.png", "tags": ["cat"]}, {"image": "b.png"}, {"image": "c.png", "tags": []}]')
+    problems = Problems()
+    table = read_table(path, FolderData(tags="tags.json"), problems)
+    assert [row.image for row in table.rows] == ["a.png", "c.png"]
+    with pytest.raises(TagmaskError, match=r"row that does not fit its table \(1\): row 2 of tags\.json"):
+        problems.raise_any(tmp_path)

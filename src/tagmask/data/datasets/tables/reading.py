@@ -161,7 +161,8 @@ def _whole_lines(sheet: Sheet, columns: Columns, problems: Problems) -> list[Lin
     for line in sheet.lines:
         image = text_of(line.cells.get(columns.image))
         unsplit = columns.split and not text_of(line.cells.get(columns.split))
-        if not line.fits or image in ("", "nan") or "\n" in image or unsplit:
+        untold = columns.tags is not None and columns.tags not in line.cells  # an object of JSON without that key
+        if not line.fits or image in ("", "nan") or "\n" in image or unsplit or untold:
             problems.add(Problem.BAD_ROW, f"row {line.number} of {sheet.path.name}")
         else:
             whole.append(line)
