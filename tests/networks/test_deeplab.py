@@ -199,7 +199,8 @@ def test_class_weights_by_hand():
     plain = torch.tensor([0.9**-0.5, 0.1**-0.5, (1e-6) ** -0.5])
     torch.testing.assert_close(weights, plain / (0.9 * plain[0] + 0.1 * plain[1]))
     assert (weights * shares).sum().item() == pytest.approx(1)
-    assert class_weights(shares, 0.0).tolist() == [1, 1, 1]
+    assert class_weights(shares / 3, 0.0).tolist() == [1, 1, 1]
+    assert class_weights(torch.zeros(3), 0.5).tolist() == [1, 1, 1]  # masks without a label
 
 
 def test_weights_of_classes_multiply_their_pixels_and_divide_by_the_number_of_all():

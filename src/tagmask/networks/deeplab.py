@@ -109,6 +109,8 @@ def class_weights(shares: Float[Tensor, " k"], power: float) -> Float[Tensor, " 
     >>> class_weights(torch.tensor([0.75, 0.25]), 1.0)
     tensor([0.6667, 2.0000])
     """
+    if power == 0 or not shares.any():
+        return torch.ones_like(shares)  # exactly: rounding would change trainings that weigh nothing
     weights = shares.clamp(min=RAREST) ** -power
     return weights / (weights * shares).sum()
 
