@@ -74,8 +74,8 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key.subkey=value`` settings.
 
     Args:
-        name: a packaged recipe or a YAML file; ``+ppc`` behind it puts PPC around the method, with default settings and a
-            quarter of the steps over which the contrast grows. Other wrappers are named by their kind in the same way.
+        name: a packaged recipe or a YAML file; ``+ppc`` behind it puts PPC around the method, with default settings,
+            with a growth of the contrast over a quarter of the steps. Other wrappers are named by their kind alike.
         settings: changes; values are read as YAML. How a run is carried out can be said for all stages at once by the
             last part of a key: ``workers=0`` for ``training.workers=0``, ``maps.workers=0`` and so on.
 
