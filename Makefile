@@ -4,10 +4,10 @@ BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_SET ?=
 
-.PHONY: help setup demo test lint types layers tests docs bench clean
+.PHONY: help setup demo test lint types layers tests test-slow docs bench clean
 
 help: ## show these targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/ready ## make .venv with everything pinned in constraints.txt
 
@@ -33,7 +33,10 @@ layers: setup
 	$(BIN)/lint-imports
 
 tests: setup
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -m "not slow"
+
+test-slow: setup ## the tests over ten seconds: whole runs, every family of backbones
+	$(BIN)/pytest -q -m slow
 
 docs: .venv/docs ## build these pages as a site; prints where it is
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs docs/_build/html
