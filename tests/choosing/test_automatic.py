@@ -80,6 +80,10 @@ def test_a_budget_sets_the_steps(photos, tmp_path):
     assert all("budget of 10 minutes" in choice.reason for choice in choices)
     with pytest.raises(TagmaskError, match="fewest steps"):
         with_budget(run, Estimate(stages, None), 300)
+    kept, choices = with_budget(run, Estimate(stages, None), 600, {"training.steps"})
+    assert kept.training == recipe.training  # set by hand: the other training gets what is left
+    assert kept.segmenter.training.steps == 200
+    assert {choice.setting.rpartition(".")[0] for choice in choices} == {"segmenter.training"}
 
 
 def test_a_folder_alone_is_enough_and_the_same_command_goes_on(photos, tmp_path, capsys, monkeypatch):
@@ -94,6 +98,9 @@ def test_a_folder_alone_is_enough_and_the_same_command_goes_on(photos, tmp_path,
     assert {"setting": "recipe", "value": "folder-cpu"}.items() <= chosen[0].items()
     before = (tmp_path / "x" / "method.safetensors").read_bytes()
     monkeypatch.setattr(module, "automatic", lambda *_: pytest.fail("chosen again"))
+    code, text = call(capsys, monkeypatch, *command, "--budget", "9m")
+    assert code == 2
+    assert "has begun, with the steps it has" in text
     code, text = call(capsys, monkeypatch, *command)
     assert code == 0, text
     assert (tmp_path / "x" / "method.safetensors").read_bytes() == before

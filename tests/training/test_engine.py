@@ -19,6 +19,7 @@ from tagmask.config import AugmentConfig, CamConfig, TrainingConfig
 from tagmask.contracts import ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import Cam
+from tagmask.system.processes import part_ways
 from tagmask.training import engine
 from tagmask.training.engine import (
     build_optimizer,
@@ -385,3 +386,4 @@ def train_in_a_process(folder: str) -> None:
     for accumulation in (1, 2):
         weights = fit(Path(folder) / str(accumulation), tiny_cam(0), steps=3, accumulation=accumulation)
         torch.save(weights, Path(folder) / f"{os.environ['RANK']}-{accumulation}.pt")
+    part_ways()

@@ -1,8 +1,8 @@
 """The recipe ``auto``: chosen after a look at data and machine, with reasons, and with the time that it will take."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -69,7 +69,7 @@ def automatic(data: Path | None, settings: Sequence[str] = ()) -> Automatic:
     return Automatic(recipe, (*layout, base, *chosen), machine)
 
 
-def _is_set(setting: str, by_hand: set[str]) -> bool:
+def _is_set(setting: str, by_hand: Set[str]) -> bool:
     """Whether a person has set it, or a block that it is in, or the other one of epochs and steps."""
     other = {"epochs": "steps", "steps": "epochs"}
     parent, _, last = setting.rpartition(".")
@@ -118,13 +118,16 @@ def _trial(dataset: Dataset, recipe: Recipe, counts: Sequence[int], machine: Mac
     return try_poolings(dataset, spread_over_classes(records, len(dataset.classes)), backbone)
 
 
-def with_budget(run: Run, found: Estimate, seconds: float) -> tuple[Recipe, list[Choice]]:
+def with_budget(
+    run: Run, found: Estimate, seconds: float, by_hand: Set[str] = frozenset()
+) -> tuple[Recipe, list[Choice]]:
     """The recipe with as many steps as fit into a time.
 
     Args:
         run: with the recipe's own steps.
         found: how long it would take.
         seconds: what there is.
+        by_hand: settings that a person has set; trainings whose steps are among them keep them.
 
     Raises:
         TagmaskError: not even the fewest steps fit.
@@ -135,6 +138,9 @@ def with_budget(run: Run, found: Estimate, seconds: float) -> tuple[Recipe, list
         "affinity.training": None if recipe.affinity is None else recipe.affinity.training,
         "segmenter.training": recipe.segmenter.training,
     }
+    held = {name for name in trainings if _is_set(f"{name}.steps", by_hand)}
+    stages = (replace(stage, training=None) if stage.training in held else stage for stage in found.stages)
+    found = replace(found, stages=tuple(stages))
     floors = {name: max(1, config.min_steps // 2) for name, config in trainings.items() if config is not None}
     why = f"a budget of {round(seconds / 60)} minutes; {found} otherwise."
     choices = []

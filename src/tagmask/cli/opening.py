@@ -34,6 +34,8 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str], bu
 def _begin_automatic(data: Path, out: Path, settings: list[str], budget: str | None) -> "Run":
     """Begin a run whose recipe is chosen, or go on with it as it was chosen."""
     if (out / "recipe.json").exists():
+        if budget is not None:
+            raise TagmaskError(f"{out} has begun, with the steps it has; leave out --budget, or choose another folder")
         return open_run(out, data, settings)
     from tagmask.choosing.automatic import automatic, measured, seconds_of, with_budget  # noqa: PLC0415
     from tagmask.stages import run  # noqa: PLC0415
@@ -47,7 +49,8 @@ def _begin_automatic(data: Path, out: Path, settings: list[str], budget: str | N
         say(f"chosen: {choice}")
     planned, estimate = measured(recipe, data, out)
     if seconds is not None:
-        recipe, more = with_budget(planned, estimate, seconds)
+        by_hand = {setting.partition("=")[0].strip() for setting in settings}
+        recipe, more = with_budget(planned, estimate, seconds, by_hand)
         choices += more
         for choice in more:
             say(f"chosen: {choice}")

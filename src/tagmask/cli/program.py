@@ -1,5 +1,6 @@
 """The program: its commands in the order of its help, and how it ends."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -24,6 +25,11 @@ def main() -> None:
     except TagmaskError as error:
         say(f"error: {error}", Console(stderr=True))
         sys.exit(2)
+    finally:
+        if "RANK" in os.environ and "torch" in sys.modules:  # one of several processes, which has loaded torch
+            from tagmask.system.processes import part_ways  # noqa: PLC0415
+
+            part_ways()
 
 
 def _show_version(wanted: bool) -> bool:

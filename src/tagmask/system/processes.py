@@ -27,6 +27,12 @@ def this_process() -> PartialState:
     return PartialState(cpu=on_cpu(), timeout=LONGEST_WAIT)
 
 
+def part_ways() -> None:
+    """Close what connects the processes, if anything does; one that ends while it is open may be aborted."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def num_processes() -> int:
     """How many processes share a training step; 1 unless they have been connected."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
