@@ -261,7 +261,6 @@ class Method(Trainable, Generic[AnyActivation]):
     def view_losses(self, activations: list[AnyActivation], batch: Batch) -> Losses:
         """Named loss terms from the finished activations of all views."""
 
-    @final
     def outputs(self, batch: Batch) -> list[AnyActivation]:
         """The activation of each view, all through the same forward pass."""
         return [self(view) for view in self.views(batch.images)]

@@ -127,7 +127,7 @@ def _broken_class(method: type[AnyMethod]) -> list[str]:
     broken = []
     if getattr(method, "__abstractmethods__", None):
         broken.append(f"abstract methods are left: {', '.join(sorted(method.__abstractmethods__))}")
-    final = [name for name in ("losses", "outputs", "losses_from", "train") if name in vars(method)]
+    final = [name for name in ("losses", "losses_from", "train") if name in vars(method)]
     if final:
         broken.append(f"{', '.join(final)} must not be overridden; override `view_losses`, and freeze with `freeze`")
     if not _has_settings(method):

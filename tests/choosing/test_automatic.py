@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from tagmask.choosing import automatic as module
-from tagmask.choosing.automatic import automatic, layout_of, measured, seconds_of, with_budget
+from tagmask.choosing.automatic import automatic, measured, seconds_of, with_budget
 from tagmask.choosing.estimate import Estimate, StageEstimate
 from tagmask.choosing.machine import GIB, Machine
 from tagmask.choosing.object_size import PoolingTrial
@@ -30,28 +30,12 @@ def photos(tmp_path):
     return folder
 
 
-def test_a_table_needs_no_words_and_folders_are_classes(photos, tmp_path):
-    assert layout_of(photos, ()) == []
-    (tmp_path / "other" / "cat").mkdir(parents=True)
-    (choice,) = layout_of(tmp_path / "other", ())
-    assert choice.change == "data.tags=null"
-    assert layout_of(tmp_path / "other", ("data.tags=mine.csv",)) == []
-
-
-@pytest.mark.parametrize(("place", "kind"), [("VOC2012/JPEGImages/x", "voc"), ("annotations/a.json", "coco")])
-def test_the_layouts_of_others_are_known(tmp_path, place, kind):
-    (tmp_path / place).parent.mkdir(parents=True)
-    (tmp_path / place).touch()
-    (choice,) = layout_of(tmp_path, ())
-    assert choice.value == {"kind": kind}
-
-
 def test_what_a_person_has_set_is_not_chosen(photos):
-    found = automatic(photos, (*BARE, "training.augment={crop: 64}", "training.steps=3", "training.epochs=null"))
+    found = automatic(photos, (*BARE, "training.augment={crop: 64}", "training.steps=3"))
     assert found.recipe.training.augment.crop == 64
     assert found.recipe.training.steps == 3
     assert not any(choice.setting.startswith("training.") for choice in found.choices)
-    assert found.recipe.name == "auto"
+    assert found.recipe.name == "folder-cpu"  # under whose name the run can be repeated
     assert found.recipe.maps.base_long_side == 128  # no smaller: 96 pixels are few
 
 
@@ -60,7 +44,7 @@ def test_the_same_data_on_the_same_machine_give_the_same_recipe(photos):
 
 
 def test_small_objects_have_their_own_recipe(photos, monkeypatch):
-    monkeypatch.setattr(module, "_trial", lambda *_: PoolingTrial(0.5, 0.9))
+    monkeypatch.setattr(module, "_trial", lambda *_: PoolingTrial(0.5, 0.9, (0.3, 0.5)))
     assert automatic(photos, BARE).recipe.method.kind == "pyramid"
 
 
@@ -74,20 +58,21 @@ def test_a_budget_sets_the_steps(photos, tmp_path):
     recipe = automatic(photos, (*BARE, "affinity=null")).recipe
     run, _ = measured(recipe, photos, tmp_path / "run")
     stages = (StageEstimate("m", 400, 1.0, "training"), StageEstimate("s", 400, 1.0, "segmenter.training"))
-    fitted, choices = with_budget(run, Estimate(stages, None), 600)
+    fitted, estimate, choices = with_budget(run, Estimate(stages, None), 600)
+    assert estimate.seconds == 600
     assert (fitted.training.steps, fitted.segmenter.training.steps) == (300, 300)
-    assert (fitted.training.epochs, fitted.training.min_steps) == (None, 0)
-    assert all("budget of 10 minutes" in choice.reason for choice in choices)
+    assert fitted.training.epochs is None
+    assert all("a budget of 10 min." in choice.reason for choice in choices)
     with pytest.raises(TagmaskError, match="fewest steps"):
         with_budget(run, Estimate(stages, None), 300)
-    kept, choices = with_budget(run, Estimate(stages, None), 600, {"training.steps"})
+    kept, _, choices = with_budget(run, Estimate(stages, None), 600, {"training.steps"})
     assert kept.training == recipe.training  # set by hand: the other training gets what is left
     assert kept.segmenter.training.steps == 200
     assert {choice.setting.rpartition(".")[0] for choice in choices} == {"segmenter.training"}
 
 
 def test_a_folder_alone_is_enough_and_the_same_command_goes_on(photos, tmp_path, capsys, monkeypatch):
-    short = settings(affinity="null", segmenter__training__epochs="null", segmenter__training__steps="1")
+    short = settings(affinity="null", segmenter__training__steps="1")
     command = ("run", photos, "--out", tmp_path / "x", "--until", "seed", *short)
     code, text = call(capsys, monkeypatch, *command)
     assert code == 0, text
@@ -95,7 +80,13 @@ def test_a_folder_alone_is_enough_and_the_same_command_goes_on(photos, tmp_path,
     assert 'chosen: recipe = "folder-cpu"' in text
     assert "estimate: about" in text
     chosen = json.loads((tmp_path / "x" / "choices.json").read_text())
-    assert {"setting": "recipe", "value": "folder-cpu"}.items() <= chosen[0].items()
+    assert {"setting": "recipe", "value": "folder-cpu"}.items() <= chosen["choices"][0].items()
+    assert chosen["machine"] == "2 cores, 8 GiB of memory, no GPU"
+    assert chosen["estimate"]["seconds"] > 0
+    page = (tmp_path / "x" / "report.html").read_text()
+    assert "What was chosen" in page
+    assert "there is no GPU with 8 GB." in page
+    assert f"tagmask run folder-cpu --data {photos}" in page
     before = (tmp_path / "x" / "method.safetensors").read_bytes()
     monkeypatch.setattr(module, "automatic", lambda *_: pytest.fail("chosen again"))
     code, text = call(capsys, monkeypatch, *command, "--budget", "9m")
@@ -118,3 +109,32 @@ def test_a_budget_goes_with_what_is_chosen(photos, tmp_path, capsys, monkeypatch
     )
     assert code == 2
     assert "--budget goes with `auto`" in text
+
+
+def test_a_folder_that_is_not_there_is_no_misspelt_recipe(tmp_path, capsys, monkeypatch):
+    code, text = call(capsys, monkeypatch, "run", tmp_path / "nowhere", "--out", tmp_path / "x")
+    assert code == 2
+    assert f"there is no data folder '{tmp_path / 'nowhere'}'. As a recipe: no recipe" in text
+
+
+def test_a_folder_may_be_named_twice_but_not_two_folders(photos, tmp_path, capsys, monkeypatch):
+    code, text = call(capsys, monkeypatch, "run", photos, "--data", tmp_path, "--out", tmp_path / "x")
+    assert code == 2
+    assert "are two folders of data; name one of them" in text
+    code, text = call(
+        capsys, monkeypatch, "run", photos, "--data", photos, "--out", tmp_path / "x", "--set", "training.steps=no"
+    )
+    assert code == 2
+    assert "training.steps" in text
+
+
+def test_a_comparison_takes_what_fits_once(photos, tmp_path, capsys, monkeypatch):
+    short = settings(affinity="null", segmenter__training__steps="1", training__steps="1")
+    command = ("compare", "auto", "--data", photos, "--out", tmp_path / "x", "--until", "mask", *short)
+    code, text = call(capsys, monkeypatch, *command)
+    assert code == 0, text
+    assert 'chosen for auto: recipe = "folder-cpu"' in text
+    assert (tmp_path / "x" / "auto" / "seed-0" / "scores.json").exists()
+    monkeypatch.setattr(module, "automatic", lambda *_: pytest.fail("chosen again"))
+    code, text = call(capsys, monkeypatch, *command)
+    assert code == 0, text

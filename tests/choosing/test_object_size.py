@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tagmask.choosing.object_size import PoolingTrial, spread_over_classes, try_poolings
+from tagmask.choosing.object_size import spread_over_classes, try_poolings
 from tagmask.contracts import Backbone, Dataset, Level, Normalization, Record
 
 
@@ -49,20 +49,16 @@ def test_the_maximum_tells_small_things_and_the_mean_what_fills_an_image(small):
     torch.manual_seed(0)
     data = Spots(small)
     trial = try_poolings(data, data.records, Raw().eval())
-    assert trial.objects_are_small == small
     assert (trial.by_maximum > trial.by_mean) == small
+    low, high = trial.lead_between
+    assert (low > 0) == small
+    assert low <= trial.by_maximum - trial.by_mean <= high
 
 
 def test_without_images_enough_nothing_is_said():
     data = Spots(small=True)
     trial = try_poolings(data, data.records[:8], Raw().eval())
-    assert trial == PoolingTrial(None, None)
-    assert not trial.objects_are_small
-
-
-def test_a_lead_within_chance_is_none():
-    assert not PoolingTrial(0.9, 0.905).objects_are_small
-    assert PoolingTrial(0.9, 0.92).objects_are_small
+    assert trial.lead_between is None
 
 
 def test_images_are_spread_over_classes_and_over_the_list():

@@ -35,7 +35,7 @@ def test_words_end_with_a_verdict_and_the_next_command(run, photos):
     assert f"{photos}:" in lines
     assert "warning: 2 classes with fewer than 20 training images: cat (2), dog (2)." in text
     assert "A run would start, with 1 warning" in text
-    assert any(line.startswith(f"next: tagmask run folder-cpu --data {photos} --out") for line in lines)
+    assert any(line.startswith(f"next: tagmask run {photos} --out") for line in lines)
 
 
 def test_the_exit_code_is_the_verdict(run, photos, enough, tmp_path):

@@ -282,8 +282,18 @@ def test_a_file_that_is_no_recipe(tmp_path, content, expected):
 
 def test_settings_that_contradict_each_other_are_told_by_their_block_and_nothing_else_is():
     with pytest.raises(TagmaskError, match=r"^recipe toy has 1 setting.*\n  training: epochs=3.0 and steps=200") as e:
-        load_recipe("toy", ["training.epochs=3"])
+        load_recipe("toy", ["training.epochs=3", "training.steps=200"])
     assert "batch_size" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "epochs", "steps"), [("training.epochs=3", 3, None), ("training.steps=7", None, 7)]
+)
+def test_steps_take_the_place_of_epochs_and_epochs_of_steps(setting, epochs, steps):
+    for before in ("toy", "folder-cpu"):
+        found = load_recipe(before, [setting]).training
+        assert (found.epochs, found.steps) == (epochs, steps)
+    assert load_recipe("toy", ["affinity=null", "training.epochs=2"]).training.steps is None
 
 
 @pytest.mark.parametrize(

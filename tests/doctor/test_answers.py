@@ -30,7 +30,7 @@ def found() -> Examination:
         (Twins(CAT, COPY, "same file"),),
         (Doubt(CAT, 0, "cat", True, 0.01),),
         ("Much.",),
-        recommended(CENSUS, None, FolderData(), ()),
+        recommended(FolderData(), (), "folder-cpu"),
     )
 
 
@@ -47,7 +47,7 @@ def test_findings_and_what_follows_are_lines(found):
     assert closing_lines(found) == [
         "expect: Much.",
         "Ready: nothing speaks against a run.",
-        "next: tagmask run folder-cpu --out runs/first --set method.warmup_steps=75",
+        "next: tagmask run folder-cpu --out runs/first",
     ]
 
 

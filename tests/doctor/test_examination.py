@@ -31,7 +31,7 @@ def test_a_folder_is_examined_from_counts_to_a_command(photos):
     assert (found.verdict, found.exit_code(), found.exit_code(strict=True)) == ("warn", 0, 1)
     assert "2 warnings" in found.sentence
     assert found.sizes.middle == (96, 128)
-    assert found.recommendation.recipe == "folder-cpu"
+    assert found.recommendation.recipe == "auto"
     assert found.doubts is None
 
 

@@ -40,6 +40,8 @@ def test_numbers_of_images_are_compared_with_the_measured_ones(number, said):
 def test_time_goes_with_the_number_of_images_and_their_size():
     text = " ".join(expectation(images(3200), SMALL, FolderData()))
     assert "about 100 minutes on two cores, images read at 320 pixels." in text
+    few = " ".join(expectation(images(16), SMALL, FolderData()))
+    assert "about 26 minutes on two cores" in few  # trainings have a fewest number of steps
     assert "yours have 1920, which takes several times as long" in " ".join(
         expectation(images(3200), LARGE, FolderData())
     )
@@ -50,25 +52,19 @@ def test_nothing_measured_is_said_of_drawn_scenes():
     assert expectation(images(240), SMALL, ToyData()) == ()
 
 
-def test_as_many_images_as_measured_need_no_setting():
-    found = recommended(images(1600), SMALL, FolderData(), ())
-    assert (found.recipe, found.settings) == ("folder-cpu", ())
-    assert found.command("my photos") == "tagmask run folder-cpu --data 'my photos' --out runs/first"
+def test_the_folder_alone_is_recommended_as_the_readme_does():
+    assert recommended(FolderData(), ()).command("my photos") == "tagmask run 'my photos' --out runs/first"
 
 
-def test_fewer_and_larger_images_change_the_recipe_and_it_can_be_read():
-    found = recommended(images(400), LARGE, VocData(train_split="train"), ["backbone.weights=w.safetensors"])
-    assert found.settings == (
-        "data.kind=voc", "data.train_split=train", "method.warmup_steps=25", "data.largest_side=320",
-        "backbone.weights=w.safetensors",
-    )  # fmt: skip
-    read = load_recipe(found.recipe, found.settings)
-    assert (read.data.kind, read.data.largest_side, read.method.warmup_steps) == ("voc", 320, 25)
-    assert "method.warmup_steps" in found.reason
+def test_a_recipe_that_was_asked_for_stays_and_can_be_read():
+    found = recommended(VocData(train_split="train"), ["backbone.weights=w.safetensors"], "folder-cpu-cam")
+    assert found.settings == ("data.kind=voc", "data.train_split=train", "backbone.weights=w.safetensors")
+    assert found.command("photos").startswith("tagmask run folder-cpu-cam --data photos --out runs/first --set ")
+    assert load_recipe(found.recipe, found.settings).data == VocData(train_split="train")
 
 
 def test_drawn_scenes_have_their_recipe():
-    assert recommended(images(20), SMALL, ToyData(), ()).command(None) == "tagmask run toy --out runs/first"
+    assert recommended(ToyData(), ()).command(None) == "tagmask run toy --out runs/first"
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,13 @@ import torch
 
 from conftest import tiny_backbone
 from tagmask.config import PyramidConfig
-from tagmask.contracts import Level
 from tagmask.errors import TagmaskError
 from tagmask.methods import pyramid
 from tagmask.methods.pyramid import (
-    MARGIN,
     PEAK,
     TINY,
     Pyramid,
     ScoredActivation,
-    cells_inside,
-    fine_levels,
     log_mean_exp,
     object_thresholds,
     widest,
@@ -45,61 +41,29 @@ def test_pooling_is_the_mean_for_small_r_and_the_maximum_for_large_r():
     assert log_mean_exp(scores, torch.tensor([200.0])).item() == pytest.approx(5.0 - math.log(4) / 200)
 
 
-def test_padding_does_not_pool_and_an_image_of_padding_pools_as_a_whole():
-    scores = torch.tensor([1.0, 3.0, 99.0])[None, None, None]
-    inside = torch.tensor([[[True, True, False]]])
-    sharpness = torch.tensor([2.0])
-    expected = log_mean_exp(scores[..., :2], sharpness)
-    torch.testing.assert_close(log_mean_exp(scores, sharpness, inside), expected)
-    torch.testing.assert_close(log_mean_exp(scores, sharpness, inside & False), log_mean_exp(scores, sharpness))
-
-
-def test_logits_of_a_training_step_leave_padding_out():
+def test_training_images_pass_without_their_padding_as_they_will_be_seen_later():
     net, batch = method(), random_batch()
-    half = batch.valid.clone()
-    half[:, :, half.shape[2] // 2 :] = False
-    found = net(batch.images)
-    finished = net.finish(found, batch.tags, half)
-    expected = log_mean_exp(found.scores, net.log_sharpness.exp(), cells_inside(half, found.scores))
-    torch.testing.assert_close(finished.logits, expected)
-    assert not torch.allclose(finished.logits, found.logits)
+    valid = batch.valid.clone()
+    valid[0] = False
+    valid[0, 5:25, 3:27] = True
+    (found,) = net.outputs(replace(batch, valid=valid))
+    alone = net(batch.images[:1, :, 5:25, 3:27])
+    torch.testing.assert_close(found.logits[:1], alone.logits)
+    rows, columns = alone.scores.shape[2:]
+    torch.testing.assert_close(found.scores[:1, :, :rows, :columns], alone.scores)
+    assert not found.passes[0, 0, rows:].any()
+    other = batch.images.clone()
+    other[0][:, ~valid[0]] = 9.0
+    (again,) = net.outputs(replace(batch, images=other, valid=valid))
+    torch.testing.assert_close(again.logits, found.logits)
 
 
 # ── levels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_levels_are_the_deepest_of_each_stride_and_the_last_two():
-    strides = [Level(8, stride) for stride in (2, 4, 4, 8, 16, 16)]
-    assert fine_levels(tuple(strides), 4) == (2, 3, 4, 5)
-    assert fine_levels(tuple(strides), 8) == (3, 4, 5)
-    assert fine_levels((Level(8, 14),), 4) == (0,)
-
-
 def test_levels_that_do_not_exist_are_refused():
     with pytest.raises(TagmaskError, match=r"method\.levels \[9\].*levels 0 to"):
         method(levels=(9,))
-
-
-@pytest.mark.parametrize("size", [(32, 48), (33, 41)])
-def test_a_margin_goes_around_images_and_its_cells_are_cut_off(size):
-    net = method().eval()
-    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    wide = torch.nn.functional.pad(images, (MARGIN,) * 4)
-    with torch.no_grad():
-        found = net(images).embedding
-        whole = net.fused(net.backbone.forward_levels(wide))
-    assert found.shape[2:] == tuple(math.ceil(side / net.cell) for side in size)
-    start = MARGIN // net.cell
-    torch.testing.assert_close(found, whole[..., start : start + found.shape[2], start : start + found.shape[3]])
-
-
-def test_what_surrounds_an_image_in_a_training_view_changes_hardly_anything():
-    net = method().eval()
-    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    view = torch.nn.functional.pad(image, (0, 64, 0, 64))
-    with torch.no_grad():
-        alone, padded = net(image).scores, net(view).scores[..., : 64 // net.cell, : 64 // net.cell]
-    torch.testing.assert_close(alone, padded, atol=1e-4, rtol=1e-4)
 
 
 # ── thresholds ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,16 +100,13 @@ def test_calibration_measures_other_images_and_widths(monkeypatch):
     found = net(batch.images)
 
     def drawn(self, images):
-        """The scores of the batch; of a single image enlarged twice, those of the first one enlarged twice."""
-        if len(images) == 2:
-            return replace(found, scores=scores)
-        enlarged = net._features(images)
-        larger = (
-            scores[:1].repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : enlarged.shape[2], : enlarged.shape[3]]
-        )
-        plain = torch.zeros(1, 1, *larger.shape[2:])
-        maps = plain.expand(-1, CLASSES, -1, -1)
-        return ScoredActivation(torch.zeros(1, CLASSES), maps, plain, enlarged, larger, plain)
+        """The scores of an image of the batch, or of the first one enlarged twice."""
+        number = 1 if torch.equal(images[0], batch.images[1]) else 0
+        drawn = scores[number : number + 1]
+        if images.shape[2] > batch.images.shape[2]:
+            drawn = drawn.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        plain = torch.zeros_like(drawn[:, :1])
+        return ScoredActivation(found.logits[:1], drawn, plain, plain, drawn, plain)
 
     monkeypatch.setattr(pyramid.Pyramid, "forward", drawn)
     net.calibrate([replace(batch, tags=tags)])

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -66,7 +67,7 @@ def test_every_kind_has_a_head():
 @pytest.mark.parametrize("number", [1, 2])
 def test_odd_sizes_and_single_images_train(kind, number):
     net = network(kind).train()
-    stride = 4 if kind == "deeplab_v3plus" else 8
+    stride = 4 if kind in ("deeplab_v3plus", "semantic_fpn") else 8
     logits = net(torch.randn(number, 3, *ODD))
     assert logits.shape == (number, CLASSES + 1, *(math.ceil(n / stride) for n in ODD))
     loss = total(net, batch(torch.randint(IGNORE, CLASSES + 1, (number, *ODD))))
@@ -228,3 +229,17 @@ def test_the_dice_loss_is_there_where_it_has_a_weight():
     losses = both.losses_from(plain(torch.randn(2, 3, *ODD)), batch(masks))
     assert losses.keys() == {"pixels", "dice"}
     assert "dice" not in plain.losses_from(plain(torch.randn(2, 3, *ODD)), batch(masks))
+
+
+def test_padding_that_is_cut_changes_nothing_of_an_image():
+    net = network("semantic_fpn", padding="cut", dropout=0.0)
+    step = batch(torch.randint(IGNORE, CLASSES + 1, (2, 24, 32)))
+    valid = step.valid.clone()
+    valid[0] = False
+    valid[0, 3:17, 4:29] = True
+    found = net.outputs(replace(step, valid=valid))
+    alone = net(step.images[:1, :, 3:17, 4:29])
+    expected = F.interpolate(alone, size=(14, 25), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(found[:1, :, 3:17, 4:29], expected)
+    assert not found[0][:, ~valid[0]].any()
+    assert found.shape == (2, CLASSES + 1, 24, 32)

@@ -4,7 +4,7 @@ import pytest
 
 from tagmask.contracts import Level
 from tagmask.errors import TagmaskError
-from tagmask.networks.levels import chosen_levels, is_plain, main_levels, spread_levels
+from tagmask.networks.levels import chosen_levels, fine_levels, is_plain, main_levels, spread_levels
 
 RESNET50 = [Level(64, 2), Level(256, 4), Level(512, 8), Level(1024, 16), Level(2048, 16)]
 RESNET38D = [Level(256, 4), Level(512, 8), Level(1024, 8), Level(4096, 8)]
@@ -59,3 +59,14 @@ def test_levels_that_a_backbone_lacks_are_refused_with_those_it_has(chosen):
         TagmaskError, match=r"method\.levels is \[.*has 4 levels; choose from 0 to 3 \(of strides 4, 8, 16"
     ):
         chosen_levels("method.levels", chosen, CONVNEXT)
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [(RESNET50, (1, 2, 3, 4)), (RESNET38D, (0, 1, 3)), (MOBILENET, (1, 2, 3, 5)), (CONVNEXT, (0, 1, 2, 3)),
+     (TRANSFORMER, (2, 12))],
+)  # fmt: skip
+def test_fine_levels_are_the_first_of_each_stride_and_the_last(levels, expected):
+    assert fine_levels(levels, 4) == expected
+    assert fine_levels(MOBILENET, 8) == (2, 3, 5)
+    assert fine_levels(MOBILENET, 32) == (5,)

@@ -34,7 +34,7 @@ def found() -> Examination:
         (equal, same),
         (Doubt(TRAINING[2], 0, "cat", True, 0.031), Doubt(TRAINING[3], 1, "<b>dog", False, 0.97)),
         ("Not much.",),
-        recommended(CENSUS, None, FolderData(), ()),
+        recommended(FolderData(), (), "folder-cpu"),
     )
 
 

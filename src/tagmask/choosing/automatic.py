@@ -5,18 +5,17 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from tagmask.choosing.choices import Choice, DataFacts, choose_recipe, choose_settings
-from tagmask.choosing.estimate import Estimate, estimate, fitted_steps
+from tagmask.choosing.estimate import Estimate, duration, estimate, fitted_steps
 from tagmask.choosing.machine import Machine, this_machine
 from tagmask.choosing.object_size import PoolingTrial, spread_over_classes, try_poolings
-from tagmask.config import FolderData, Recipe, TrainingConfig
+from tagmask.config import Recipe, TrainingConfig
 from tagmask.config.recipes import changed_recipe, load_recipe
 from tagmask.contracts import Dataset
 from tagmask.data.datasets import open_dataset
 from tagmask.data.datasets.checks import several_at_once
-from tagmask.data.datasets.tables import find_table
+from tagmask.data.datasets.recognition import recognised
 from tagmask.data.orientation import shape_of
 from tagmask.errors import TagmaskError
 from tagmask.networks.backbones import build_backbone
@@ -24,7 +23,6 @@ from tagmask.stages.checks import check_all_weights
 from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
 
-AUTO = "auto"
 _LOOKED_AT = 200  # images whose size is read
 _FEWEST_FOR_A_TRIAL = 10  # images of a class and without it: fewer tell nothing of either pooling
 
@@ -54,18 +52,18 @@ def automatic(data: Path | None, settings: Sequence[str] = ()) -> Automatic:
     Raises:
         TagmaskError: bad data or settings, or weights that cannot be had.
     """
-    layout = layout_of(data, settings)
+    found = recognised(data, settings)
+    layout = [] if found is None else [Choice(found.setting, found.value, found.reason)]
     laid_out = [choice.change for choice in layout]
     plain = load_recipe("folder-cpu", [*laid_out, *settings])
     dataset = open_dataset(plain.data, data, verify=False)  # the run itself looks at every image
     machine = this_machine()
-    facts = facts_of(dataset, plain, machine)
+    facts = facts_of(dataset, plain)
     base = choose_recipe(facts, machine)
     chosen = choose_settings(str(base.value), facts, machine)
     set_by_hand = {setting.partition("=")[0].strip() for setting in settings}
     chosen = [choice for choice in chosen if not _is_set(choice.setting, set_by_hand)]
-    changes = [*laid_out, f"name={AUTO}", *(choice.change for choice in chosen)]
-    recipe = load_recipe(str(base.value), [*changes, *settings])
+    recipe = load_recipe(str(base.value), [*laid_out, *(choice.change for choice in chosen), *settings])
     return Automatic(recipe, (*layout, base, *chosen), machine)
 
 
@@ -77,24 +75,7 @@ def _is_set(setting: str, by_hand: Set[str]) -> bool:
     return any(twin == hand or twin.startswith(f"{hand}.") for twin in twins for hand in by_hand)
 
 
-def layout_of(data: Path | None, settings: Sequence[str]) -> list[Choice]:
-    """How the data lie, where nobody says so: a table, folders that are classes, VOC, or COCO."""
-    said = {setting.partition("=")[0].strip() for setting in settings}
-    if data is None or not data.is_dir() or said & {"data", "data.kind", "data.tags"}:
-        return []
-    if any((data / place).is_dir() for place in ("JPEGImages", "VOC2012/JPEGImages", "VOCdevkit/VOC2012/JPEGImages")):
-        return [Choice("data", {"kind": "voc"}, "there is a folder JPEGImages, as PASCAL VOC has it.")]
-    if any((data / "annotations").glob("*.json")):
-        return [Choice("data", {"kind": "coco"}, "there are annotations in JSON, as MS-COCO has them.")]
-    try:
-        find_table(data, FolderData.model_validate({}))
-    except TagmaskError:
-        if any(entry.is_dir() and entry.name != "images" for entry in data.iterdir()):
-            return [Choice("data.tags", None, "there is no table of tags: the folders are the classes.")]
-    return []
-
-
-def facts_of(dataset: Dataset, recipe: Recipe, machine: Machine) -> DataFacts:
+def facts_of(dataset: Dataset, recipe: Recipe) -> DataFacts:
     """What is to be known of the training images."""
     records = dataset.split(recipe.data.train_split)
     step = max(1, len(records) // _LOOKED_AT)
@@ -104,14 +85,14 @@ def facts_of(dataset: Dataset, recipe: Recipe, machine: Machine) -> DataFacts:
     counts = [sum(number in record.tags for record in records) for number in range(len(dataset.classes))]
     side = round(median(min(each, bound) for each in sides)) if sides else 0
     negatives = sum(not record.tags for record in records)
-    return DataFacts(len(records), negatives, min(counts), side, _trial(dataset, recipe, counts, machine))
+    return DataFacts(len(records), negatives, side, _trial(dataset, recipe, counts))
 
 
-def _trial(dataset: Dataset, recipe: Recipe, counts: Sequence[int], machine: Machine) -> PoolingTrial | None:
+def _trial(dataset: Dataset, recipe: Recipe, counts: Sequence[int]) -> PoolingTrial | None:
     """The trial of poolings, where there are images enough and weights that have seen any."""
     records = dataset.split(recipe.data.train_split)
     can_tell = any(min(count, len(records) - count) >= _FEWEST_FOR_A_TRIAL for count in counts)
-    if not can_tell or recipe.backbone.weights == "none" or machine.device_memory is not None:
+    if not can_tell or recipe.backbone.weights == "none":
         return None
     check_all_weights(recipe)
     backbone = build_backbone(recipe.backbone).eval()
@@ -120,8 +101,8 @@ def _trial(dataset: Dataset, recipe: Recipe, counts: Sequence[int], machine: Mac
 
 def with_budget(
     run: Run, found: Estimate, seconds: float, by_hand: Set[str] = frozenset()
-) -> tuple[Recipe, list[Choice]]:
-    """The recipe with as many steps as fit into a time.
+) -> tuple[Recipe, Estimate, list[Choice]]:
+    """The recipe with as many steps as fit into a time, and how long it takes then.
 
     Args:
         run: with the recipe's own steps.
@@ -139,15 +120,13 @@ def with_budget(
         "segmenter.training": recipe.segmenter.training,
     }
     held = {name for name in trainings if _is_set(f"{name}.steps", by_hand)}
-    stages = (replace(stage, training=None) if stage.training in held else stage for stage in found.stages)
-    found = replace(found, stages=tuple(stages))
     floors = {name: max(1, config.min_steps // 2) for name, config in trainings.items() if config is not None}
-    why = f"a budget of {round(seconds / 60)} minutes; {found} otherwise."
-    choices = []
-    for name, steps in fitted_steps(found, seconds, floors).items():
-        values: dict[str, Any] = {"epochs": None, "min_steps": 0, "steps": steps}
-        choices += [Choice(f"{name}.{key}", value, why) for key, value in values.items()]
-    return changed_recipe(recipe, [choice.change for choice in choices]), choices
+    fitted = fitted_steps(found, seconds, floors, held)
+    why = f"a budget of {duration(seconds)}."
+    choices = [Choice(f"{name}.steps", steps, why) for name, steps in fitted.items()]
+    stages = (replace(stage, units=fitted.get(stage.training or "", stage.units)) for stage in found.stages)
+    changed = changed_recipe(recipe, [choice.change for choice in choices])
+    return changed, replace(found, stages=tuple(stages)), choices
 
 
 def measured(recipe: Recipe, data: Path | None, out: Path) -> tuple[Run, Estimate]:

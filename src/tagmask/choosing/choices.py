@@ -12,6 +12,7 @@ GPU_MEMORY = 7 * GIB  # what recipe `folder` needs: cards of 8 GB have a little 
 SIDE_ON_CPU = 320  # pixels of the longer side that a processor can look at in reasonable time
 SMALLEST_SIDE = 128
 MOST_STEPS = 2000  # of a training on a processor: more images than that teach more slowly
+INSPECTION = 0.2  # of images that show nothing: photographs of things have hardly any, pictures of products many
 CROP_SHARE = 0.8  # of the side, as photographs are usually cropped
 
 
@@ -22,14 +23,12 @@ class DataFacts:
     Attributes:
         images: how many there are.
         negatives: how many of them carry no tag.
-        fewest: images of the rarest class.
         side: median of the longer sides in pixels.
         trial: which pooling tells tags better; None: not tried.
     """
 
     images: int
     negatives: int
-    fewest: int
     side: int
     trial: PoolingTrial | None = None
 
@@ -60,17 +59,33 @@ class Choice:
 
 def choose_recipe(facts: DataFacts, machine: Machine) -> Choice:
     """The recipe that the other choices change."""
-    if facts.trial is not None and facts.trial.objects_are_small:
-        return Choice(
-            "recipe",
-            "folder-cpu-small",
-            f"tags are told better by what is anywhere in an image ({100 * (facts.trial.by_maximum or 0):.0f} mean "
-            f"average precision) than by what fills it ({100 * (facts.trial.by_mean or 0):.0f}), so objects are small.",
-        )
+    small = _why_small(facts)
+    if small:
+        return Choice("recipe", "folder-cpu-small", small)
     if machine.device_memory is not None and machine.device_memory >= GPU_MEMORY:
         return Choice("recipe", "folder", f"there is a GPU with {machine.device_memory / GIB:.0f} GiB.")
-    large = "" if facts.trial is None else "objects fill a good part of their images, and "
+    known = None if facts.trial is None or facts.trial.lead_between is None else _both(facts.trial)
+    large = f"{known}: objects fill a good part of their images; and " if known else ""
     return Choice("recipe", "folder-cpu", f"{large}there is no GPU with 8 GB.")
+
+
+def _why_small(facts: DataFacts) -> str | None:
+    """Why objects are taken to be small; None: they are not."""
+    share = facts.negatives / max(1, facts.images)
+    shown = f"{share:.0%} of the images show nothing, as where defects are looked for"
+    lead = None if facts.trial is None else facts.trial.lead_between
+    if facts.trial is None or lead is None:
+        return f"{shown}: objects are taken to be small." if share >= INSPECTION else None
+    if lead[0] > 0:
+        return f"{_both(facts.trial)}: objects are small."
+    if share >= INSPECTION and lead[1] > 0:
+        return f"{_both(facts.trial)}, which leaves it open, and {shown}: objects are taken to be small."
+    return None
+
+
+def _both(trial: PoolingTrial) -> str:
+    values = f"{100 * trial.by_maximum:.0f} and {100 * trial.by_mean:.0f} mean average precision"
+    return f"tags are told by what is anywhere in an image and by what fills it with {values}"
 
 
 def choose_settings(recipe: str, facts: DataFacts, machine: Machine) -> list[Choice]:
@@ -104,5 +119,4 @@ def _steps(recipe: str, facts: DataFacts) -> Iterator[Choice]:
     for name, (count, batch) in epochs.items() if recipe == "folder-cpu" else ():
         if facts.images * count / batch > MOST_STEPS:
             why = f"{facts.images:,} images are more than {MOST_STEPS:,} steps of {batch} can show {count} times."
-            yield Choice(f"{name}.epochs", None, why)
             yield Choice(f"{name}.steps", MOST_STEPS, why)

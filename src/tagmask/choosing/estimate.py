@@ -1,7 +1,7 @@
 """How long a run will take and how much memory it will need, from a few steps of each stage that are measured."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -242,32 +242,36 @@ def _predict(view: _View, network: DeepLab, shown: Sequence[Record]) -> float:
 # ── a time to keep to ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def fitted_steps(found: Estimate, seconds: float, floors: dict[str, int]) -> dict[str, int]:
+def fitted_steps(
+    found: Estimate, seconds: float, floors: dict[str, int], held: Set[str] = frozenset()
+) -> dict[str, int]:
     """Steps of each training with which a run takes so many seconds; all are shortened or lengthened alike.
 
     Args:
         found: the estimate with the steps that the recipe has.
         seconds: what there is.
         floors: the fewest steps of each training, by the name of its settings.
+        held: trainings that keep their steps.
 
     Raises:
         TagmaskError: not even the fewest steps fit.
     """
-    trainings = {stage.training: stage for stage in found.stages if stage.training is not None}
+    trainings = {stage.training: stage for stage in found.stages if stage.training and stage.training not in held}
     rest = found.seconds - sum(stage.total for stage in trainings.values())
-    least = rest + sum(floors.get(name, 1) * stage.seconds for name, stage in trainings.items())
-    if least > seconds:
+    floor = sum(floors.get(name, 1) * stage.seconds for name, stage in trainings.items())
+    if rest + floor > seconds:
         raise TagmaskError(
-            f"the budget is {duration(seconds)}, and the fewest steps that teach anything take {duration(least)}, of "
-            f"which {duration(rest)} go into maps and masks; give more time, or fewer images (data.max_images)"
+            f"the budget is {duration(seconds)}, and this run takes {duration(rest + floor)} at least: "
+            f"{duration(floor)} for the fewest steps that teach anything, {duration(rest)} for maps and masks. Give it "
+            f"more time{', or fewer images (data.max_images)' if floor < seconds else ''}"
         )
     free, steps = seconds - rest, {}
     left = dict(trainings)
     while left:  # those that reach their floor leave less to the others
         factor = free / sum(stage.total for stage in left.values())
-        held = {name for name, stage in left.items() if stage.units * factor < floors.get(name, 1)}
-        for name in held or set(left):
+        at_floor = {name for name, stage in left.items() if stage.units * factor < floors.get(name, 1)}
+        for name in at_floor or set(left):
             stage = left.pop(name)
-            steps[name] = floors.get(name, 1) if held else max(1, int(stage.units * factor))
+            steps[name] = floors.get(name, 1) if at_floor else max(1, int(stage.units * factor))
             free -= steps[name] * stage.seconds
     return {name: steps[name] for name in trainings}

@@ -6,37 +6,39 @@ learn the tags of four fifths of some images and judge the last fifth, five time
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float, Float32
 from PIL import Image
 
 from tagmask.contracts import Backbone, Dataset, ImageArray, Record
 from tagmask.doctor.census import tag_matrix
 from tagmask.doctor.tags.out_of_fold import judge
-from tagmask.scoring.metrics import average_precision
+from tagmask.scoring.metrics import mean_average_precision
 from tagmask.system.progress import track
 
 OF_EACH_CLASS = 40
 LONGEST = 416  # pixels that an image is scaled down to
 SHORTEST = 32
-CLEAR = 0.01  # of mean average precision by which the maximum must lead: less is chance
+DRAWS = 200  # of the images, with replacement, to know how much is chance
+CERTAINTY = 0.8  # of the interval
 
 
 @dataclass(frozen=True)
 class PoolingTrial:
-    """Mean average precision of held-out tags by either pooling; None where no class has images enough."""
+    """How well held-out tags are told by either pooling.
 
-    by_mean: float | None
-    by_maximum: float | None
+    Attributes:
+        by_mean: mean average precision of the mean.
+        by_maximum: of the maximum.
+        lead_between: between what the lead of the maximum lies, but for one case in five; None: it cannot be told,
+            as too few images are alike.
+    """
 
-    @property
-    def objects_are_small(self) -> bool:
-        """Whether the maximum tells tags clearly better."""
-        known = self.by_mean is not None and self.by_maximum is not None
-        return known and self.by_maximum > self.by_mean + CLEAR  # pyright: ignore[reportOptionalOperand] - known
+    by_mean: float = 0.0
+    by_maximum: float = 0.0
+    lead_between: tuple[float, float] | None = None
 
 
 def spread_over_classes(records: Sequence[Record], num_classes: int, number: int = OF_EACH_CLASS) -> list[Record]:
@@ -64,15 +66,32 @@ def try_poolings(dataset: Dataset, records: Sequence[Record], backbone: Backbone
         for record in track(records, "how large objects are", len(records))
     ]
     tags = tag_matrix(records, len(dataset.classes))
-    precisions = []
-    for place in range(2):
-        said = judge(np.stack([pair[place] for pair in vectors]), tags, np.arange(len(records)))
-        each = [
-            average_precision(said.probabilities[:, c].astype(float), tags[:, c]) for c in np.flatnonzero(said.judged)
-        ]
-        known = [value for value in each if value is not None]
-        precisions.append(fmean(known) if known else None)
-    return PoolingTrial(*precisions)
+    mean, maximum = (judge(np.stack(each), tags, np.arange(len(records))) for each in zip(*vectors, strict=True))
+    if not mean.judged.any():
+        return PoolingTrial()
+    judged = mean.judged
+    return _compared(
+        mean.probabilities[:, judged].astype(float), maximum.probabilities[:, judged].astype(float), tags[:, judged]
+    )
+
+
+def _compared(
+    mean: Float[np.ndarray, "n c"], maximum: Float[np.ndarray, "n c"], tags: Bool[np.ndarray, "n c"]
+) -> PoolingTrial:
+    """Both scores, and by bootstrap over images between what their difference lies."""
+    random = np.random.default_rng(0)
+    draws = [random.integers(0, len(tags), len(tags)) for _ in range(DRAWS)]
+    leads = [lead for draw in draws if (lead := _lead(mean[draw], maximum[draw], tags[draw])) is not None]
+    low, high = np.quantile(leads, [(1 - CERTAINTY) / 2, (1 + CERTAINTY) / 2])
+    by_mean, by_maximum = (mean_average_precision(each, tags) or 0.0 for each in (mean, maximum))
+    return PoolingTrial(by_mean, by_maximum, (float(low), float(high)))
+
+
+def _lead(
+    mean: Float[np.ndarray, "n c"], maximum: Float[np.ndarray, "n c"], tags: Bool[np.ndarray, "n c"]
+) -> float | None:
+    by_mean, by_maximum = mean_average_precision(mean, tags), mean_average_precision(maximum, tags)
+    return None if by_mean is None or by_maximum is None else by_maximum - by_mean
 
 
 def _vectors(backbone: Backbone, image: ImageArray) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, " d"]]:

@@ -20,7 +20,12 @@ DataFolder = Annotated[
     Path | None, typer.Argument(metavar="[DATA]", help="Data folder; with --run the run's, toy recipes need none.")
 ]
 RecipeOption = Annotated[
-    str, typer.Option(metavar="RECIPE", help="Whose data settings hold, and whose pretrained backbone judges the tags.")
+    str | None,
+    typer.Option(
+        metavar="RECIPE",
+        help="Whose data settings hold, and whose pretrained backbone judges the tags; left out: the layout of the "
+        "data is recognised.",
+    ),
 ]
 RunOption = Annotated[
     Path | None,
@@ -46,7 +51,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="End with exit code 1 if 
 
 def doctor(
     data: DataFolder = None,
-    recipe: RecipeOption = RECIPE,
+    recipe: RecipeOption = None,
     run: RunOption = None,
     check_tags: CheckTags = False,
     out: OutFolder = None,
@@ -60,7 +65,7 @@ def doctor(
     from tagmask.doctor.examination import examine  # noqa: PLC0415
 
     others = [setting for setting in settings if not setting.startswith("data")]
-    found = examine(chosen.data, folder, others, check)
+    found = examine(chosen.data, folder, others, check, recipe=recipe)
     written = _write(found, out) if out is not None else ()
     if as_json:
         sys.stdout.write(f"{json.dumps(answers.as_json(found), indent=2)}\n")
@@ -72,14 +77,16 @@ def doctor(
 
 
 def _asked(
-    data: Path | None, recipe: str, run: Path | None, check_tags: bool, settings: list[str]
+    data: Path | None, recipe: str | None, run: Path | None, check_tags: bool, settings: list[str]
 ) -> "tuple[Recipe, Path | None, Judge | None]":
     """The recipe whose data settings hold, the data folder, and who judges the tags."""
     from tagmask.config.recipes import changed_recipe, load_recipe  # noqa: PLC0415
+    from tagmask.data.datasets.recognition import recognised  # noqa: PLC0415
 
     known = None
     if run is None:
-        chosen = load_recipe(recipe, settings)
+        layout = None if recipe else recognised(data, settings)
+        chosen = load_recipe(recipe or RECIPE, [*([layout.change] if layout else []), *settings])
     else:
         from tagmask.stages.run_folder import RunFolder  # noqa: PLC0415
 

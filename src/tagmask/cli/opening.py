@@ -15,10 +15,9 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str], bu
     """Begin a run, or go on with it, and say what its data hold."""
     from tagmask.config.recipes import load_recipe  # noqa: PLC0415
 
-    if recipe == "auto" and data is None:
-        raise TagmaskError("auto looks at data before it chooses; name their folder: tagmask run FOLDER --out RUN")
-    if recipe == "auto" or (data is None and Path(recipe).is_dir()):
-        return _begin_automatic(data or Path(recipe), out, settings, budget)
+    folder = _folder_to_look_at(recipe, data)
+    if folder is not None:
+        return _begin_automatic(folder, out, settings, budget)
     if budget is not None:
         raise TagmaskError("--budget goes with `auto`, or with a data folder in place of a recipe")
     checked = load_recipe(recipe, settings)
@@ -29,6 +28,46 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str], bu
     say(begun.found())
     _say_first_look(begun)
     return begun
+
+
+def with_auto_chosen(names: list[str], data: Path | None, out: Path, settings: list[str]) -> list[str]:
+    """The recipes of a comparison, with a file of what fits the data in place of ``auto``; it is chosen once."""
+    if "auto" not in names:
+        return names
+    folder, file = _folder_to_look_at("auto", data), out / "auto.yaml"
+    if not file.exists():
+        import yaml  # noqa: PLC0415
+
+        from tagmask.choosing.automatic import automatic  # noqa: PLC0415
+        from tagmask.system.storage import write_bytes  # noqa: PLC0415
+
+        found = automatic(folder, settings)
+        for choice in found.choices:
+            say(f"chosen for auto: {choice}")
+        content = found.recipe.model_dump(mode="json") | {"name": "auto"}
+        write_bytes(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+    return [str(file) if name == "auto" else name for name in names]
+
+
+def _folder_to_look_at(recipe: str, data: Path | None) -> Path | None:
+    """The data folder for which a recipe is to be chosen; None: a recipe was named."""
+    from tagmask.config.recipes import recipe_text, split_name  # noqa: PLC0415
+
+    if recipe == "auto":
+        if data is None:
+            raise TagmaskError("auto looks at data before it chooses; name their folder: tagmask run FOLDER --out RUN")
+        return data
+    named = Path(recipe)
+    if named.is_dir():
+        if data is None or data.resolve() == named.resolve():
+            return named
+        raise TagmaskError(f"{recipe} and --data {data} are two folders of data; name one of them")
+    if data is None:
+        try:
+            recipe_text(split_name(recipe)[0])
+        except TagmaskError as error:
+            raise TagmaskError(f"there is no data folder {str(named.absolute())!r}. As a recipe: {error}") from error
+    return None
 
 
 def _begin_automatic(data: Path, out: Path, settings: list[str], budget: str | None) -> "Run":
@@ -48,16 +87,21 @@ def _begin_automatic(data: Path, out: Path, settings: list[str], budget: str | N
     for choice in choices:
         say(f"chosen: {choice}")
     planned, estimate = measured(recipe, data, out)
+    say(f"estimate: {estimate}")
     if seconds is not None:
         by_hand = {setting.partition("=")[0].strip() for setting in settings}
-        recipe, more = with_budget(planned, estimate, seconds, by_hand)
+        recipe, estimate, more = with_budget(planned, estimate, seconds, by_hand)
         choices += more
         for choice in more:
             say(f"chosen: {choice}")
-    else:
         say(f"estimate: {estimate}")
     begun = _with_notes(run.begin_run(recipe, data, out))
-    write_json(out / "choices.json", [vars(choice) for choice in choices])
+    chosen = {
+        "machine": str(found.machine),
+        "choices": [vars(choice) for choice in choices],
+        "estimate": {"seconds": estimate.seconds, "memory_mib": estimate.memory},
+    }
+    write_json(begun.folder.choices, chosen)
     say(begun.found())
     _say_first_look(begun)
     return begun

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tagmask.cli.opening import begin_run, finish, open_run
+from tagmask.cli.opening import begin_run, finish, open_run, with_auto_chosen
 from tagmask.cli.words import (
     Budget,
     Command,
@@ -58,7 +58,9 @@ def demo(
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="RECIPE...", help="Recipes or .yaml files; the others are measured against the first."),
+        typer.Argument(
+            metavar="RECIPE...", help="Recipes, `auto` or .yaml files; the others are measured against the first."
+        ),
     ],
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder of all runs and of the table; a second call continues.")
@@ -77,7 +79,7 @@ def compare(
     from tagmask.scoring.comparison_runs import carry_out, refuse_failures  # noqa: PLC0415
     from tagmask.scoring.comparison_table import markdown  # noqa: PLC0415
 
-    planned = plan(names, data, out, seeds, until, settings, ceiling)
+    planned = plan(with_auto_chosen(names, data, out, settings), data, out, seeds, until, settings, ceiling)
     say_notes(planned.dataset.notes)
     figures, failures = carry_out(planned, say)
     say(markdown(figures))

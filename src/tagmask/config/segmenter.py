@@ -13,7 +13,7 @@ from tagmask.config.training import TrainingConfig
 class SegmenterConfig(Config):
     """The segmentation network trained on the pseudo masks."""
 
-    kind: Literal["deeplab_v1", "deeplab_v2", "deeplab_v3plus"] = "deeplab_v3plus"
+    kind: Literal["deeplab_v1", "deeplab_v2", "deeplab_v3plus", "semantic_fpn"] = "deeplab_v3plus"
     backbone: AnyBackbone | None = Field(
         default=None, description="None: the method's backbone, from its initial weights."
     )
@@ -28,6 +28,11 @@ class SegmenterConfig(Config):
         default="pseudo_masks",
         description="What it learns from; `masks` are the ground truth of the training images that have any, for as "
         "many steps: the ceiling of all that learns from tags.",
+    )
+    padding: Literal["pass", "cut"] = Field(
+        default="pass",
+        description="Training images with padding around them pass as they are, or one by one without it, as images do "
+        "at prediction: for images smaller than the crop.",
     )
     class_balance: float = Field(
         default=0,

@@ -106,6 +106,7 @@ def examine(
     settings: Sequence[str] = (),
     judge: Judge | None = None,
     workers: int | None = None,
+    recipe: str | None = None,
 ) -> Examination:
     """Look at everything.
 
@@ -115,6 +116,7 @@ def examine(
         settings: others than those of the data, for the command that is recommended.
         judge: who judges the tags; None: nobody.
         workers: processes that read images; None: as many as help.
+        recipe: that was asked for; None: the one that fits is recommended.
 
     Raises:
         TagmaskError: the tags cannot be judged as asked. What is wrong with the data is a finding.
@@ -133,7 +135,7 @@ def examine(
     found = [*refused, *_findings(dataset, census), *image_findings(looks, dataset.skipped, twins), *judged]
     return Examination(
         data, dataset.name, in_order_of_severity(found), dataset, census, sizes, tuple(twins), doubts,
-        expectation(census, sizes, config), recommended(census, sizes, config, settings),
+        expectation(census, sizes, config), recommended(config, settings, recipe),
     )  # fmt: skip
 
 

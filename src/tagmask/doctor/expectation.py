@@ -4,13 +4,17 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import yaml
 
 from tagmask.config import AnyData, FolderData, ToyData
+from tagmask.config.recipes import load_recipe
 from tagmask.doctor.census import Census
 from tagmask.doctor.image_findings import Sizes
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,8 @@ class Measured:
 
 MEASURED = Measured("folder-cpu", "2026-11-22_folder-cpu_2cores", 1600, 263, 380, 320, 50, 70.1, 67.5)
 
-WARMUP_SHARE = 16
-"""Training images for each step over which PPC's contrast grows: with 1 600 images and 100 steps, as measured, it
-grows over the first quarter of the training."""
+PART_OF_TRAININGS = 0.73
+"""Of the measured time: the seconds of the three trainings among those of all stages in the record."""
 
 
 def expectation(census: Census, sizes: Sizes | None, config: AnyData) -> tuple[str, ...]:
@@ -67,8 +70,8 @@ def expectation(census: Census, sizes: Sizes | None, config: AnyData) -> tuple[s
         f"Here: {census.training_images:,} training images, {yours} a class: {_compared(least)}",
         f"Time: about {_minutes(census.training_images)} on two cores, images read at {MEASURED.side} pixels"
         + (_slower(sizes) if sizes else "."),
-        "Things of less than about 40 pixels are hardly outlined: a map has one cell for 16 pixels a side. Tags cannot "
-        "tell whether yours are.",
+        "Things of less than about 40 pixels are hardly outlined by `folder-cpu`, whose maps have one cell for 16 "
+        "pixels a side. `folder-cpu-small` has one for 4, and `tagmask run` takes it where objects are small.",
     )
 
 
@@ -81,16 +84,24 @@ def _compared(smallest: int) -> str:
 
 
 def _minutes(images: int) -> str:
-    """Time in proportion to the number of images.
+    """Time: trainings have a fewest number of steps, the other stages go image by image.
 
     Example:
         >>> _minutes(1600), _minutes(16000), _minutes(10)
-        ('50 minutes', '8 hours', '1 minute')
+        ('50 minutes', '8 hours', '26 minutes')
     """
-    minutes = MEASURED.minutes * images / MEASURED.images
-    if minutes >= 120:
-        return f"{minutes / 60:.0f} hours"
-    return f"{minutes:.0f} minutes" if minutes >= 2 else "1 minute"
+    share = images / MEASURED.images
+    minutes = MEASURED.minutes * (PART_OF_TRAININGS * max(_floor(), share) + (1 - PART_OF_TRAININGS) * share)
+    return f"{minutes / 60:.0f} hours" if minutes >= 120 else f"{minutes:.0f} minutes"
+
+
+def _floor() -> float:
+    """The share of the measured steps that a training has at least."""
+    recipe = load_recipe(MEASURED.recipe)
+    assert recipe.affinity is not None
+    trainings = (recipe.training, recipe.affinity.training, recipe.segmenter.training)
+    epochs = (config.min_steps * config.batch_size / ((config.epochs or 1) * MEASURED.images) for config in trainings)
+    return fmean(epochs)
 
 
 def _slower(sizes: Sizes) -> str:
@@ -106,7 +117,7 @@ class Recommendation:
     """Which recipe to take.
 
     Attributes:
-        recipe: its name.
+        recipe: its name; ``auto``: what fits the data, which needs no name.
         settings: changes to it, ``key=value``.
         reason: why, in a sentence.
     """
@@ -117,7 +128,9 @@ class Recommendation:
 
     def command(self, data: str | None) -> str:
         """The command line that runs it."""
-        words = ["tagmask run", self.recipe, *([f"--data {shlex.quote(data)}"] if data else []), "--out runs/first"]
+        folder = shlex.quote(data) if data else ""
+        what = folder if self.recipe == AUTO else f"{self.recipe} --data {folder}" if folder else self.recipe
+        words = ["tagmask run", what, "--out runs/first"]
         return " ".join([*words, *(f"--set {shlex.quote(setting)}" for setting in self.settings)])
 
 
@@ -140,25 +153,21 @@ def _written(value: Any) -> str:
     return value if is_word else json.dumps(value, ensure_ascii=False)
 
 
-def recommended(census: Census, sizes: Sizes | None, config: AnyData, settings: Sequence[str]) -> Recommendation:
+def recommended(config: AnyData, settings: Sequence[str], recipe: str | None = None) -> Recommendation:
     """The recipe that the images call for.
 
     Args:
-        census: of the images.
-        sizes: of the images.
         config: how they are laid out.
         settings: others that were asked for.
+        recipe: that was asked for; None: none.
     """
     if isinstance(config, ToyData):
         return Recommendation("toy", tuple(settings), "The scenes are drawn; the recipe toy learns them from scratch.")
-    added = data_settings(config)
-    reasons = [
-        "It is the recipe that has been measured best, runs without a graphics card and uses one if there is one.",
-    ]
-    if census.training_images < 0.8 * MEASURED.images:
-        added.append(f"method.warmup_steps={max(1, round(census.training_images / WARMUP_SHARE))}")
-        reasons.append("With fewer images PPC's contrast is to grow over fewer steps (method.warmup_steps).")
-    if sizes and max(sizes.middle) >= 2 * MEASURED.side:
-        added.append(f"data.largest_side={MEASURED.side}")
-        reasons.append("At that size a run is quick and the constants of the recipe fit (data.largest_side).")
-    return Recommendation(MEASURED.recipe, (*added, *settings), " ".join(reasons))
+    added = [*data_settings(config), *settings]
+    if recipe is not None:
+        return Recommendation(recipe, tuple(added), "It is the recipe that was asked for.")
+    why = (
+        "`tagmask run` with a data folder alone looks at data and machine: it takes `folder-cpu`, or `folder` on a "
+        "graphics card of 8 GB, or `folder-cpu-small` where objects are small. It says why, and how long it will take."
+    )
+    return Recommendation(AUTO, tuple(added), why)

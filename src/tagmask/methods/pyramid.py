@@ -12,7 +12,7 @@ mean of both rules, weighted by the width.
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,17 +23,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tagmask.config import PyramidConfig
-from tagmask.contracts import Activation, Backbone, Batch, Images, Level, Losses, Method, ParameterGroup, Tags
+from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup, Tags
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
 from tagmask.networks.layers import FusedLevels
+from tagmask.networks.levels import fine_levels
+from tagmask.networks.padding import without_padding
 from tagmask.networks.parameter_groups import grouped_parameters
 
 RARE = -2.0  # logit that a class starts from: most images do not show it
 PEAK = 4.0  # logits below its largest score at which what is tiny ends
 TINY = 20.0  # pixels across up to which the peak alone decides
 QUANTILE = 0.95  # of the scores of images without the tag: what is wide lies above it
-MARGIN = 32  # pixels around images: what the border of a picture changes fades within
 CELLS = 256  # of an image that are looked at to find that quantile
 
 
@@ -50,43 +51,19 @@ class ScoredActivation(Activation):
     passes: Float[Tensor, "b 1 p q"]
 
 
-def log_mean_exp(
-    scores: Float[Tensor, "b c p q"], sharpness: Float[Tensor, " c"], inside: Bool[Tensor, "b p q"] | None = None
-) -> Float[Tensor, "b c"]:
+def log_mean_exp(scores: Float[Tensor, "b c p q"], sharpness: Float[Tensor, " c"]) -> Float[Tensor, "b c"]:
     """(1 / r) log mean exp(r s) over the cells of each image (Pinheiro & Collobert, eq. 6).
 
     Args:
         scores: of each class in each cell.
         sharpness: r of each class, above 0.
-        inside: cells that count; None: all. An image without any counts as a whole.
 
     >>> scores = torch.tensor([0.0, 2.0])[None, None, None]
     >>> log_mean_exp(scores, torch.tensor([1.0])).item()  # log((1 + e^2) / 2)
     1.4337809085845947
     """
     flat = scores.flatten(2) * sharpness[:, None]
-    if inside is None:
-        return (flat.logsumexp(2) - math.log(flat.shape[2])) / sharpness
-    counted = inside.flatten(1)[:, None]
-    counted = counted | ~counted.any(2, keepdim=True)
-    return (flat.masked_fill(~counted, -torch.inf).logsumexp(2) - counted.sum(2).log()) / sharpness
-
-
-def cells_inside(valid: Bool[Tensor, "b h w"], grid: Float[Tensor, "b _ p q"]) -> Bool[Tensor, "b p q"]:
-    """Cells of a grid that see more than padding."""
-    return F.adaptive_max_pool2d(valid[:, None].float(), grid.shape[2:])[:, 0] > 0
-
-
-def fine_levels(levels: tuple[Level, ...], finest: int) -> tuple[int, ...]:
-    """The deepest level of each stride, none finer than ``finest`` pixels, and of the deepest stride the last two.
-
-    >>> levels = tuple(Level(8, stride) for stride in (2, 4, 8, 16, 16, 16))
-    >>> fine_levels(levels, 4)
-    (1, 2, 4, 5)
-    """
-    last = {level.stride: index for index, level in enumerate(levels) if level.stride >= finest}
-    before = [i for i in range(len(levels) - 1) if levels[i].stride == levels[-1].stride][-1:]
-    return tuple(sorted({*last.values(), *before, len(levels) - 1}))
+    return (flat.logsumexp(2) - math.log(flat.shape[2])) / sharpness
 
 
 def object_thresholds(
@@ -111,6 +88,18 @@ def widest(region: Bool[np.ndarray, "p q"]) -> float:
     4.0
     """
     return 2.0 * float(np.max(np.asarray(distance_transform_edt(np.pad(region, 1)))))
+
+
+def _joined(alone: Sequence[ScoredActivation]) -> ScoredActivation:
+    """One batch of single images; grids that are smaller than the largest end with zeros."""
+    rows, columns = (max(each.scores.shape[axis] for each in alone) for axis in (2, 3))
+
+    def grids(name: str) -> Tensor:
+        each = (getattr(one, name) for one in alone)
+        return torch.cat([F.pad(grid, (0, columns - grid.shape[3], 0, rows - grid.shape[2])) for grid in each])
+
+    names = ("maps", "background", "embedding", "scores", "passes")
+    return ScoredActivation(torch.cat([each.logits for each in alone]), **{name: grids(name) for name in names})
 
 
 class Pyramid(Method[ScoredActivation]):
@@ -163,37 +152,33 @@ class Pyramid(Method[ScoredActivation]):
 
     def forward(self, images: Images) -> ScoredActivation:
         """Logits ``b c``, the soft maxima of the scores; maps ``b c p q``, the probability of lying in an object."""
-        features = self._features(images)
+        features = self.fused(self.backbone.forward_levels(images))
         scores = self.classify(self.dropout(features)).float() + self.bias[:, None, None]
         maps = torch.sigmoid(scores - object_thresholds(scores, self.negative_level, self.width))
         background = 1 - maps.amax(dim=1, keepdim=True)
         logits = log_mean_exp(scores, self.log_sharpness.exp())
         return ScoredActivation(logits, maps, background, features, scores, torch.ones_like(background))
 
-    def _features(self, images: Images) -> Float[Tensor, "b d p q"]:
-        """Fused levels of images that have a margin of the mean colour while they pass through; its cells are cut off.
+    def outputs(self, batch: Batch) -> list[ScoredActivation]:
+        """One view, whose images pass one by one without their padding, as they will be seen later.
 
-        Training views that are larger than their image have such a margin anyway. Without one, the border of an image
-        looks like nothing that has been learned, and a soft maximum listens to a single cell.
+        Padding would count in the features' normalisation, and the border of an image would look like nothing that is
+        learned, while a soft maximum listens to a single cell. Grids smaller than the largest end with zeros.
         """
-        if any(MARGIN % level.stride for level in self.backbone.levels):  # of patches that would be moved
-            return self.fused(self.backbone.forward_levels(images))
-        start = MARGIN // self.cell
-        rows, columns = (-(-side // self.cell) for side in images.shape[2:])
-        fused = self.fused(self.backbone.forward_levels(F.pad(images, (MARGIN,) * 4)))
-        return fused[..., start : start + rows, start : start + columns]
+        alone = [self(image) for image in without_padding(batch.images, batch.valid)]
+        return [_joined(alone)]
 
     def finish(
-        self, activation: ScoredActivation, tags: Tags | None = None, valid: Bool[Tensor, "b h w"] | None = None
+        self,
+        activation: ScoredActivation,
+        tags: Tags | None = None,
+        valid: Bool[Tensor, "b h w"] | None = None,  # noqa: ARG002
     ) -> ScoredActivation:
-        """The background is where none of the tags is; logits again, without the cells that see nothing but padding."""
-        if tags is not None:
-            best = (activation.maps * tags[:, :, None, None]).amax(dim=1, keepdim=True)
-            activation = replace(activation, background=activation.passes - best)
-        if valid is not None:
-            inside = cells_inside(valid, activation.scores)
-            activation = replace(activation, logits=log_mean_exp(activation.scores, self.log_sharpness.exp(), inside))
-        return activation
+        """The background is where none of the tags is."""
+        if tags is None:
+            return activation
+        best = (activation.maps * tags[:, :, None, None]).amax(dim=1, keepdim=True)
+        return replace(activation, background=activation.passes - best)
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch]) -> None:
@@ -204,32 +189,27 @@ class Pyramid(Method[ScoredActivation]):
         without: list[list[Tensor]] = [[] for _ in range(self.num_classes)]
         across: list[list[float]] = [[] for _ in range(self.num_classes)]
         for batch in batches:
-            scores = self(batch.images).scores
-            for image, each, inside, tags in zip(
-                batch.images, scores, cells_inside(batch.valid, scores), batch.tags, strict=True
-            ):
-                seen = each[:, inside][:, :: max(1, int(inside.sum()) // CELLS)]
+            for image, tags in zip(without_padding(batch.images, batch.valid), batch.tags, strict=True):
+                seen = self(image).scores[0].flatten(1)
+                seen = seen[:, :: max(1, seen.shape[1] // CELLS)]
                 for number in (tags == 0).nonzero().flatten().tolist():
                     without[number].append(seen[number])
-                for number, width in self._widths(image, inside, tags).items():
+                for number, width in self._widths(image, tags).items():
                     across[number].append(width)
         for number in range(self.num_classes):
             if without[number] and across[number]:  # a class that all images have keeps to its peak
                 self.negative_level[number] = torch.cat(without[number]).quantile(QUANTILE)
                 self.width[number] = statistics.median(across[number])
 
-    def _widths(
-        self, image: Float[Tensor, "3 h w"], inside: Bool[Tensor, "p q"], tags: Float[Tensor, " c"]
-    ) -> dict[int, float]:
+    def _widths(self, image: Float[Tensor, "1 3 h w"], tags: Float[Tensor, " c"]) -> dict[int, float]:
         """Pixels across of each tag where it is near its peak."""
         numbers = tags.nonzero().flatten().tolist()
         if not numbers:
             return {}
-        enlarged = F.interpolate(image[None], scale_factor=2, mode="bilinear", align_corners=False)
+        enlarged = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
         scores = self(enlarged).scores[0]
-        within = F.interpolate(inside[None, None].float(), size=scores.shape[1:])[0, 0] > 0
-        peaks = {number: scores[number] > scores[number][within].max() - PEAK for number in numbers}
-        return {number: self.cell * widest((peak & within).cpu().numpy()) / 2 for number, peak in peaks.items()}
+        peaks = {number: scores[number] > scores[number].max() - PEAK for number in numbers}
+        return {number: self.cell * widest(peak.cpu().numpy()) / 2 for number, peak in peaks.items()}
 
     def view_losses(self, activations: list[ScoredActivation], batch: Batch) -> Losses:
         """The classification loss alone."""

@@ -1,10 +1,12 @@
-"""Segmentation networks: DeepLab v1, v2 and v3+ heads on any backbone.
+"""Segmentation networks: DeepLab v1, v2 and v3+ heads on any backbone, and a feature pyramid's.
 
 - v1 (Chen et al., ICLR 2015), LargeFOV in the form used with Wide ResNet-38: one dilated convolution.
 - v2 (Chen et al., TPAMI 2018): the sum of dilated convolutions straight to the classes.
 - v3+ (Chen et al., ECCV 2018): dilated and image-wide features joined, refined with low-level features at stride 4.
   Its convolutions are separable, cheap without an accelerator, and its normalisation is over groups of channels (Wu &
   He, ECCV 2018): the image-wide branch has one value per channel, of which a batch of one has no statistics.
+- semantic_fpn (Kirillov et al., CVPR 2019): levels narrowed, brought to the finest and added. Ours adds those of the
+  backbone directly, without a pathway from above; for what is small, as nothing of a fine level is lost.
 """
 
 import math
@@ -18,8 +20,9 @@ from tagmask.config import SegmenterConfig
 from tagmask.contracts import Backbone, Batch, Images, Level, Losses, Masks, ParameterGroup, Trainable
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
-from tagmask.networks.layers import Grid, pointwise, resize, separable
-from tagmask.networks.levels import main_levels
+from tagmask.networks.layers import FusedLevels, Grid, pointwise, resize, separable
+from tagmask.networks.levels import fine_levels, main_levels
+from tagmask.networks.padding import put_back, without_padding
 from tagmask.networks.parameter_groups import grouped_parameters
 
 LOW_LEVEL_STRIDE = 4
@@ -46,6 +49,7 @@ class DeepLab(Trainable):
         self.backbone = backbone
         self.num_classes = num_classes
         self.dice_weight = config.dice_weight
+        self.cuts_padding = config.padding == "cut"
         self.head = HEADS[config.kind](config, backbone.levels, num_classes + 1)
         self.class_weights: Tensor
         self.register_buffer("class_weights", torch.ones(num_classes + 1), persistent=False)
@@ -59,8 +63,11 @@ class DeepLab(Trainable):
         return self.head(self.backbone.forward_levels(images))
 
     def outputs(self, batch: Batch) -> Float[Tensor, "b k p q"]:
-        """The logits."""
-        return self(batch.images)
+        """The logits; where padding is cut, of each image by itself at pixel size."""
+        if not self.cuts_padding:
+            return self(batch.images)
+        alone = without_padding(batch.images, batch.valid)
+        return put_back([resize(self(image).float(), image.shape[2:]) for image in alone], batch.valid)
 
     def losses_from(self, outputs: Float[Tensor, "b k p q"], batch: Batch) -> Losses:
         """Cross-entropy with the masks at their own size, and the dice loss if it has a weight."""
@@ -208,8 +215,23 @@ class PyramidDecoder(nn.Module):
         return self.classify(self.dropout(decoded))
 
 
-HEADS: dict[str, type[LargeFov | SummedAspp | PyramidDecoder]] = {
+class LevelSum(nn.Module):
+    """Semantic FPN: the first level of each stride from 4 on and the last of all, added, then a classifier."""
+
+    def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
+        super().__init__()
+        self.fused = FusedLevels(levels, fine_levels(levels, LOW_LEVEL_STRIDE), config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classify = nn.Conv2d(config.width, num_logits, 1)
+
+    def forward(self, grids: list[Grid]) -> Grid:
+        """Logits at the stride of the finest level that is added."""
+        return self.classify(self.dropout(self.fused(grids)))
+
+
+HEADS: dict[str, type[LargeFov | SummedAspp | PyramidDecoder | LevelSum]] = {
     "deeplab_v1": LargeFov,
     "deeplab_v2": SummedAspp,
     "deeplab_v3plus": PyramidDecoder,
+    "semantic_fpn": LevelSum,
 }

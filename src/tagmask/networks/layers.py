@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from jaxtyping import Float
-from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,16 +33,8 @@ def resize(grid: Grid, size: tuple[int, ...]) -> Grid:
     return F.interpolate(grid, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def own_cell(inner: int, out: int) -> nn.Sequential:
-    """A 1x1 convolution, normalisation over the channels of each cell, ReLU: no cell knows what surrounds the image."""
-    return nn.Sequential(nn.Conv2d(inner, out, 1, bias=False), LayerNorm2d(out), nn.ReLU(inplace=True))
-
-
 class FusedLevels(nn.Module):
     """Levels of a backbone narrowed, brought to the finest of them, added and mixed.
-
-    Each cell is normalised by itself. Statistics over an image would count the padding of training views, which images
-    do not have later.
 
     Args:
         levels: of the backbone.
@@ -54,10 +45,8 @@ class FusedLevels(nn.Module):
     def __init__(self, levels: Sequence[Level], chosen: Sequence[int], width: int) -> None:
         super().__init__()
         self.chosen = tuple(chosen)
-        self.narrow = nn.ModuleList(own_cell(levels[index].channels, width) for index in chosen)
-        self.mix = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False), *own_cell(width, width)
-        )
+        self.narrow = nn.ModuleList(pointwise(levels[index].channels, width) for index in chosen)
+        self.mix = separable(width, width)
 
     def forward(self, grids: Sequence[Grid]) -> Float[Tensor, "b d p q"]:
         """Features ``b width p q`` on the grid of the finest chosen level."""

@@ -71,3 +71,17 @@ def chosen_levels(setting: str, chosen: Sequence[int], levels: Sequence[Level]) 
             f"strides {strides}), or set it to null to have them found."
         )
     return tuple(level % count for level in chosen)
+
+
+def fine_levels(levels: Sequence[Level], finest: int) -> tuple[int, ...]:
+    """The first level of each stride, none finer than ``finest`` pixels, and the last of all.
+
+    Of the levels of one stride the first sees least around a cell: a deeper one tells that something tiny is near, not
+    where.
+
+    >>> levels = tuple(Level(8, stride) for stride in (2, 4, 8, 16, 16, 16))
+    >>> fine_levels(levels, 4)
+    (1, 2, 3, 5)
+    """
+    first = {levels[i].stride: i for i in reversed(main_levels(levels)) if levels[i].stride >= finest}
+    return tuple(sorted({*first.values(), len(levels) - 1}))

@@ -121,6 +121,7 @@ class ReportContent:
         lowest: images to review first, worst first.
         highest: the images with the best pseudo masks, best first.
         losses: one chart a trained network.
+        chosen: what was chosen for the data and the machine, and why.
         times: wall time of each stage.
         recipe_yaml: the resolved recipe.
         command: command line that repeats the run.
@@ -143,6 +144,7 @@ class ReportContent:
     lowest: Sequence[Card] = ()
     highest: Sequence[Card] = ()
     losses: Sequence[Chart] = ()
+    chosen: Table | None = None
     times: Table | None = None
     recipe_yaml: str = ""
     command: str = ""

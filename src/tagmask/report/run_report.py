@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from pydantic import BaseModel
 
 from tagmask.config.recipes import changes_of
 from tagmask.contracts import Record
@@ -27,7 +28,7 @@ from tagmask.scoring.table import MASK_SCORES, WORDS
 from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask, read_ranking
 from tagmask.stages.run import Run
 from tagmask.stages.table import in_order
-from tagmask.system.storage import MapArchive, read_maps
+from tagmask.system.storage import MapArchive, read_json_as, read_maps
 
 _UNKNOWN = "No image has a ground-truth mask. Training needs none; a few would tell how far to trust the results."
 _QUEUE = 8
@@ -79,6 +80,7 @@ def content(run: Run) -> ReportContent:
         lowest=_queue(run, ranked[:_QUEUE]),
         highest=_queue(run, _best(run, ranked)) if len(ranked) > _QUEUE else (),
         losses=loss_charts(read_log(folder.log)),
+        chosen=choice_table(run),
         times=time_table(manifest),
         recipe_yaml=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         command=_command(run),
@@ -285,6 +287,33 @@ def _logged(entry: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     if not isinstance(losses, Mapping) or not isinstance(step, int):
         return []
     return [(str(name), float(step), float(value)) for name, value in losses.items() if isinstance(value, int | float)]
+
+
+class _Choice(BaseModel):
+    setting: str
+    value: Any
+    reason: str
+
+
+class _Choices(BaseModel):
+    choices: list[_Choice]
+
+
+def choice_table(run: Run) -> Table | None:
+    """What was chosen for the data and the machine, with the reasons; None where nobody chose.
+
+    Raises:
+        TagmaskError: the file of choices holds something else.
+    """
+    if not run.folder.choices.exists():
+        return None
+    remedy = f"delete {run.folder.choices}: nothing but the report reads it"
+    found = read_json_as(run.folder.choices, _Choices.model_validate, remedy)
+    rows = [
+        Row(each.setting, [Cell(json.dumps(each.value, ensure_ascii=False)), Cell(each.reason)])
+        for each in found.choices
+    ]
+    return Table(["setting", "chosen", "because"], rows)
 
 
 def time_table(manifest: Mapping[str, Mapping[str, Any]]) -> Table | None:

@@ -114,6 +114,11 @@ class RunFolder:
         return self.path / "scores.json"
 
     @property
+    def choices(self) -> Path:
+        """What was chosen for the data and the machine, with reasons, and the estimate; only where it was."""
+        return self.path / "choices.json"
+
+    @property
     def log(self) -> Path:
         """One JSON line per logged training step."""
         return self.path / "log.jsonl"

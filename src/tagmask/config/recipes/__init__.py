@@ -24,6 +24,8 @@ _EXECUTION = frozenset(
     if Role.EXECUTION in field.metadata
 )
 
+_LENGTHS = {"steps": "epochs", "epochs": "steps"}  # of a training: one of them is set
+
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
@@ -132,7 +134,10 @@ def _validated(name: str, content: dict[str, Any], settings: Sequence[str]) -> R
     before = deepcopy(content)
     for setting in settings:
         _apply(content, setting)
-    content = with_exchanged_models(before, content, [*map(_key, settings)])
+    keys = [*map(_key, settings)]
+    for key in keys:
+        _leave_out_the_other_length(content, key, keys)
+    content = with_exchanged_models(before, content, keys)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -204,6 +209,18 @@ def _apply(content: dict[str, Any], setting: str) -> None:
         place[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise TagmaskError(f"--set {setting!r}: the value is not valid YAML: {error}") from error
+
+
+def _leave_out_the_other_length(content: dict[str, Any], key: str, keys: Sequence[str]) -> None:
+    """Where a training's steps are set its epochs go, in place, unless they are set too; and the other way round."""
+    *parents, last = key.split(".")
+    if last not in _LENGTHS:
+        return
+    other, block = _LENGTHS[last], content
+    for parent in parents:
+        block = block[parent] if isinstance(block, dict) else None
+    if isinstance(block, dict) and block[last] is not None and ".".join([*parents, other]) not in keys:
+        block |= {other: None} if other in block else {}
 
 
 def _explain(name: str, error: ValidationError, content: dict[str, Any], settings: Sequence[str]) -> str:

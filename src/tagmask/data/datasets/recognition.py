@@ -1,0 +1,67 @@
+"""How the data of a folder lie, where nobody says so: a table, folders that are classes, VOC, or COCO."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagmask.config import FolderData
+from tagmask.data.datasets.tables import find_table
+from tagmask.errors import TagmaskError
+
+_VOC = ("JPEGImages", "VOC2012/JPEGImages", "VOCdevkit/VOC2012/JPEGImages")
+_SAID = frozenset({"data", "data.kind", "data.tags"})  # settings that leave nothing to recognise
+_BEGINNING = 4096  # bytes of a JSON file in which COCO's first keys stand
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout that differs from the usual one, a folder with a table of tags.
+
+    Attributes:
+        setting: its path.
+        value: what it is to be.
+        reason: what it was recognised by, in a sentence.
+    """
+
+    setting: str
+    value: Any
+    reason: str
+
+    @property
+    def change(self) -> str:
+        """As ``--set`` takes it."""
+        return f"{self.setting}={json.dumps(self.value)}"
+
+
+def recognised(root: Path | None, settings: Iterable[str] = ()) -> Layout | None:
+    """The layout of a data folder; none where it is the usual one, or where ``settings`` (``key=value``) say it."""
+    said = {setting.partition("=")[0].strip() for setting in settings}
+    if root is None or not root.is_dir() or said & _SAID:
+        return None
+    if any((root / place).is_dir() for place in _VOC):
+        return Layout("data", {"kind": "voc"}, "there is a folder JPEGImages, as PASCAL VOC has it.")
+    if any((root / "annotations").glob("*.json")):
+        return Layout("data", {"kind": "coco"}, "there are annotations in JSON, as MS-COCO has them.")
+    try:
+        find_table(root, FolderData())
+    except TagmaskError:
+        if any(map(_is_coco, root.glob("*.json"))):
+            return Layout(
+                "data", {"kind": "coco"}, "there is a JSON file of images and annotations, as MS-COCO has it."
+            )
+        if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
+            return Layout("data.tags", None, "there is no table of tags: the folders are the classes.")
+    return None
+
+
+def _is_coco(path: Path) -> bool:
+    """Whether a JSON file begins as annotations of COCO do: an object that has one of its lists."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_BEGINNING)
+    except OSError:
+        return False
+    keys = (b'"images"', b'"annotations"', b'"categories"')
+    return beginning.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and any(key in beginning for key in keys)
