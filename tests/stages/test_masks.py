@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from archives import WHOLE, archive, perfect
 from conftest import SIZE
@@ -9,13 +12,18 @@ from tagmask.config import (
     CrfConfig,
     LearntLabels,
     MasksConfig,
+    ToyData,
     WalkConfig,
 )
+from tagmask.config.recipes import load_recipe
 from tagmask.conventions import IGNORE
+from tagmask.data.datasets import open_dataset
 from tagmask.data.images import read_mask
+from tagmask.errors import TagmaskError
 from tagmask.masks.from_archives import scores_with_background
 from tagmask.masks.scores import posterior, quality
-from tagmask.stages.masks import MaskMaker, read_quality
+from tagmask.stages.masks import MaskMaker, background_factors, read_quality
+from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import write_maps
 
@@ -107,3 +115,77 @@ def test_confident_masks_are_pseudo_masks_with_undecided_pixels(scenes, run, rec
     truth[SIZE // 2 :][truth[SIZE // 2 :] > 0] = IGNORE  # 0.25 < 0.4 < 0.5
     np.testing.assert_array_equal(read_mask(run.mask(record.id), 200), truth)
     assert 0 <= read_quality(run.confidence(record.id)) <= 1
+
+
+# ── how strong the background is ─────────────────────────────────────────────────────────────────────────────────────
+
+
+OUTLINES = BackgroundConfig(rule="threshold", value=0.5, factor="outlines")
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A run whose maps cover the objects and a rim of some pixels around them."""
+    scenes = open_dataset(ToyData(num_train=16, num_val=1, size=112), None)
+    folder = RunFolder(tmp_path)
+    for record in scenes.split("train"):
+        classes = [tag + 1 for tag in record.tags]
+        truth = scenes.read_mask(record) == np.array(classes, np.int32).reshape(-1, 1, 1)
+        maps = [gaussian_filter(each.astype(np.float32), 5.0) ** 0.4 for each in truth]
+        write_maps(folder.maps(record.id), archive(classes, np.reshape(maps, (-1, 112, 112)), (112, 112)))
+    return Run(load_recipe("toy", ["masks.workers=0"]), folder, scenes, None)
+
+
+def with_background(run, config):
+    masks = run.recipe.masks.model_copy(update={"background": config, "crf": None})
+    return replace(run, recipe=run.recipe.model_copy(update={"masks": masks}))
+
+
+def made(run, factors):
+    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8, factors)
+    tagged = [record for record in run.dataset.split("train") if record.tags]
+    found = []
+    for record in tagged:
+        run.folder.mask(record.id).unlink(missing_ok=True)
+        maker(record)
+        found.append((read_mask(run.folder.mask(record.id), 255) == run.dataset.read_mask(record)).mean())
+    return np.mean(found)
+
+
+@pytest.mark.parametrize("each", ["all", "each_class"])
+def test_outlines_tell_without_a_mask_how_strong_the_background_should_be(wide, monkeypatch, each):
+    run = with_background(wide, OUTLINES.model_copy(update={"factor_of": each}))
+    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(run.dataset), "read_mask", lambda *_: pytest.fail("a mask was read"))
+        factors = background_factors(run, maker)
+        assert background_factors(run, replace(maker, run=RunFolder(run.folder.path / "none"))) == factors  # kept
+    assert set(factors) == {1, 2, 3, 4}
+    assert all(1 < factor < 2 for factor in factors.values())
+    assert each == "each_class" or len(set(factors.values())) == 1
+    assert made(run, factors) > made(run, {}) + 0.02
+
+
+def test_a_factor_that_is_set_holds_for_all_classes(wide):
+    run = with_background(wide, OUTLINES.model_copy(update={"factor": 1.5}))
+    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8)
+    assert background_factors(run, maker) == dict.fromkeys((1, 2, 3, 4), 1.5)
+    assert background_factors(with_background(wide, THRESHOLD), maker) == {}
+    assert not run.folder.background_factors.exists()
+
+
+def test_what_was_found_and_edited_into_something_else_is_refused(wide):
+    run = with_background(wide, OUTLINES)
+    run.folder.background_factors.write_text('{"circle": -1}')
+    with pytest.raises(TagmaskError, match=r"background\.json does not hold .* delete"):
+        background_factors(run, MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8))
+
+
+def test_sharpness_makes_the_crf_trust_the_scores_more(scenes, run, record):
+    write_maps(run.maps(record.id), archive([record.tags[0] + 1], np.linspace(0, 1, SIZE)[None, None].repeat(SIZE, 1)))
+    image = scenes.read_image(record)
+    sharp = MaskMaker(run, scenes, MasksConfig(background=THRESHOLD, crf=None, sharpness=4), None, 8)
+    scores, classes = sharp.scores(record, WHOLE)
+    refined = sharp.refined(image, scores, classes, {})
+    np.testing.assert_allclose(refined, scores**4, rtol=1e-6)
+    np.testing.assert_array_equal(refined.argmax(0), scores.argmax(0))

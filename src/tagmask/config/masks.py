@@ -47,6 +47,14 @@ class BackgroundConfig(Config):
         description="Walked maps are divided by their own or by their common maximum, or stay what they are, as PPC on "
         "SEAM publishes (after_walk).",
     )
+    factor: PositiveFloat | Literal["outlines"] = Field(
+        default=1.0,
+        description="On the background's score in pseudo masks; `outlines`: the factor at which the outlines of masks "
+        "lie best on edges of the images, found on some training images without any mask.",
+    )
+    factor_of: Literal["all", "each_class"] = Field(
+        default="all", description="With `outlines`, whether all classes share the factor or each has its own."
+    )
 
 
 class PowerLabels(Config):
@@ -83,6 +91,9 @@ class MasksConfig(Config):
     """From scores to pseudo masks."""
 
     background: BackgroundConfig = BackgroundConfig()
+    sharpness: float = Field(
+        default=1.0, gt=0, description="Scores are taken to this power before the CRF, which trusts them more then."
+    )
     crf: Crf | None = Field(default=CRF_PRESETS["psa"], description="Dense CRF on the scores; none: leave it out.")
     confident: AnyLabels | None = Field(
         default=None,

@@ -4,6 +4,8 @@ Plain numpy on one image at a time. Scores are ``n h w``: one channel per
 listed class, with ``classes`` naming the mask value of each channel (0 background, tag i as i + 1).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float, Int, Int32
 
@@ -93,6 +95,28 @@ def background_scores(config: BackgroundConfig, maps: Maps) -> Float[np.ndarray,
     if config.rule == "none":
         return maps
     return add_background(maps, config.value) if config.rule == "power" else add_threshold(maps, config.value)
+
+
+def against_background(
+    scores: Maps, classes: Int[np.ndarray, " n"], factors: Mapping[int, float], sharpness: float = 1.0
+) -> Maps:
+    """Scores with a background stronger or weaker against some classes, to a power.
+
+    A background that is stronger against a class alone is the same as a weaker class; it keeps its own score.
+
+    Args:
+        scores: background and classes.
+        classes: mask value of each channel.
+        factors: on the background's score, by mask value of the class it stands against; 1 where it is left out.
+        sharpness: the power.
+
+    >>> scores = np.full((2, 1, 1), 0.5)
+    >>> against_background(scores, np.array([0, 3]), {3: 2.0}).ravel()
+    array([0.5 , 0.25])
+    """
+    divisors = np.array([factors.get(int(value), 1.0) for value in classes], scores.dtype)[:, None, None]
+    scaled = scores / divisors if factors else scores
+    return scaled if sharpness == 1 else np.maximum(scaled, 0) ** scaled.dtype.type(sharpness)
 
 
 def mask_values(tags: Int[np.ndarray, " n"], with_background: bool) -> Int[np.ndarray, " _"]:

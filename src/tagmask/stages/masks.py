@@ -2,17 +2,20 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int16
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from pydantic import PositiveFloat, TypeAdapter
 
 from tagmask.config import MasksConfig, WalkConfig
 from tagmask.contracts import Dataset, ImageArray, Record
+from tagmask.conventions import BACKGROUND
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
 from tagmask.masks.confident_labels import agreed_labels
@@ -23,13 +26,19 @@ from tagmask.masks.from_archives import (
     walked_at_image_size,
     walked_scores,
 )
-from tagmask.masks.scores import Mask, argmax_classes, mask_from_scores, posterior, quality
+from tagmask.masks.outlines import FACTORS, best_factor, outline_contrast, steepness
+from tagmask.masks.scores import Mask, against_background, argmax_classes, mask_from_scores, posterior, quality
 from tagmask.stages.affinity import walk_maps
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import files_of, is_finished, make_of_each
 from tagmask.system.processes import this_process
-from tagmask.system.storage import is_whole, read_maps, write_bytes, writing
+from tagmask.system.progress import track
+from tagmask.system.storage import is_whole, read_json_as, read_maps, write_bytes, write_json, writing
+from tagmask.system.workers import in_order
+
+SHOWN = 200  # images on which the strength of the background is found, evenly over the tagged ones
+SHOWN_OF_EACH_CLASS = 40
 
 
 def make_masks(run: Run) -> None:
@@ -45,6 +54,7 @@ def make_masks(run: Run) -> None:
             walk_maps(run, trained_affinity_net(run, config), config)
         walk, stride = (None, 1) if config is None else (run.recipe.walk, config.stride)
         maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
+        maker = replace(maker, factors=background_factors(run, maker))
         make_of_each(run, maker, records, "pseudo masks (CRF)", *made)
         if this_process().is_main_process:
             write_quality(run.folder, records)
@@ -61,6 +71,7 @@ class MaskMaker:
         config: background, CRF, ignore band.
         walk: settings of the walk whose results are used; None: the maps themselves.
         stride: cell of the walk's grid in pixels of the image that was walked on.
+        factors: on the background's score, by mask value of the class it stands against; 1 where it is left out.
     """
 
     run: RunFolder
@@ -68,6 +79,7 @@ class MaskMaker:
     config: MasksConfig
     walk: WalkConfig | None
     stride: int
+    factors: Mapping[int, float] = field(default_factory=dict)
 
     def __call__(self, record: Record) -> None:
         """Write confidence (with the quality in its header) and mask of one image; a mask that is there stays.
@@ -87,13 +99,25 @@ class MaskMaker:
         if self.config.confident is not None:
             strong, weak, classes = label_posteriors(image, read_maps(self.run.maps(record.id)), self.config.confident)
             return strong, classes, agreed_labels(argmax_classes(strong, classes), argmax_classes(weak, classes))
-        scores, classes = self._scores(record, (image.shape[0], image.shape[1]))
-        refined = scores if self.config.crf is None else refined_scores(image, scores, self.config.crf)
+        scores, classes = self.scores(record, (image.shape[0], image.shape[1]))
+        refined = self.refined(image, scores, classes, self.factors)
         return refined, classes, mask_from_scores(refined, classes, self.config.ignore_below)
 
-    def _scores(
+    def refined(
+        self,
+        image: ImageArray,
+        scores: Float32[np.ndarray, "k h w"],
+        classes: Int16[np.ndarray, " k"],
+        factors: Mapping[int, float],
+    ) -> Float32[np.ndarray, "k h w"]:
+        """Scores against a background as strong as ``factors`` say, sharpened, refined by the CRF if there is one."""
+        scores = against_background(scores, classes, factors, self.config.sharpness)
+        return scores if self.config.crf is None else refined_scores(image, scores, self.config.crf)
+
+    def scores(
         self, record: Record, size: tuple[int, int]
     ) -> tuple[Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]:
+        """Scores of an image's maps or walks, background first, and the mask value of each channel."""
         if self.walk is None:
             return scores_with_background(read_maps(self.run.maps(record.id)), size, self.config.background)
         archive = walked_at_image_size(read_maps(self.run.walks(record.id)), size, self.walk, self.stride)
@@ -105,6 +129,66 @@ class MaskMaker:
         best = (shares.max(axis=0, initial=0.0) * 255).round().astype(np.uint8)
         with writing(self.run.confidence(record.id)) as temporary:
             Image.fromarray(best).save(temporary, "PNG", pnginfo=header)
+
+
+# ── how strong the background is ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def background_factors(run: Run, maker: MaskMaker) -> dict[int, float]:
+    """Factor on the background's score, by mask value: as set, or found once on some training images.
+
+    Raises:
+        TagmaskError: the file of what was found holds something else.
+    """
+    config, classes, file = run.recipe.masks.background, run.dataset.classes, run.folder.background_factors
+    if config.factor != "outlines":
+        return {} if config.factor == 1 else dict.fromkeys(range(1, len(classes) + 1), config.factor)
+    if this_process().is_main_process and not file.exists():
+        found = outline_factors(run, maker)
+        write_json(file, {name: round(found[number], 4) for number, name in enumerate(classes, 1)})
+    this_process().wait_for_everyone()
+    remedy = f"delete {file}, and `make-masks` finds it anew"
+    stored = read_json_as(file, TypeAdapter(dict[str, PositiveFloat]).validate_python, remedy)
+    return {number: stored.get(name, 1.0) for number, name in enumerate(classes, 1)}
+
+
+def outline_factors(run: Run, maker: MaskMaker) -> dict[int, float]:
+    """The factor of each class, by mask value, at which outlines lie best on edges; see ``masks.outlines``."""
+    each = run.recipe.masks.background.factor_of == "each_class"
+    tagged = [record for record in run.training_records if record.tags]
+    of_class = [[record for record in tagged if number in record.tags] for number in range(len(run.dataset.classes))]
+    groups = [spread(of, SHOWN_OF_EACH_CLASS) for of in of_class] if each else [spread(tagged, SHOWN)]
+    shown = [(record, number + 1 if each else None) for number, group in enumerate(groups) for record in group]
+    contrasts: dict[int | None, list[list[float]]] = {}
+    work = in_order(partial(_contrasts, maker), shown, run.recipe.masks.workers)
+    for (_, value), found in zip(shown, track(work, "strength of the background", len(shown)), strict=True):
+        contrasts.setdefault(value, []).append(found)
+    values = range(1, len(run.dataset.classes) + 1)
+    return {value: best_factor(contrasts.get(value if each else None, [])) for value in values}
+
+
+def _contrasts(maker: MaskMaker, shown: tuple[Record, int | None]) -> list[float]:
+    """Contrast of an image's outlines with each factor: of one class against the background, or of all together."""
+    record, value = shown
+    image = maker.dataset.read_image(record)
+    scores, classes = maker.scores(record, (image.shape[0], image.shape[1]))
+    if value is not None:
+        chosen = (classes == BACKGROUND) | (classes == value)
+        scores, classes = scores[chosen], classes[chosen]
+    steep, found = steepness(image), []
+    for factor in FACTORS:
+        refined = maker.refined(image, scores, classes, dict.fromkeys(range(1, int(classes.max()) + 1), factor))
+        found.append(outline_contrast(steep, classes[refined.argmax(axis=0)] != BACKGROUND))
+    return found
+
+
+def spread(records: Sequence[Record], number: int) -> list[Record]:
+    """At most so many records, evenly over their list."""
+    count = min(number, len(records))
+    return [records[i * len(records) // count] for i in range(count)]
+
+
+# ── quality ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_quality(confidence: Path) -> float:

@@ -99,6 +99,11 @@ class RunFolder:
         return self.path / "quality.csv"
 
     @property
+    def background_factors(self) -> Path:
+        """Factor on the background's score against each class, where it has been found without masks."""
+        return self.path / "background.json"
+
+    @property
     def instances(self) -> Path:
         """Instances of all training images, as COCO writes them."""
         return self.path / "instances.json"

@@ -78,7 +78,7 @@ STAGES: tuple[Stage, ...] = (
         "make-masks",
         "Random walk and CRF: from maps to pseudo masks.",
         reads=("maps/", "affinity.safetensors"),
-        writes=("walks/", "masks/", "confidence/", "quality.csv"),
+        writes=("background.json", "walks/", "masks/", "confidence/", "quality.csv"),
         goal="mask",
     ),
     Stage(

@@ -1,0 +1,58 @@
+"""How strong a background should be, found without masks: where the outlines of masks lie on edges of the image.
+
+Too weak a background leaves a rim of it around the object, too strong a one cuts into the object; both ways the outline
+leaves the edge. So the steepness of the image along the outline, compared with that around it, is largest in between.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude
+
+from tagmask.contracts import ImageArray
+
+FACTORS = tuple((4 / 3) ** step for step in range(-8, 5))
+"""Factors on the background's score that are tried: from a tenth to three times, each a third more than the last."""
+
+REACH = 4  # pixels around a mask that its outline is compared with
+BLUR = 1.0  # deviation in pixels: without it the steepness is that of the noise
+
+
+def steepness(image: ImageArray) -> Float32[np.ndarray, "h w"]:
+    """Magnitude of the gradient of an image's brightness, a little blurred."""
+    return gaussian_gradient_magnitude(image.mean(axis=2, dtype=np.float32), BLUR, mode="nearest")
+
+
+def outline_contrast(steep: Float32[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> float:
+    """Mean steepness along a mask's outline, over that in the mask and ``REACH`` pixels around it.
+
+    0 for a mask of nothing or of everything, which has no outline, and where the image is flat.
+
+    >>> steep = np.zeros((9, 9), np.float32)
+    >>> steep[3:6, 3:6] = 1
+    >>> steep[4, 4] = 0
+    >>> outline_contrast(steep, steep > 0) > outline_contrast(steep, np.pad(np.ones((7, 7), bool), 1))
+    True
+    """
+    outline = mask & ~np.asarray(binary_erosion(mask, border_value=1), bool)
+    around = float(steep[np.asarray(binary_dilation(mask, iterations=REACH), bool)].mean()) if mask.any() else 0.0
+    return float(steep[outline].mean()) / around if outline.any() and around > 0 else 0.0
+
+
+def best_factor(contrasts: Sequence[Sequence[float]]) -> float:
+    """The factor whose masks have the largest mean contrast, with half of its neighbours' counted in.
+
+    Args:
+        contrasts: of each image, with each of ``FACTORS``; where there is none at all the factor is 1.
+
+    >>> best_factor([[0.0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 2, 1, 0], [0.0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]]) == 4 / 3
+    True
+    >>> best_factor([])
+    1.0
+    """
+    if not np.any(contrasts):
+        return 1.0
+    means: Float[np.ndarray, " f"] = np.mean(np.asarray(contrasts, float), axis=0)
+    ends = np.pad(means, 1, mode="edge")
+    return FACTORS[int(np.argmax(ends[:-2] + 2 * means + ends[2:]))]
