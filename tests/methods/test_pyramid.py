@@ -1,13 +1,15 @@
-import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from conftest import tiny_backbone
 from tagmask.config import PyramidConfig
 from tagmask.errors import TagmaskError
-from tagmask.methods.pyramid import Pyramid, log_mean_exp, risen
+from tagmask.masks.outlines import steepness
+from tagmask.methods import pyramid
+from tagmask.methods.pyramid import ENDS, Pyramid, agreements, risen
 from tagmask.testing import check_method, random_batch
 
 CLASSES = 4
@@ -20,15 +22,6 @@ def method(**settings) -> Pyramid:
 
 def test_it_keeps_every_promise_of_a_method():
     check_method(Pyramid)
-
-
-# ── pooling ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_pooling_is_the_mean_for_small_r_and_the_maximum_for_large_r():
-    scores = torch.tensor([0.0, 1.0, 5.0, -2.0])[None, None, None]
-    assert log_mean_exp(scores, torch.tensor([1e-4])).item() == pytest.approx(1.0, abs=1e-2)
-    assert log_mean_exp(scores, torch.tensor([200.0])).item() == pytest.approx(5.0 - math.log(4) / 200)
 
 
 def test_training_images_pass_without_their_padding_as_they_will_be_seen_later():
@@ -59,16 +52,19 @@ def test_levels_that_do_not_exist_are_refused():
 # ── maps ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_maps_rise_from_what_other_images_reach_to_the_peak_of_each_image():
-    scores = torch.tensor([[[[-6.0, -3.0, 1.0]], [[2.0, 2.0, 12.0]]]])
+def test_scores_rise_from_what_other_images_reach_to_the_peak_of_each_image():
+    scores = torch.tensor([[[[-6.0, -3.0, 1.0]], [[2.0, 7.0, 12.0]]]])
     found = risen(scores, torch.tensor([-3.0, 2.0]))
-    torch.testing.assert_close(found, torch.tensor([[[[0.0, 0.0, 1.0]], [[0.0, 0.0, 1.0]]]]))
+    torch.testing.assert_close(found, torch.tensor([[[[-0.75, 0.0, 1.0]], [[0.0, 0.5, 1.0]]]]))
+    assert risen(torch.tensor([[[[-3.0, -2.75]]]]), torch.tensor([-3.0])).max() == 0.25  # hardly anything rises
 
 
-def test_what_hardly_rises_is_no_object():
-    found = risen(torch.tensor([[[[-3.0, -2.75]]]]), torch.tensor([-3.0]))
-    assert found.flatten().tolist() == [0, 0.25]
-    assert risen(torch.tensor([[[[-9.0, -8.0]]]]), torch.tensor([-3.0])).max() == 0
+def test_maps_are_a_half_where_an_object_ends():
+    net, batch = method(), random_batch()
+    net.end[:] = torch.tensor([0.2, 0.4, 0.6, 0.8])
+    found, (scores, _) = net(batch.images), net._scores(batch.images)
+    torch.testing.assert_close(found.maps > 0.5, risen(scores, net.level) > net.end[:, None, None])
+    assert found.background is None
 
 
 def test_calibration_measures_images_without_the_tag_alone(monkeypatch):
@@ -81,19 +77,59 @@ def test_calibration_measures_images_without_the_tag_alone(monkeypatch):
     scores[:, 1, :4] = 2.0
     order = iter(scores[:, None])
     monkeypatch.setattr(net, "_scores", lambda image: (next(order), image))
+    monkeypatch.setattr(net, "_measure_ends", lambda shown: None)
     net.calibrate([replace(batch, tags=torch.tensor([[1.0, 1, 0, 0], [0, 1, 0, 0]]))])
-    assert net.level.tolist() == pytest.approx([0.9 * 99, 3.0, 0, 0], abs=1.01)
+    assert net.level.tolist() == pytest.approx([0.95 * 99, 3.0, 0, 0], abs=1.01)
+
+
+def bump(rows: int, columns: int, height: float, width: float) -> np.ndarray:
+    y, x = np.mgrid[:rows, :columns]
+    return height * np.exp(-((y - rows / 2) ** 2 + (x - columns / 2) ** 2) / (2 * width**2))
+
+
+@pytest.mark.parametrize("radius", [4, 8, 14])
+def test_an_object_ends_where_regions_agree_and_outlines_lie_on_edges(radius):
+    """Regions of scores are round; the image has a bright disc, at whose border the object should end."""
+    y, x = np.mgrid[:64, :64]
+    disc = (y - 32) ** 2 + (x - 32) ** 2 < radius**2
+    steep = steepness(np.repeat((100.0 + 80 * disc)[..., None], 3, axis=2))
+    risen_scores = bump(64, 64, 1.0, 11.0).astype(np.float32)
+    found = agreements(risen_scores, risen_scores**1.1, steep)
+    chosen = risen_scores > ENDS[int(np.argmax(found))]
+    assert abs(np.sqrt(chosen.sum() / np.pi) - radius) < 2
+
+
+def test_regions_of_both_scales_must_agree():
+    steep = np.ones((32, 32), np.float32)
+    left, right = np.zeros((32, 32), np.float32), np.zeros((32, 32), np.float32)
+    left[8:20, 2:14], right[8:20, 16:28] = 1.0, 1.0
+    assert max(agreements(left, right, steep)) == 0
+    assert min(agreements(left, left, steep)) == 1
+
+
+def test_ends_are_found_on_images_with_the_tag_and_kept(monkeypatch):
+    net, batch = method(), random_batch(number=2)
+    asked = []
+
+    def drawn(plain, enlarged, steep):
+        asked.append(plain.shape)
+        return [float(end == 0.3) for end in ENDS]
+
+    monkeypatch.setattr(pyramid, "agreements", drawn)
+    net.calibrate([replace(batch, tags=torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1]]))])
+    assert net.end.tolist() == pytest.approx([0.3, 0.5, 0.5, 0.3])
+    assert asked == [tuple(batch.images.shape[2:])] * 2
     kept = method()
     kept.load_state_dict(net.state_dict())
-    assert kept.level.tolist() == net.level.tolist()
+    assert kept.end.tolist() == net.end.tolist()
 
 
 def test_rare_classes_and_the_shape_of_the_objects_are_learned():
     net, batch = method(), random_batch()
     losses = net.losses(batch)
     losses["tags"].backward()
-    for parameter in (net.log_sharpness, net.bias, net.classify.weight):
+    for parameter in (net.tags.log_sharpness, net.tags.bias, net.tags.classify.weight):
         assert parameter.grad is not None
         assert parameter.grad.abs().sum() > 0
     grouped = [p for group in net.parameter_groups() if group.new for p in group.parameters]
-    assert any(p is net.log_sharpness for p in grouped)
+    assert any(p is net.tags.log_sharpness for p in grouped)

@@ -237,9 +237,34 @@ def test_padding_that_is_cut_changes_nothing_of_an_image():
     valid = step.valid.clone()
     valid[0] = False
     valid[0, 3:17, 4:29] = True
-    found = net.outputs(replace(step, valid=valid))
+    (found,) = net.outputs(replace(step, valid=valid))
     alone = net(step.images[:1, :, 3:17, 4:29])
     expected = F.interpolate(alone, size=(14, 25), mode="bilinear", align_corners=False)
     torch.testing.assert_close(found[:1, :, 3:17, 4:29], expected)
     assert not found[0][:, ~valid[0]].any()
     assert found.shape == (2, CLASSES + 1, 24, 32)
+
+
+@pytest.mark.parametrize("kind", ["deeplab_v3plus", "semantic_fpn"])
+@pytest.mark.parametrize("padding", ["pass", "cut"])
+def test_tags_are_learned_and_weigh_the_classes_of_an_image(kind, padding):
+    net = network(kind, tag_weight=0.5, padding=padding)
+    step = batch(torch.randint(IGNORE, CLASSES + 1, (2, 24, 32)))
+    logits, tags = net.outputs(step)
+    losses = net.losses_from([logits, tags], step)
+    torch.testing.assert_close(losses["tags"], 0.5 * F.binary_cross_entropy_with_logits(tags, step.tags))
+    losses["tags"].backward()
+    assert net.tags.classify.weight.grad.abs().sum() > 0
+    assert sum(len(group.parameters) for group in net.parameter_groups()) == len([*net.parameters()])
+    net.eval()
+    with torch.no_grad():
+        plain, tags = net._logits(step.images)
+        found = net(step.images)
+    torch.testing.assert_close(found[:, 0], plain[:, 0])
+    torch.testing.assert_close(found[:, 1:], plain[:, 1:] + tags.sigmoid().log()[:, :, None, None])
+
+
+@pytest.mark.parametrize("kind", ["deeplab_v1", "deeplab_v2"])
+def test_heads_without_fine_features_have_no_tag_head(kind):
+    with pytest.raises(TagmaskError, match=r"segmenter\.tag_weight is 1, and deeplab_v"):
+        network(kind, tag_weight=1.0)

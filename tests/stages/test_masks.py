@@ -179,13 +179,3 @@ def test_what_was_found_and_edited_into_something_else_is_refused(wide):
     run.folder.background_factors.write_text('{"circle": -1}')
     with pytest.raises(TagmaskError, match=r"background\.json does not hold .* delete"):
         background_factors(run, MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8))
-
-
-def test_sharpness_makes_the_crf_trust_the_scores_more(scenes, run, record):
-    write_maps(run.maps(record.id), archive([record.tags[0] + 1], np.linspace(0, 1, SIZE)[None, None].repeat(SIZE, 1)))
-    image = scenes.read_image(record)
-    sharp = MaskMaker(run, scenes, MasksConfig(background=THRESHOLD, crf=None, sharpness=4), None, 8)
-    scores, classes = sharp.scores(record, WHOLE)
-    refined = sharp.refined(image, scores, classes, {})
-    np.testing.assert_allclose(refined, scores**4, rtol=1e-6)
-    np.testing.assert_array_equal(refined.argmax(0), scores.argmax(0))

@@ -91,9 +91,6 @@ class MasksConfig(Config):
     """From scores to pseudo masks."""
 
     background: BackgroundConfig = BackgroundConfig()
-    sharpness: float = Field(
-        default=1.0, gt=0, description="Scores are taken to this power before the CRF, which trusts them more then."
-    )
     crf: Crf | None = Field(default=CRF_PRESETS["psa"], description="Dense CRF on the scores; none: leave it out.")
     confident: AnyLabels | None = Field(
         default=None,

@@ -44,6 +44,12 @@ class SegmenterConfig(Config):
     dice_weight: float = Field(
         default=0, ge=0, description="Weight of the dice loss of each image's classes, for small and rare objects."
     )
+    tag_weight: float = Field(
+        default=0,
+        ge=0,
+        description="Weight of a tag loss on the decoder's features (v3+ and FPN); at prediction the "
+        "log-probability of a tag is added to its pixels' scores. Tags are exact where masks are not; 0: no such head.",
+    )
     training: TrainingConfig
     scales: tuple[PositiveFloat, ...] = Field(
         default=(1.0,), min_length=1, description="Image scales at prediction; averaged."

@@ -7,10 +7,8 @@ leaves the edge. So the steepness of the image along the outline, compared with 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Shaped
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude
-
-from tagmask.contracts import ImageArray
 
 FACTORS = tuple((4 / 3) ** step for step in range(-8, 5))
 """Factors on the background's score that are tried: from a tenth to three times, each a third more than the last."""
@@ -19,9 +17,14 @@ REACH = 4  # pixels around a mask that its outline is compared with
 BLUR = 1.0  # deviation in pixels: without it the steepness is that of the noise
 
 
-def steepness(image: ImageArray) -> Float32[np.ndarray, "h w"]:
+def steepness(image: Shaped[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w"]:
     """Magnitude of the gradient of an image's brightness, a little blurred."""
     return gaussian_gradient_magnitude(image.mean(axis=2, dtype=np.float32), BLUR, mode="nearest")
+
+
+def outline(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """The pixels of a mask that have one outside beside them; the border of the image is no outline."""
+    return mask & ~np.asarray(binary_erosion(mask, border_value=1), bool)
 
 
 def outline_contrast(steep: Float32[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> float:
@@ -35,9 +38,9 @@ def outline_contrast(steep: Float32[np.ndarray, "h w"], mask: Bool[np.ndarray, "
     >>> outline_contrast(steep, steep > 0) > outline_contrast(steep, np.pad(np.ones((7, 7), bool), 1))
     True
     """
-    outline = mask & ~np.asarray(binary_erosion(mask, border_value=1), bool)
+    edge = outline(mask)
     around = float(steep[np.asarray(binary_dilation(mask, iterations=REACH), bool)].mean()) if mask.any() else 0.0
-    return float(steep[outline].mean()) / around if outline.any() and around > 0 else 0.0
+    return float(steep[edge].mean()) / around if edge.any() and around > 0 else 0.0
 
 
 def best_factor(contrasts: Sequence[Sequence[float]]) -> float:

@@ -97,10 +97,8 @@ def background_scores(config: BackgroundConfig, maps: Maps) -> Float[np.ndarray,
     return add_background(maps, config.value) if config.rule == "power" else add_threshold(maps, config.value)
 
 
-def against_background(
-    scores: Maps, classes: Int[np.ndarray, " n"], factors: Mapping[int, float], sharpness: float = 1.0
-) -> Maps:
-    """Scores with a background stronger or weaker against some classes, to a power.
+def against_background(scores: Maps, classes: Int[np.ndarray, " n"], factors: Mapping[int, float]) -> Maps:
+    """Scores with a background stronger or weaker against some classes.
 
     A background that is stronger against a class alone is the same as a weaker class; it keeps its own score.
 
@@ -108,15 +106,14 @@ def against_background(
         scores: background and classes.
         classes: mask value of each channel.
         factors: on the background's score, by mask value of the class it stands against; 1 where it is left out.
-        sharpness: the power.
 
     >>> scores = np.full((2, 1, 1), 0.5)
     >>> against_background(scores, np.array([0, 3]), {3: 2.0}).ravel()
     array([0.5 , 0.25])
     """
-    divisors = np.array([factors.get(int(value), 1.0) for value in classes], scores.dtype)[:, None, None]
-    scaled = scores / divisors if factors else scores
-    return scaled if sharpness == 1 else np.maximum(scaled, 0) ** scaled.dtype.type(sharpness)
+    if not factors:
+        return scores
+    return scores / np.array([factors.get(int(value), 1.0) for value in classes], scores.dtype)[:, None, None]
 
 
 def mask_values(tags: Int[np.ndarray, " n"], with_background: bool) -> Int[np.ndarray, " _"]:

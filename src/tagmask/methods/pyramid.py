@@ -4,63 +4,69 @@ The mean over an image drowns an object of a thousandth of it, and the maximum t
 Collobert (CVPR 2015) take what lies between, (1 / r) log mean exp(r s): the mean for small r, the maximum for large r.
 Here each class learns its r. A grid as fine as 4 or 8 pixels comes from levels of the backbone that are added.
 
-Scores have no zero of their own: how high the most of an image lies differs from class to class. What a class scores on
-images without its tag is known, without a mask, and is measured after training; maps rise from there to the peak of
-each image. What is tiny ends close below its peak, what is wide close above that level: the strength of the background
-is chosen for each class when masks are made (``masks.outlines``).
+No constant tells object from background for scores like these: what is tiny ends close below its peak, what is wide
+close above what images without the tag reach. Where a class ends between both is found after training, without a mask:
+where the regions of an image and of the same image enlarged agree, and where their outlines lie on edges of the image.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tagmask.config import PyramidConfig
 from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup
 from tagmask.errors import TagmaskError
+from tagmask.masks.outlines import outline, steepness
 from tagmask.methods.cam import tag_loss
-from tagmask.networks.layers import FusedLevels
+from tagmask.networks.layers import FusedLevels, resize
 from tagmask.networks.levels import fine_levels
 from tagmask.networks.padding import without_padding
 from tagmask.networks.parameter_groups import grouped_parameters
+from tagmask.networks.tag_head import RARE, TagHead
 
-RARE = -2.0  # logit that a class starts from: most images do not show it
-QUANTILE = 0.9  # of the scores of images without the tag: maps begin there
+QUANTILE = 0.95  # of the scores of images without the tag: what rises begins there
 LEAST_RISE = 1.0  # logits between that and the peak: what rises less is no object
 CELLS = 256  # of an image that are looked at to find that quantile
-
-
-def log_mean_exp(scores: Float[Tensor, "b c p q"], sharpness: Float[Tensor, " c"]) -> Float[Tensor, "b c"]:
-    """(1 / r) log mean exp(r s) over the cells of each image (Pinheiro & Collobert, eq. 6).
-
-    Args:
-        scores: of each class in each cell.
-        sharpness: r of each class, above 0.
-
-    >>> scores = torch.tensor([0.0, 2.0])[None, None, None]
-    >>> log_mean_exp(scores, torch.tensor([1.0])).item()  # log((1 + e^2) / 2)
-    1.4337809085845947
-    """
-    flat = scores.flatten(2) * sharpness[:, None]
-    return (flat.logsumexp(2) - math.log(flat.shape[2])) / sharpness
+ENLARGED = 2  # the scale whose regions should agree with those of the image
+ENDS = tuple(step / 20 for step in range(1, 19))  # shares of the rise at which objects may end
+SHARPNESS = 10.0  # of the maps around that share: about one for a logit
 
 
 def risen(scores: Float[Tensor, "b c p q"], level: Float[Tensor, " c"]) -> Float[Tensor, "b c p q"]:
-    """Maps in [0, 1]: 0 up to the level of a class, 1 at its largest score in the image.
+    """How far scores have risen from the level of a class (0) to its largest score in the image (1).
 
     Args:
         scores: of each class in each cell.
         level: what images without the tag hardly exceed.
 
     >>> risen(torch.tensor([[[[-5.0, -4.0, 0.0, 4.0]]]]), torch.tensor([-4.0])).flatten().tolist()
-    [0.0, 0.0, 0.5, 1.0]
+    [-0.125, 0.0, 0.5, 1.0]
     """
     start = level[:, None, None]
-    rise = (scores.amax(dim=(2, 3), keepdim=True) - start).clamp(min=LEAST_RISE)
-    return ((scores - start) / rise).clamp(min=0)
+    return (scores - start) / (scores.amax(dim=(2, 3), keepdim=True) - start).clamp(min=LEAST_RISE)
+
+
+def agreements(
+    plain: Float[np.ndarray, "h w"], enlarged: Float[np.ndarray, "h w"], steep: Float32[np.ndarray, "h w"]
+) -> list[float]:
+    """How well an object may end at each of ``ENDS``: the IoU of both regions times the steepness of their outline.
+
+    Args:
+        plain: how far the scores of an image have risen.
+        enlarged: the same of the enlarged image, at the size of the plain one.
+        steep: steepness of the image; that along the outline is divided by its mean.
+    """
+    mean, usual, found = (plain + enlarged) / 2, max(float(steep.mean()), 1e-6), []
+    for end in ENDS:
+        one, other = plain > end, enlarged > end
+        overlap = np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other))
+        edge = outline(mean > end)
+        found.append(overlap * float(steep[edge].mean()) / usual if edge.any() else 0.0)
+    return found
 
 
 def _joined(alone: Sequence[Activation]) -> Activation:
@@ -103,12 +109,11 @@ class Pyramid(Method[Activation]):
             )
         self.fused = FusedLevels(backbone.levels, chosen, config.width)
         self.dropout = nn.Dropout2d(config.dropout)
-        self.classify = nn.Conv2d(config.width, num_classes, 1)
-        nn.init.zeros_(self.classify.bias)  # pyright: ignore[reportArgumentType] - it has one
-        self.log_sharpness = nn.Parameter(torch.full((num_classes,), math.log(config.sharpness)))
-        self.bias = nn.Parameter(torch.full((num_classes,), RARE))
+        self.tags = TagHead(config.width, num_classes, config.sharpness)
         self.level: Tensor
-        self.register_buffer("level", torch.full((num_classes,), RARE - 4))  # until it has been measured
+        self.end: Tensor
+        self.register_buffer("level", torch.full((num_classes,), RARE - 4))  # until they have been measured
+        self.register_buffer("end", torch.full((num_classes,), 0.5))
 
     @property
     def embedding_channels(self) -> int:
@@ -120,13 +125,14 @@ class Pyramid(Method[Activation]):
         return [images]
 
     def forward(self, images: Images) -> Activation:
-        """Logits ``b c``, the soft maxima of the scores; maps ``b c p q``, how far the scores have risen."""
+        """Logits ``b c``, the soft maxima of the scores; maps ``b c p q`` in [0, 1], 0.5 where an object ends."""
         scores, features = self._scores(images)
-        return Activation(log_mean_exp(scores, self.log_sharpness.exp()), risen(scores, self.level), None, features)
+        maps = torch.sigmoid(SHARPNESS * (risen(scores, self.level) - self.end[:, None, None]))
+        return Activation(self.tags.pooled(scores), maps, None, features)
 
     def _scores(self, images: Images) -> tuple[Float[Tensor, "b c p q"], Float[Tensor, "b d p q"]]:
         features = self.fused(self.backbone.forward_levels(images))
-        return self.classify(self.dropout(features)).float() + self.bias[:, None, None], features
+        return self.tags.scores(self.dropout(features)), features
 
     def outputs(self, batch: Batch) -> list[Activation]:
         """One view, whose images pass one by one without their padding, as they will be seen later.
@@ -139,17 +145,43 @@ class Pyramid(Method[Activation]):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Measure what each class scores on images without its tag; of one that all images carry, its median."""
+        """Measure what each class scores on images without its tag, then where it ends on images with it.
+
+        Of a class that all images carry, the median of its scores takes the place of the first.
+        """
+        shown = [
+            (image, [*map(bool, tags.tolist())])
+            for batch in batches
+            for image, tags in zip(without_padding(batch.images, batch.valid), batch.tags, strict=True)
+        ]
+        self._measure_levels(shown)
+        self._measure_ends(shown)
+
+    def _measure_levels(self, shown: Sequence[tuple[Images, list[bool]]]) -> None:
         seen: list[dict[bool, list[Tensor]]] = [{False: [], True: []} for _ in range(self.num_classes)]
-        for batch in batches:
-            for image, tags in zip(without_padding(batch.images, batch.valid), batch.tags, strict=True):
-                cells = self._scores(image)[0][0].flatten(1)
-                cells = cells[:, :: max(1, cells.shape[1] // CELLS)]
-                for number, tag in enumerate(tags.tolist()):
-                    seen[number][bool(tag)].append(cells[number])
+        for image, tags in shown:
+            cells = self._scores(image)[0][0].flatten(1)
+            cells = cells[:, :: max(1, cells.shape[1] // CELLS)]
+            for number, tag in enumerate(tags):
+                seen[number][tag].append(cells[number])
         for number, found in enumerate(seen):
             known, quantile = (found[False], QUANTILE) if found[False] else (found[True], 0.5)
             self.level[number] = torch.cat(known).quantile(quantile)
+
+    def _measure_ends(self, shown: Sequence[tuple[Images, list[bool]]]) -> None:
+        found: list[list[list[float]]] = [[] for _ in range(self.num_classes)]
+        for image, tags in shown:
+            if not any(tags):
+                continue
+            size = tuple(image.shape[2:])
+            scales = (image, F.interpolate(image, scale_factor=ENLARGED, mode="bilinear", align_corners=False))
+            both = [resize(risen(self._scores(each)[0], self.level), size)[0].cpu().numpy() for each in scales]
+            steep = steepness(image[0].movedim(0, 2).float().cpu().numpy())
+            for number in (number for number, tag in enumerate(tags) if tag):
+                found[number].append(agreements(both[0][number], both[1][number], steep))
+        for number, each in enumerate(found):
+            if np.any(each):
+                self.end[number] = ENDS[int(np.argmax(np.mean(each, axis=0)))]
 
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
         """The classification loss alone."""
@@ -157,5 +189,4 @@ class Pyramid(Method[Activation]):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone as existing weights, all else as new ones."""
-        new = nn.ParameterList([self.log_sharpness, self.bias])
-        return grouped_parameters(self.backbone, [self.fused, self.classify, new])
+        return grouped_parameters(self.backbone, [self.fused, self.tags])

@@ -24,6 +24,7 @@ from tagmask.networks.layers import FusedLevels, Grid, pointwise, resize, separa
 from tagmask.networks.levels import fine_levels, main_levels
 from tagmask.networks.padding import put_back, without_padding
 from tagmask.networks.parameter_groups import grouped_parameters
+from tagmask.networks.tag_head import TagHead
 
 LOW_LEVEL_STRIDE = 4
 RAREST = 1e-6  # share below which a class weighs no more
@@ -51,35 +52,58 @@ class DeepLab(Trainable):
         self.dice_weight = config.dice_weight
         self.cuts_padding = config.padding == "cut"
         self.head = HEADS[config.kind](config, backbone.levels, num_classes + 1)
+        self.tag_weight = config.tag_weight
+        self.tags = TagHead(config.width, num_classes) if config.tag_weight else None
+        if self.tags is not None and not isinstance(self.head, PyramidDecoder | LevelSum):
+            raise TagmaskError(
+                f"segmenter.tag_weight is {config.tag_weight:g}, and {config.kind} has no fine features to tell tags "
+                "from; set it to 0, or take deeplab_v3plus or semantic_fpn"
+            )
         self.class_weights: Tensor
         self.register_buffer("class_weights", torch.ones(num_classes + 1), persistent=False)
 
     def forward(self, images: Images) -> Float[Tensor, "b k p q"]:
-        """Class scores before the softmax, background first.
+        """Class scores before the softmax, background first; with a tag head the log-probability of the tag is added.
 
         Returns:
             One grid cell per stride of the backbone; of the low-level features (4 where the backbone has it) for v3+.
         """
-        return self.head(self.backbone.forward_levels(images))
+        logits, tags = self._logits(images)
+        if tags is None:
+            return logits
+        return logits + F.pad(F.logsigmoid(tags), (1, 0))[:, :, None, None].to(logits.dtype)
 
-    def outputs(self, batch: Batch) -> Float[Tensor, "b k p q"]:
-        """The logits; where padding is cut, of each image by itself at pixel size."""
+    def _logits(self, images: Images) -> tuple[Float[Tensor, "b k p q"], Float[Tensor, "b c"] | None]:
+        grids = self.backbone.forward_levels(images)
+        if self.tags is None or not isinstance(self.head, PyramidDecoder | LevelSum):
+            return self.head(grids), None
+        features = self.head.features(grids)
+        return self.head.classified(features), self.tags(features)
+
+    def outputs(self, batch: Batch) -> list[Tensor]:
+        """The logits, and those of the tags if there is a head for them; of each image by itself if padding is cut."""
         if not self.cuts_padding:
-            return self(batch.images)
-        alone = without_padding(batch.images, batch.valid)
-        return put_back([resize(self(image).float(), image.shape[2:]) for image in alone], batch.valid)
+            return [each for each in self._logits(batch.images) if each is not None]
+        images = without_padding(batch.images, batch.valid)
+        alone = [self._logits(image) for image in images]
+        pixels = [resize(logits.float(), image.shape[2:]) for image, (logits, _) in zip(images, alone, strict=True)]
+        tags = [tags for _, tags in alone if tags is not None]
+        return [put_back(pixels, batch.valid), *([torch.cat(tags)] if tags else [])]
 
-    def losses_from(self, outputs: Float[Tensor, "b k p q"], batch: Batch) -> Losses:
-        """Cross-entropy with the masks at their own size, and the dice loss if it has a weight."""
+    def losses_from(self, outputs: list[Tensor], batch: Batch) -> Losses:
+        """Cross-entropy with the masks at their own size, and the losses of dice and tags if they have a weight."""
         assert batch.masks is not None, "a segmenter learns from masks, and the batch has none"
-        losses = {"pixels": pixel_loss(outputs, batch.masks, self.class_weights)}
+        logits, *tags = outputs
+        losses = {"pixels": pixel_loss(logits, batch.masks, self.class_weights)}
         if self.dice_weight:
-            losses["dice"] = self.dice_weight * dice_loss(outputs, batch.masks)
+            losses["dice"] = self.dice_weight * dice_loss(logits, batch.masks)
+        if tags:
+            losses["tags"] = self.tag_weight * F.multilabel_soft_margin_loss(tags[0].float(), batch.tags)
         return losses
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone as existing weights, the head as new ones."""
-        return grouped_parameters(self.backbone, [self.head])
+        return grouped_parameters(self.backbone, [self.head, *([self.tags] if self.tags is not None else [])])
 
 
 def pixel_loss(
@@ -208,11 +232,18 @@ class PyramidDecoder(nn.Module):
 
     def forward(self, grids: list[Grid]) -> Grid:
         """Logits at the stride of the low-level features."""
+        return self.classified(self.features(grids))
+
+    def classified(self, features: Grid) -> Grid:
+        """Logits of features."""
+        return self.classify(self.dropout(features))
+
+    def features(self, grids: list[Grid]) -> Grid:
+        """What the classifier reads."""
         deep, low = grids[-1], self.low(grids[self.low_index])
         pooled = self.pooled(deep.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *deep.shape[2:])
         pyramid = self.project(torch.cat([*(branch(deep) for branch in self.branches), pooled], dim=1))
-        decoded = self.decode(torch.cat([resize(pyramid, low.shape[2:]), low], dim=1))
-        return self.classify(self.dropout(decoded))
+        return self.decode(torch.cat([resize(pyramid, low.shape[2:]), low], dim=1))
 
 
 class LevelSum(nn.Module):
@@ -226,7 +257,15 @@ class LevelSum(nn.Module):
 
     def forward(self, grids: list[Grid]) -> Grid:
         """Logits at the stride of the finest level that is added."""
-        return self.classify(self.dropout(self.fused(grids)))
+        return self.classified(self.features(grids))
+
+    def classified(self, features: Grid) -> Grid:
+        """Logits of features."""
+        return self.classify(self.dropout(features))
+
+    def features(self, grids: list[Grid]) -> Grid:
+        """What the classifier reads."""
+        return self.fused(grids)
 
 
 HEADS: dict[str, type[LargeFov | SummedAspp | PyramidDecoder | LevelSum]] = {

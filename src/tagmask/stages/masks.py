@@ -110,8 +110,8 @@ class MaskMaker:
         classes: Int16[np.ndarray, " k"],
         factors: Mapping[int, float],
     ) -> Float32[np.ndarray, "k h w"]:
-        """Scores against a background as strong as ``factors`` say, sharpened, refined by the CRF if there is one."""
-        scores = against_background(scores, classes, factors, self.config.sharpness)
+        """Scores against a background as strong as ``factors`` say, refined by the CRF if there is one."""
+        scores = against_background(scores, classes, factors)
         return scores if self.config.crf is None else refined_scores(image, scores, self.config.crf)
 
     def scores(
