@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from conftest import tiny_backbone
-from tagmask.config import PyramidConfig
+from tagmask.config import CrfConfig, PyramidConfig
 from tagmask.errors import TagmaskError
-from tagmask.masks.outlines import steepness
 from tagmask.methods import pyramid
 from tagmask.methods.pyramid import ENDS, Pyramid, agreements, risen
 from tagmask.testing import check_method, random_batch
@@ -87,37 +86,46 @@ def bump(rows: int, columns: int, height: float, width: float) -> np.ndarray:
     return height * np.exp(-((y - rows / 2) ** 2 + (x - columns / 2) ** 2) / (2 * width**2))
 
 
-@pytest.mark.parametrize("radius", [4, 8, 14])
+@pytest.mark.parametrize("radius", [5, 8, 14])
 def test_an_object_ends_where_regions_agree_and_outlines_lie_on_edges(radius):
     """Regions of scores are round; the image has a bright disc, at whose border the object should end."""
     y, x = np.mgrid[:64, :64]
     disc = (y - 32) ** 2 + (x - 32) ** 2 < radius**2
-    steep = steepness(np.repeat((100.0 + 80 * disc)[..., None], 3, axis=2))
+    image = np.repeat((100 + 80 * disc).astype(np.uint8)[..., None], 3, axis=2)
     risen_scores = bump(64, 64, 1.0, 11.0).astype(np.float32)
-    found = agreements(risen_scores, risen_scores**1.1, steep)
+    found = agreements(risen_scores, risen_scores**1.1, image, None)
     chosen = risen_scores > ENDS[int(np.argmax(found))]
     assert abs(np.sqrt(chosen.sum() / np.pi) - radius) < 2
 
 
+def test_what_the_crf_takes_away_is_no_object():
+    image = np.random.default_rng(0).integers(100, 110, (48, 48, 3)).astype(np.uint8)
+    risen_scores = bump(48, 48, 1.0, 3.0).astype(np.float32)
+    crf = CrfConfig(gaussian_sxy=3, gaussian_weight=10, bilateral_sxy=40, bilateral_srgb=20, bilateral_weight=20)
+    plain, refined = (agreements(risen_scores, risen_scores, image, each) for each in (None, crf))
+    assert plain[-1] > 0
+    assert refined[-1] == 0
+
+
 def test_regions_of_both_scales_must_agree():
-    steep = np.ones((32, 32), np.float32)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     left, right = np.zeros((32, 32), np.float32), np.zeros((32, 32), np.float32)
     left[8:20, 2:14], right[8:20, 16:28] = 1.0, 1.0
-    assert max(agreements(left, right, steep)) == 0
-    assert min(agreements(left, left, steep)) == 1
+    assert max(agreements(left, right, image, None)) == 0
+    assert min(agreements(left, left, image, None)) > 0.8
 
 
 def test_ends_are_found_on_images_with_the_tag_and_kept(monkeypatch):
     net, batch = method(), random_batch(number=2)
     asked = []
 
-    def drawn(plain, enlarged, steep):
+    def drawn(plain, enlarged, image, config):
         asked.append(plain.shape)
-        return [float(end == 0.3) for end in ENDS]
+        return [float(end == ENDS[3]) for end in ENDS]
 
     monkeypatch.setattr(pyramid, "agreements", drawn)
     net.calibrate([replace(batch, tags=torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1]]))])
-    assert net.end.tolist() == pytest.approx([0.3, 0.5, 0.5, 0.3])
+    assert net.end.tolist() == pytest.approx([0.35, 0.5, 0.5, 0.35])
     assert asked == [tuple(batch.images.shape[2:])] * 2
     kept = method()
     kept.load_state_dict(net.state_dict())

@@ -8,14 +8,17 @@ from PIL import Image
 
 from conftest import tiny_recipe
 from noise import Noise
+from tagmask.config import RevisionConfig
 from tagmask.config.recipes import load_recipe
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
+from tagmask.inference.passes import dense_logits, pyramid
 from tagmask.inference.predictor import load
 from tagmask.scoring.evaluation import evaluate
 from tagmask.stages import segmenter
+from tagmask.stages.masks import mask_maker
 from tagmask.stages.pipeline import run_all
-from tagmask.stages.run import begin_run
+from tagmask.stages.run import begin_run, trained_reviser
 from tagmask.stages.segmenter import predict_validation, train_segmenter
 
 
@@ -121,3 +124,77 @@ def test_shares_are_those_of_what_the_training_draws(run_copy):
     )
     assert segmenter.expected_shares(shares, samples, uniform).tolist() == [0.9375, 0.0625]
     assert segmenter.expected_shares(shares, samples, balanced).tolist() == [0.75, 0.25]
+
+
+# ── a second round ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def with_revision(run, **settings):
+    block = run.recipe.segmenter.model_copy(update={"revision": RevisionConfig(**settings)})
+    return replace(run, recipe=run.recipe.model_copy(update={"segmenter": block}))
+
+
+@pytest.fixture
+def revised(run_copy):
+    """A run whose network has learned from revised masks."""
+    run = with_revision(run_copy)
+    run.folder.forget("train-segmenter")
+    train_segmenter(run)
+    return run
+
+
+def test_a_first_network_revises_the_masks_and_another_learns_from_them(revised, tiny_run):
+    manifest = revised.folder.manifest()
+    assert [manifest[stage]["done"] for stage in ("train-reviser", "revise-masks", "train-segmenter")] == [True] * 3
+    first, again = (revised.folder.weights(name).read_bytes() for name in ("reviser", "segmenter"))
+    assert first != again
+    known = len(revised.dataset.classes) + 1
+    for record in revised.training_records:
+        mask = read_mask(revised.folder.revised(record.id), 255)
+        assert set(np.unique(mask)) <= {0, *(tag + 1 for tag in record.tags)}
+        assert mask.max() < known
+    scores = evaluate(revised)
+    assert scores["revised"]["protocol"].startswith("revised mask on")
+    assert "revised" not in evaluate(tiny_run)
+
+
+def test_the_revised_masks_are_those_that_scores_and_network_agree_on(revised):
+    network, maker = trained_reviser(revised), mask_maker(revised)
+    record = next(record for record in revised.training_records if record.tags)
+    image = revised.dataset.read_image(record)
+    images = pyramid(image, (1.0,), network.backbone.normalization)
+    seen = dense_logits(network, images, image.shape[:2], True, torch.device("cpu")).softmax(dim=0).numpy()
+    scores, classes, _ = maker.scores_and_mask(record, image)
+    shares = scores / scores.sum(axis=0)
+    expected = classes[(shares * np.sqrt(seen[classes])).argmax(axis=0)]
+    assert (read_mask(revised.folder.revised(record.id), 255) == expected).mean() > 0.999
+
+
+def test_a_network_of_little_weight_changes_nothing(run_copy):
+    run = with_revision(run_copy, network_weight=1e-6)
+    run.folder.forget("train-segmenter")
+    train_segmenter(run)
+    for record in run.training_records:
+        first, again = (read_mask(path(record.id), 255) for path in (run.folder.mask, run.folder.revised))
+        assert (first == again).mean() > 0.99
+
+
+def test_an_interrupted_revision_goes_on_where_it_was(revised, monkeypatch):
+    before = {record.id: revised.folder.revised(record.id).read_bytes() for record in revised.training_records}
+    lost, kept = (revised.folder.revised(record.id) for record in revised.training_records[:2])
+    time = kept.stat().st_mtime_ns
+    lost.unlink()
+    monkeypatch.setattr(segmenter, "train", lambda *_: pytest.fail("trained again"))
+    train_segmenter(revised)
+    assert {record.id: revised.folder.revised(record.id).read_bytes() for record in revised.training_records} == before
+    assert kept.stat().st_mtime_ns == time
+
+
+def test_nothing_is_revised_where_drawn_masks_are_learned_from(run_copy):
+    run = with_revision(run_copy)
+    block = run.recipe.segmenter.model_copy(update={"learn_from": "masks"})
+    run = replace(run, recipe=run.recipe.model_copy(update={"segmenter": block}))
+    run.folder.forget("train-segmenter")
+    train_segmenter(run)
+    assert "train-reviser" not in run.folder.manifest()
+    assert not (run.folder.path / "revised").exists()

@@ -115,9 +115,16 @@ def _measured(run: Run) -> Iterable[StageEstimate]:
         yield StageEstimate("labels", tagged, labels)
         walk = _walk(view, net.eval(), recipe.affinity, size)
     yield StageEstimate("make-masks", images, walk + crf)
-    segmenter = new_segmenter(_from_imagenet(run)).to(this_process().device)
-    yield _training(view, "train-segmenter", "segmenter.training", recipe.segmenter.training, segmenter, 1)
-    yield StageEstimate("predict", validation, _predict(view, segmenter.eval(), shown))
+    segmenter, revision = new_segmenter(_from_imagenet(run)).to(this_process().device), recipe.segmenter.revision
+    trained = _training(view, "train-segmenter", "segmenter.training", recipe.segmenter.training, segmenter, 1)
+    yield (
+        trained if revision is None else replace(trained, seconds=2 * trained.seconds)
+    )  # a first network, then another
+    predicted = _predict(view, segmenter.eval(), shown)
+    if revision is not None:
+        share = sum(scale**2 for scale in revision.scales) / sum(scale**2 for scale in recipe.segmenter.scales)
+        yield StageEstimate("revise-masks", images, share * predicted + crf)
+    yield StageEstimate("predict", validation, predicted)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from tagmask.config.methods import (
     WrapperConfig,
 )
 from tagmask.config.recipe import EvaluationConfig, Recipe, ReportConfig
-from tagmask.config.segmenter import SegmenterConfig
+from tagmask.config.segmenter import RevisionConfig, SegmenterConfig
 from tagmask.config.training import AugmentConfig, TrainingConfig
 
 __all__ = [
@@ -83,6 +83,7 @@ __all__ = [
     "Recipe",
     "ReportConfig",
     "Resnet38dBackbone",
+    "RevisionConfig",
     "Role",
     "SeamConfig",
     "SegmenterConfig",

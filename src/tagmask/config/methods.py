@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from tagmask.config.base import Config
+from tagmask.config.crf import Crf
 from tagmask.config.kinds import Kinds
 
 
@@ -57,6 +58,9 @@ class PyramidConfig(MethodConfig):
         default=2.0,
         gt=0,
         description="What each class's r starts from: pooling is the mean near 0, the maximum at 10.",
+    )
+    crf: Crf | None = Field(
+        default=None, description="The dense CRF of masks.crf: where an object ends is found with it; none: without."
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Channel dropout before the classifier.")
 

@@ -10,6 +10,19 @@ from tagmask.config.crf import Crf
 from tagmask.config.training import TrainingConfig
 
 
+class RevisionConfig(Config):
+    """A second round: a first network revises the pseudo masks, and another one learns from what both agree on."""
+
+    network_weight: float = Field(
+        default=0.5,
+        gt=0,
+        description="Power of the first network's probabilities, which multiply the scores behind the pseudo masks.",
+    )
+    scales: tuple[PositiveFloat, ...] = Field(
+        default=(1.0,), min_length=1, description="Image scales of the first network; averaged."
+    )
+
+
 class SegmenterConfig(Config):
     """The segmentation network trained on the pseudo masks."""
 
@@ -28,6 +41,9 @@ class SegmenterConfig(Config):
         default="pseudo_masks",
         description="What it learns from; `masks` are the ground truth of the training images that have any, for as "
         "many steps: the ceiling of all that learns from tags.",
+    )
+    revision: RevisionConfig | None = Field(
+        default=None, description="Train twice, the second time on revised pseudo masks; none: once."
     )
     padding: Literal["pass", "cut"] = Field(
         default="pass",

@@ -14,12 +14,24 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tagmask.config import PyramidConfig
-from tagmask.contracts import Activation, Backbone, Batch, Images, Losses, Method, ParameterGroup
+from tagmask.config import CrfConfig, PyramidConfig
+from tagmask.contracts import (
+    Activation,
+    Backbone,
+    Batch,
+    ImageArray,
+    Images,
+    Losses,
+    Method,
+    Normalization,
+    ParameterGroup,
+)
 from tagmask.errors import TagmaskError
+from tagmask.masks.crf import Lattices, refine
 from tagmask.masks.outlines import outline, steepness
 from tagmask.methods.cam import tag_loss
 from tagmask.networks.layers import FusedLevels, resize
@@ -32,7 +44,8 @@ QUANTILE = 0.95  # of the scores of images without the tag: what rises begins th
 LEAST_RISE = 1.0  # logits between that and the peak: what rises less is no object
 CELLS = 256  # of an image that are looked at to find that quantile
 ENLARGED = 2  # the scale whose regions should agree with those of the image
-ENDS = tuple(step / 20 for step in range(1, 19))  # shares of the rise at which objects may end
+ENDS = tuple(0.05 + step / 10 for step in range(9))  # shares of the rise at which objects may end
+MOST_SHOWN = 40  # images of a class on which that is found
 SHARPNESS = 10.0  # of the maps around that share: about one for a logit
 
 
@@ -51,22 +64,37 @@ def risen(scores: Float[Tensor, "b c p q"], level: Float[Tensor, " c"]) -> Float
 
 
 def agreements(
-    plain: Float[np.ndarray, "h w"], enlarged: Float[np.ndarray, "h w"], steep: Float32[np.ndarray, "h w"]
+    plain: Float32[np.ndarray, "h w"], enlarged: Float32[np.ndarray, "h w"], image: ImageArray, config: CrfConfig | None
 ) -> list[float]:
-    """How well an object may end at each of ``ENDS``: the IoU of both regions times the steepness of their outline.
+    """How well an object may end at each of ``ENDS``: IoU of both regions times steepness of the mask's outline.
+
+    Wide regions of what is tiny are blobs of another size in the enlarged image, so they do not agree; narrow ones of
+    what is wide are chance. The outline is that of the mask the regions make, and lies on edges if it is right. A mask
+    of nothing has none.
 
     Args:
         plain: how far the scores of an image have risen.
         enlarged: the same of the enlarged image, at the size of the plain one.
-        steep: steepness of the image; that along the outline is divided by its mean.
+        image: the image; the steepness along the outline is divided by its mean.
+        config: dense CRF of the masks; None: none.
     """
-    mean, usual, found = (plain + enlarged) / 2, max(float(steep.mean()), 1e-6), []
+    steep, lattices, found = steepness(image), Lattices(image), []
+    usual = max(float(steep.mean()), 1e-6)
     for end in ENDS:
         one, other = plain > end, enlarged > end
         overlap = np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other))
-        edge = outline(mean > end)
+        inside = (expit(SHARPNESS * (plain - end)) + expit(SHARPNESS * (enlarged - end))) / 2
+        scores = np.stack([1 - inside, inside]).astype(np.float32)
+        refined = scores if config is None else refine(image, scores, config, lattices)
+        edge = outline(refined[1] > refined[0])
         found.append(overlap * float(steep[edge].mean()) / usual if edge.any() else 0.0)
     return found
+
+
+def _photograph(image: Float[Tensor, "3 h w"], normalization: Normalization) -> ImageArray:
+    """A normalised image as the bytes it was made of."""
+    mean, std = (torch.tensor(each)[:, None, None] for each in (normalization.mean, normalization.std))
+    return image.float().cpu().mul(std).add(mean).mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 
 def _joined(alone: Sequence[Activation]) -> Activation:
@@ -176,9 +204,9 @@ class Pyramid(Method[Activation]):
             size = tuple(image.shape[2:])
             scales = (image, F.interpolate(image, scale_factor=ENLARGED, mode="bilinear", align_corners=False))
             both = [resize(risen(self._scores(each)[0], self.level), size)[0].cpu().numpy() for each in scales]
-            steep = steepness(image[0].movedim(0, 2).float().cpu().numpy())
-            for number in (number for number, tag in enumerate(tags) if tag):
-                found[number].append(agreements(both[0][number], both[1][number], steep))
+            photograph = _photograph(image[0], self.backbone.normalization)
+            for number in (number for number, tag in enumerate(tags) if tag and len(found[number]) < MOST_SHOWN):
+                found[number].append(agreements(both[0][number], both[1][number], photograph, self.config.crf))
         for number, each in enumerate(found):
             if np.any(each):
                 self.end[number] = ENDS[int(np.argmax(np.mean(each, axis=0)))]

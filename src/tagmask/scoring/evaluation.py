@@ -114,10 +114,12 @@ class _TrainingCounts:
     Attributes:
         run: where maps, walks and masks are read.
         with_masks: whether walks and pseudo masks are finished.
+        with_revised: whether a first network has revised them all.
     """
 
     run: Run
     with_masks: bool
+    with_revised: bool
 
     def __call__(self, record: Record) -> NamedCounts:
         run, k = self.run, len(self.run.dataset.classes) + 1
@@ -142,6 +144,8 @@ class _TrainingCounts:
         run, size = self.run, (truth.shape[0], truth.shape[1])
         mask = read_pseudo_mask(run, record, size)
         counts: NamedCounts = {"mask": self._counts(truth, mask)}
+        if self.with_revised:
+            counts["revised"] = self._counts(truth, read_pseudo_mask(run, record, size, revised=True))
         if run.recipe.affinity is not None:
             archive = read_maps(run.folder.walks(record.id))
             walked = walked_at_image_size(archive, size, run.recipe.walk, run.recipe.affinity.stride)
@@ -169,7 +173,7 @@ def _summed(run: Run, count: Callable[[Record], NamedCounts], records: Sequence[
 
 
 def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
-    counts = _TrainingCounts(run, run.folder.is_done("make-masks"))
+    counts = _TrainingCounts(run, run.folder.is_done("make-masks"), run.folder.is_done("revise-masks"))
     total = _summed(run, counts, records, "evaluate (training images)")
     split, num_images = run.recipe.data.train_split, len(run.training_records)
 
@@ -191,6 +195,8 @@ def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
         scored["walk"] = score_counts(total["walk"], protocol("walk"))
     if "mask" in total:
         scored["mask"] = score_counts(total["mask"], protocol("pseudo mask"))
+    if "revised" in total:
+        scored["revised"] = score_counts(total["revised"], protocol("revised mask"))
     truth = {"truth": int(total["truth"][0])}
     return {name: scores.as_dict(run.dataset.classes) | truth for name, scores in scored.items()}
 

@@ -29,6 +29,7 @@ SCORES: tuple[ScoreKind, ...] = (
     ScoreKind("seed_fixed", "seed, fixed threshold"),
     ScoreKind("walk", "walk"),
     ScoreKind("mask", "pseudo masks", sure_from="mask"),
+    ScoreKind("revised", "revised masks"),
     ScoreKind("prediction", "segmentation network", sure_from="prediction"),  # of validation images, without tags
 )
 

@@ -52,13 +52,18 @@ def make_masks(run: Run) -> None:
     with run.stage("make-masks", images=len(records)):
         if config is not None:
             walk_maps(run, trained_affinity_net(run, config), config)
-        walk, stride = (None, 1) if config is None else (run.recipe.walk, config.stride)
-        maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
-        maker = replace(maker, factors=background_factors(run, maker))
-        make_of_each(run, maker, records, "pseudo masks (CRF)", *made)
+        make_of_each(run, mask_maker(run), records, "pseudo masks (CRF)", *made)
         if this_process().is_main_process:
             write_quality(run.folder, records)
         this_process().wait_for_everyone()
+
+
+def mask_maker(run: Run) -> "MaskMaker":
+    """What makes the pseudo masks of a run whose maps, and walks if it has any, are there."""
+    affinity = run.recipe.affinity
+    walk, stride = (None, 1) if affinity is None else (run.recipe.walk, affinity.stride)
+    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
+    return replace(maker, factors=background_factors(run, maker))
 
 
 @dataclass(frozen=True)
@@ -87,12 +92,12 @@ class MaskMaker:
         Confidence is written first: a mask without it has lost it later, and may be one that somebody corrected.
         """
         image = self.dataset.read_image(record)
-        refined, classes, mask = self._refined(record, image)
+        refined, classes, mask = self.scores_and_mask(record, image)
         self._write_confidence(record, posterior(refined), quality(refined, classes))
         if not is_whole(self.run.mask(record.id)):
             write_mask(self.run.mask(record.id), mask, self.config.ignore_value, len(self.dataset.classes))
 
-    def _refined(
+    def scores_and_mask(
         self, record: Record, image: ImageArray
     ) -> tuple[Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"], Mask]:
         """Scores behind the mask, the mask value of each channel, and the mask."""

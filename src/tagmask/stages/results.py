@@ -22,13 +22,19 @@ Size = tuple[int, int]
 _PROBABILITIES = TypeAdapter(dict[str, dict[str, float]])
 
 
-def read_pseudo_mask(run: Run, record: Record, size: Size) -> MaskArray:
+def read_pseudo_mask(run: Run, record: Record, size: Size, revised: bool = False) -> MaskArray:
     """The pseudo mask of a training image of ``size`` rows and columns, ``IGNORE`` where it has no label.
+
+    Args:
+        run: the run.
+        record: the image.
+        size: of the image.
+        revised: the one that a first network has revised.
 
     Raises:
         TagmaskError: it is missing or unreadable, has another size, or holds numbers that are no classes.
     """
-    path = run.folder.mask(record.id)
+    path = run.folder.revised(record.id) if revised else run.folder.mask(record.id)
     return read_fitting_mask(path, run.mask_ignore_value, size, len(run.dataset.classes))
 
 
@@ -81,6 +87,7 @@ class _Shares:
     """The share of each class in the labelled pixels of one mask, background first; a mask without label has none."""
 
     run: Run
+    revised: bool
 
     def __call__(self, record: Record) -> Float64[np.ndarray, " k"]:
         if self.run.recipe.segmenter.learn_from == "masks":
@@ -88,16 +95,16 @@ class _Shares:
             assert mask is not None
         else:
             image = self.run.dataset.read_image(record)
-            mask = read_pseudo_mask(self.run, record, (image.shape[0], image.shape[1]))
+            mask = read_pseudo_mask(self.run, record, (image.shape[0], image.shape[1]), self.revised)
         counts = np.bincount(mask[mask != IGNORE], minlength=len(self.run.dataset.classes) + 1)
         return counts / max(counts.sum(), 1)
 
 
-def mask_shares(run: Run, records: Sequence[Record]) -> Float64[np.ndarray, "n k"]:
+def mask_shares(run: Run, records: Sequence[Record], revised: bool = False) -> Float64[np.ndarray, "n k"]:
     """Look at every mask before anything is learned from them: which share of its labelled pixels each class has.
 
     Raises:
         TagmaskError: the first mask that is missing, unreadable, or does not fit its image and the classes.
     """
-    shares = in_order(_Shares(run), records, run.recipe.masks.workers)
+    shares = in_order(_Shares(run, revised), records, run.recipe.masks.workers)
     return np.stack([*track(shares, "look at masks", len(records))])

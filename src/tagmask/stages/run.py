@@ -215,3 +215,10 @@ def new_segmenter(run: Run) -> DeepLab:
     if run.recipe.segmenter.initial == "method":
         network.backbone.load_state_dict(trained_method(run).backbone.state_dict())
     return network
+
+
+def trained_reviser(run: Run) -> DeepLab:
+    """The network that revises the pseudo masks, in evaluation mode on this process's device."""
+    network = build_segmenter(run.recipe.segmenter, run.recipe.backbone, len(run.dataset.classes), load_initial=False)
+    load_network(run.folder.weights("reviser"), network, run.dataset.classes)
+    return network.eval().to(this_process().device).to(memory_format=torch.channels_last)

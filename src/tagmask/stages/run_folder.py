@@ -48,9 +48,10 @@ class RunFolder:
     """The layout of a run.
 
     ``recipe.json`` the resolved recipe and where the data lie · ``data.json`` classes, images and tags ·
-    ``manifest.json`` what each stage did · ``log.jsonl`` losses ·
-    ``method|affinity|segmenter.safetensors`` weights · ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
-    ``saliency/`` ``masks/`` ``confidence/`` ``predictions/`` one PNG per image · ``quality.csv`` ·
+    ``manifest.json`` what each stage did · ``log.jsonl`` losses · ``background.json`` how strong the background is ·
+    ``method|affinity|reviser|segmenter.safetensors`` weights ·
+    ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
+    ``saliency/`` ``masks/`` ``confidence/`` ``revised/`` ``predictions/`` one PNG per image · ``quality.csv`` ·
     ``tags.json`` predicted tags · ``instances/`` one JSON per image · ``instances.json`` all of them as COCO ·
     ``scores.json`` · ``report.html``.
     """
@@ -77,6 +78,10 @@ class RunFolder:
         """Pseudo mask of an image."""
         return self.path / "masks" / f"{image_id}.png"
 
+    def revised(self, image_id: str) -> Path:
+        """Pseudo mask that a first network has revised."""
+        return self.path / "revised" / f"{image_id}.png"
+
     def confidence(self, image_id: str) -> Path:
         """Posterior of the pseudo mask's class, 0..255."""
         return self.path / "confidence" / f"{image_id}.png"
@@ -90,7 +95,7 @@ class RunFolder:
         return self.path / "predictions" / f"{image_id}.png"
 
     def weights(self, network: str) -> Path:
-        """Weights of ``method``, ``affinity`` or ``segmenter``."""
+        """Weights of ``method``, ``affinity``, ``reviser`` or ``segmenter``."""
         return self.path / f"{network}.safetensors"
 
     @property

@@ -5,15 +5,18 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from tagmask.config import SegmenterConfig, TrainingConfig
+from tagmask.config import RevisionConfig, SegmenterConfig, TrainingConfig
 from tagmask.contracts import Record
 from tagmask.data.images import write_mask
-from tagmask.inference.passes import load_pyramids
+from tagmask.inference.passes import dense_logits, load_pyramids
 from tagmask.inference.predictor import load
+from tagmask.masks.scores import mask_from_scores, posterior
 from tagmask.networks.deeplab import RAREST, DeepLab, class_weights
+from tagmask.stages.masks import mask_maker
 from tagmask.stages.results import mask_shares
-from tagmask.stages.run import Run, new_segmenter
+from tagmask.stages.run import Run, new_segmenter, trained_reviser
 from tagmask.stages.sharing import files_of, is_finished, missing, train
+from tagmask.stages.table import stage_named
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.training.engine import num_steps
@@ -22,25 +25,88 @@ from tagmask.training.samples import MaskSamples, Samples, TruthSamples
 
 def train_segmenter(run: Run) -> None:
     """Train the segmentation network on the pseudo masks, then predict the validation images without tags."""
-    from_truth = run.recipe.segmenter.learn_from == "masks"
-    if not from_truth:
+    if run.recipe.segmenter.learn_from == "pseudo_masks":
         run.require("make-masks")
-    if not is_finished(run, "train-segmenter", [run.folder.weights("segmenter")]):
-        records = run.records_with_truth if from_truth else run.training_records
-        with run.stage("train-segmenter", images=len(records)):
-            network = new_segmenter(run)
-            samples = _samples(run, network, records)
-            shares = expected_shares(mask_shares(run, records), samples, run.recipe.segmenter)
-            network.class_weights.copy_(class_weights(shares, run.recipe.segmenter.class_balance))
-            train(run, "train-segmenter", network, samples, _as_long(run))
+        if run.recipe.segmenter.revision is not None:
+            _train(run, "train-reviser", revised=False)
+            revise_masks(run, run.recipe.segmenter.revision)
+    _train(run, "train-segmenter", revised=learns_from_revised(run))
     predict_validation(run)
 
 
-def _samples(run: Run, network: DeepLab, records: tuple[Record, ...]) -> MaskSamples | TruthSamples:
+def learns_from_revised(run: Run) -> bool:
+    """Whether the network learns from pseudo masks that a first one has revised."""
+    segmenter = run.recipe.segmenter
+    return segmenter.learn_from == "pseudo_masks" and segmenter.revision is not None
+
+
+def _train(run: Run, stage: str, revised: bool) -> None:
+    """Train a network of the recipe's kind, on masks as they are made or revised, or on ground truth."""
+    name = stage_named(stage).network
+    assert name is not None
+    if is_finished(run, stage, [run.folder.weights(name)]):
+        return
+    from_truth = run.recipe.segmenter.learn_from == "masks"
+    records = run.records_with_truth if from_truth else run.training_records
+    with run.stage(stage, images=len(records)):
+        network = new_segmenter(run)
+        samples = _samples(run, network, records, revised)
+        shares = expected_shares(mask_shares(run, records, revised), samples, run.recipe.segmenter)
+        network.class_weights.copy_(class_weights(shares, run.recipe.segmenter.class_balance))
+        train(run, stage, network, samples, _as_long(run))
+
+
+def _samples(run: Run, network: DeepLab, records: tuple[Record, ...], revised: bool) -> MaskSamples | TruthSamples:
     views = run.dataset, records, run.recipe.segmenter.training.augment, network.backbone.normalization
     if run.recipe.segmenter.learn_from == "masks":
         return TruthSamples(*views)
-    return MaskSamples(*views, folder=run.folder.path / "masks", ignore_value=run.mask_ignore_value)
+    folder = run.folder.path / ("revised" if revised else "masks")
+    return MaskSamples(*views, folder=folder, ignore_value=run.mask_ignore_value)
+
+
+# ── a second round ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def revise_masks(run: Run, config: RevisionConfig) -> None:
+    """Pseudo masks anew, from their scores times what a first network sees among the given tags; writes ``revised/``.
+
+    The network has learned from the masks of all images and repeats less of their chance; the scores know each image
+    better. What both see is right more often than either.
+    """
+    records, segmenter = run.training_records, run.recipe.segmenter
+    if is_finished(run, "revise-masks", files_of(records, run.folder.revised)):
+        return
+    with run.stage("revise-masks", images=len(records)):
+        network, maker = trained_reviser(run), mask_maker(run)
+        device, left = next(network.parameters()).device, missing(records, run.folder.revised)
+        pyramids = load_pyramids(
+            run.dataset,
+            left,
+            config.scales,
+            segmenter.base_long_side,
+            network.backbone.normalization,
+            segmenter.workers,
+        )
+        for record, image, images in track(pyramids, "revise masks", len(records), len(records) - len(left)):
+            size = (image.shape[0], image.shape[1])
+            seen = dense_logits(network, images, size, segmenter.flip, device).softmax(dim=0).cpu().numpy()
+            scores, classes, _ = maker.scores_and_mask(record, image)
+            both = agreed(scores, seen[classes], config.network_weight)
+            mask = mask_from_scores(both, classes, run.recipe.masks.ignore_below)
+            write_mask(run.folder.revised(record.id), mask, run.recipe.masks.ignore_value, len(run.dataset.classes))
+        this_process().wait_for_everyone()
+
+
+def agreed(
+    scores: Float32[np.ndarray, "k h w"], seen: Float32[np.ndarray, "k h w"], weight: float
+) -> Float32[np.ndarray, "k h w"]:
+    """Shares of scores times probabilities to a power, shared out anew.
+
+    >>> scores, seen = np.float32([[[0.6]], [[0.4]]]), np.float32([[[0.1]], [[0.9]]])
+    >>> agreed(scores, seen, 0.5).ravel().round(2).tolist()
+    [0.33, 0.67]
+    """
+    return posterior(posterior(scores) * seen ** np.float32(weight))
 
 
 def _as_long(run: Run) -> TrainingConfig:
