@@ -64,11 +64,6 @@ class PyramidConfig(MethodConfig):
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Channel dropout before the classifier.")
 
-    @property
-    def learns_background(self) -> bool:
-        """Always: it is measured after training."""
-        return True
-
 
 class SipeConfig(MethodConfig):
     """SIPE (Chen et al., CVPR 2022): prototypes of each image, found along its structure, redraw its maps."""
