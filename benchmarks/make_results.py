@@ -34,6 +34,7 @@ NAMES = {
     "seed_own": "seed, learnt background",
     "walk": "after the walk",
     "mask": "pseudo masks",
+    "revised": "revised masks",
     "prediction": "segmentation network",
 }
 SHORT = {
@@ -41,9 +42,10 @@ SHORT = {
     "seed_best": "seed, best threshold",
     "walk": "walk",
     "mask": "pseudo masks",
+    "revised": "revised masks",
     "prediction": "network",
 }
-IN_README = ("seed_best", "mask", "prediction")
+IN_README = ("seed_best", "mask", "revised", "prediction")
 DRAWN = "toy"  # recipes whose names begin so learn drawn scenes
 NO_RECORD = "No record yet."
 
@@ -181,9 +183,14 @@ def of_recipes(records: list[Record], recipes: list[str]) -> list[Record]:
 
 
 def side_by_side(records: list[Record], names: tuple[str, ...], root: str, minutes: bool = False) -> str:
-    """A line for each record, then what was scored, once."""
-    if not records:
-        return NO_RECORD
+    """A table for each data set: a line for each record, then what was scored, once."""
+    sets = dict.fromkeys(record.facts["Data"] for record in records)
+    groups = ([record for record in records if record.facts["Data"] == data] for data in sets)
+    return "\n\n".join(on_one_data_set(group, names, root, minutes) for group in groups) or NO_RECORD
+
+
+def on_one_data_set(records: list[Record], names: tuple[str, ...], root: str, minutes: bool) -> str:
+    """A line for each record on the same data, then what was scored, once."""
     columns = [name for name in names if any(percent(name, record.seeds) for record in records)]
     head = ["recipe", *(f"{SHORT[name]} (%)" for name in columns), *(["minutes"] if minutes else [])]
     rows = [cells(record, columns, root, minutes) for record in records]

@@ -542,3 +542,14 @@ def test_dated_entries_of_the_log_are_newest_first() -> None:
     log = (ROOT / "benchmarks" / "LOG.md").read_text(encoding="utf-8").split("<!-- entries below -->")[1]
     dates = re.findall(r"^## (\d{4}-\d{2}-\d{2})", log, re.MULTILINE)
     assert all(later >= earlier for later, earlier in pairwise(dates))
+
+
+def test_what_was_scored_on_other_data_stands_in_a_table_of_its_own(results: ModuleType, tmp_path: Path) -> None:
+    front = "# Cats\n\nCommand: tagmask run {}\nData: {}\nSeeds: 0\nHardware: 2 cores\n"
+    write_record(tmp_path / "2026-01-02_a_cpu", seed(0.4, 0.2), front.format("folder-cpu", "cats"))
+    write_record(tmp_path / "2026-01-03_b_cpu", seed(0.5, 0.2), front.format("folder", "tiles"))
+    text = results.side_by_side(results.of_recipes(results.read_records(tmp_path), []), ("seed_best",), "")
+    first, second = text.split("- Data: tiles.")
+    assert "folder`" in first
+    assert "folder-cpu`" in second
+    assert second.endswith("- Data: cats.\n- Seed, best threshold: seed on cats; threshold 0.2.")
