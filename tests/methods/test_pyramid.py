@@ -8,7 +8,7 @@ from conftest import tiny_backbone
 from tagmask.config import CrfConfig, PyramidConfig
 from tagmask.errors import TagmaskError
 from tagmask.methods import pyramid
-from tagmask.methods.pyramid import ENDS, Pyramid, agreements, risen
+from tagmask.methods.pyramid import ENDS, Pyramid, agreements, risen, widest_end
 from tagmask.testing import check_method, random_batch
 
 CLASSES = 4
@@ -115,18 +115,29 @@ def test_regions_of_both_scales_must_agree():
     assert min(agreements(left, left, image, None)) > 0.8
 
 
+def test_an_end_must_be_clearly_better_than_a_wider_one():
+    clear = np.random.default_rng(0).normal(0, 0.05, (20, len(ENDS)))
+    clear[:, 5] += 0.2
+    assert widest_end(clear) == ENDS[5]
+    noisy = np.random.default_rng(0).normal(0, 1, (20, len(ENDS)))
+    noisy += 0.05 * np.eye(len(ENDS))[6] - noisy.mean(axis=0)
+    assert widest_end(noisy) == ENDS[0]  # a twentieth of the deviation is no evidence
+    assert widest_end(clear[:1]) == ENDS[0]  # one image is no evidence
+
+
 def test_ends_are_found_on_images_with_the_tag_and_kept(monkeypatch):
     net, batch = method(), random_batch(number=2)
     asked = []
 
     def drawn(plain, enlarged, image, config):
         asked.append(plain.shape)
-        return [float(end == ENDS[3]) for end in ENDS]
+        return [float(end == ENDS[3]) + len(asked) * 1e-3 for end in ENDS]
 
     monkeypatch.setattr(pyramid, "agreements", drawn)
-    net.calibrate([replace(batch, tags=torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1]]))])
+    tags = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1]])
+    net.calibrate([replace(batch, tags=tags), replace(batch, tags=tags)])
     assert net.end.tolist() == pytest.approx([0.35, 0.5, 0.5, 0.35])
-    assert asked == [tuple(batch.images.shape[2:])] * 2
+    assert asked == [tuple(batch.images.shape[2:])] * 4
     kept = method()
     kept.load_state_dict(net.state_dict())
     assert kept.end.tolist() == net.end.tolist()

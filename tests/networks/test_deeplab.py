@@ -226,9 +226,9 @@ def test_dice_counts_the_classes_of_each_image_alike_and_background_and_unlabell
 def test_the_dice_loss_is_there_where_it_has_a_weight():
     masks = torch.randint(0, CLASSES + 1, (2, *ODD))
     plain, both = network("deeplab_v3plus"), network("deeplab_v3plus", dice_weight=2.0)
-    losses = both.losses_from(plain(torch.randn(2, 3, *ODD)), batch(masks))
+    losses = both.losses_from([plain(torch.randn(2, 3, *ODD))], batch(masks))
     assert losses.keys() == {"pixels", "dice"}
-    assert "dice" not in plain.losses_from(plain(torch.randn(2, 3, *ODD)), batch(masks))
+    assert "dice" not in plain.losses_from([plain(torch.randn(2, 3, *ODD))], batch(masks))
 
 
 def test_padding_that_is_cut_changes_nothing_of_an_image():

@@ -277,7 +277,7 @@ def test_a_run_in_a_process_of_its_own(tmp_path):
 
 def test_the_reason_of_a_failed_process_is_told(tmp_path):
     reason = comparison._call(["tagmask", "run", "tyo", "--out", str(tmp_path / "x")], tmp_path / "logs" / "a.log")
-    assert str(reason).startswith("no recipe 'tyo'")
+    assert "As a recipe: no recipe 'tyo'" in str(reason)
     assert "$ tagmask run tyo" in (tmp_path / "logs" / "a.log").read_text()
 
 

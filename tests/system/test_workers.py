@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tagmask.errors import TagmaskError
-from tagmask.system.workers import in_order
+from tagmask.system import workers as workers_module
+from tagmask.system.workers import available_cores, in_order
 
 
 def described(item):
@@ -25,7 +26,12 @@ def test_results_come_in_the_items_order_and_as_they_are(workers):
     assert [array.tolist() for array, _ in results] == [[3, 3], [1, 1], [2, 2], [1, 1]]
     assert all(isinstance(array, np.ndarray) for array, _ in results)
     assert (os.getpid() in {process for _, process in results}) == (workers == 0)
-    assert len({process for _, process in results}) == max(1, workers)
+    assert len({process for _, process in results}) == max(1, min(workers, available_cores()))
+
+
+def test_there_are_no_more_processes_than_cores(monkeypatch):
+    monkeypatch.setattr(workers_module, "available_cores", lambda: 1)
+    assert len({process for _, process in in_order(described, [3, 1, 2, 1], 2)}) == 1
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from tagmask.system.workers import available_cores
+
 GIB = 2**30
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
@@ -33,10 +35,9 @@ class Machine:
 
 def this_machine() -> Machine:
     """The machine of this process, within the limits that a container or a scheduler sets."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     device = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
-    return Machine(cores, min(memory, _limit(_LIMIT)), device)
+    return Machine(available_cores(), min(memory, _limit(_LIMIT)), device)
 
 
 def _limit(file: Path) -> int:

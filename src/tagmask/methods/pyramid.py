@@ -91,6 +91,25 @@ def agreements(
     return found
 
 
+def widest_end(agreed: Float[np.ndarray, "n e"]) -> float:
+    """The smallest of ``ENDS`` whose mean agreement is within a standard error of the best (Breiman et al., 1984).
+
+    What images without the tag reach is the natural end of an object, unless there is clear evidence for another.
+
+    Args:
+        agreed: of each image, at each of ``ENDS``.
+
+    >>> widest_end(np.array([[0.0, 0.1, 0.9] + [0.0] * 6, [0.1, 0.0, 0.8] + [0.0] * 6])) == ENDS[2]
+    True
+    >>> widest_end(np.array([[0.0, 0.9, 0.0] + [0.0] * 6, [0.8, 0.0, 0.0] + [0.0] * 6])) == ENDS[0]
+    True
+    """
+    best = int(agreed.mean(axis=0).argmax())
+    behind = agreed[:, [best]] - agreed
+    error = behind.std(axis=0, ddof=1) / np.sqrt(len(agreed)) if len(agreed) > 1 else np.inf
+    return ENDS[int(np.argmax(behind.mean(axis=0) <= error))]
+
+
 def _photograph(image: Float[Tensor, "3 h w"], normalization: Normalization) -> ImageArray:
     """A normalised image as the bytes it was made of."""
     mean, std = (torch.tensor(each)[:, None, None] for each in (normalization.mean, normalization.std))
@@ -209,7 +228,7 @@ class Pyramid(Method[Activation]):
                 found[number].append(agreements(both[0][number], both[1][number], photograph, self.config.crf))
         for number, each in enumerate(found):
             if np.any(each):
-                self.end[number] = ENDS[int(np.argmax(np.mean(each, axis=0)))]
+                self.end[number] = widest_end(np.asarray(each))
 
     def view_losses(self, activations: list[Activation], batch: Batch) -> Losses:
         """The classification loss alone."""

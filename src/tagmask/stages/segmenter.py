@@ -102,9 +102,9 @@ def agreed(
 ) -> Float32[np.ndarray, "k h w"]:
     """Shares of scores times probabilities to a power, shared out anew.
 
-    >>> scores, seen = np.float32([[[0.6]], [[0.4]]]), np.float32([[[0.1]], [[0.9]]])
-    >>> agreed(scores, seen, 0.5).ravel().round(2).tolist()
-    [0.33, 0.67]
+    >>> scores, seen = np.array([[[[0.6]], [[0.4]]], [[[0.1]], [[0.9]]]], np.float32)
+    >>> agreed(scores, seen, 0.5).ravel().round(2)
+    array([0.33, 0.67], dtype=float32)
     """
     return posterior(posterior(scores) * seen ** np.float32(weight))
 

@@ -143,7 +143,7 @@ def following(name: str) -> tuple[Stage, ...]:
 
     Example:
         >>> [stage.name for stage in following("make-masks")]
-        ['make-masks', 'train-segmenter', 'predict']
+        ['make-masks', 'train-reviser', 'revise-masks', 'train-segmenter', 'predict']
     """
     chosen = [stage_named(name)]
     for stage in STAGES[STAGES.index(chosen[0]) + 1 :]:

@@ -5,6 +5,7 @@ does not say so, it waits.
 """
 
 import io
+import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -37,6 +38,11 @@ class _Each(Dataset[Any]):
         return _packed(result) if self.packed else result
 
 
+def available_cores() -> int:
+    """Processor cores that this process may use, within the limits of a container or a scheduler."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_order(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, pin_memory: bool = False
 ) -> Iterator[Result]:
@@ -45,14 +51,14 @@ def in_order(
     Args:
         function: picklable, as are its results.
         items: its arguments.
-        workers: processes; 0 works in this one.
+        workers: processes, no more than there are cores for; 0 works in this one.
         pin_memory: whether results, which must have a method of that name, are copied to where an accelerator reads
             them fastest.
 
     Raises:
         TagmaskError: as ``function`` raised it, when its item's turn has come; or a process was killed.
     """
-    count = min(workers, len(items))
+    count = min(workers, len(items), available_cores())
     loader = DataLoader(
         _Each(function, items, count > 0),
         batch_size=None,
