@@ -1,6 +1,6 @@
 import pytest
 
-from tagmask.choosing.choices import GPU_MEMORY, Choice, DataFacts, choose_recipe, choose_settings
+from tagmask.choosing.choices import GPU_MEMORY, DataFacts, choose_recipe, choose_settings
 from tagmask.choosing.machine import GIB, Machine
 from tagmask.choosing.object_size import PoolingTrial
 from tagmask.config.recipes import load_recipe
@@ -61,9 +61,3 @@ def test_many_images_are_not_gone_through_as_often():
     assert chosen["training.steps"] == chosen["segmenter.training.steps"] == 2000
     found = load_recipe("folder-cpu", [f"{name}={value}" for name, value in chosen.items()])
     assert found.training.epochs is None
-
-
-def test_a_choice_is_a_line_with_its_reason_and_a_setting():
-    choice = Choice("data.tags", None, "there is no table.")
-    assert str(choice) == "data.tags = null: there is no table."
-    assert choice.change == "data.tags=null"

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from tagmask.choosing.choices import Choice, DataFacts, choose_recipe, choose_settings
+from tagmask.choosing.choices import DataFacts, choose_recipe, choose_settings
 from tagmask.choosing.estimate import Estimate, duration, estimate, fitted_steps
 from tagmask.choosing.machine import Machine, this_machine
 from tagmask.choosing.object_size import PoolingTrial, spread_over_classes, try_poolings
 from tagmask.config import Recipe, TrainingConfig
+from tagmask.config.choice import Choice
 from tagmask.config.recipes import changed_recipe, load_recipe
 from tagmask.contracts import Dataset
 from tagmask.data.datasets import open_dataset
@@ -53,7 +54,7 @@ def automatic(data: Path | None, settings: Sequence[str] = ()) -> Automatic:
         TagmaskError: bad data or settings, or weights that cannot be had.
     """
     found = recognised(data, settings)
-    layout = [] if found is None else [Choice(found.setting, found.value, found.reason)]
+    layout = [] if found is None else [found]
     laid_out = [choice.change for choice in layout]
     plain = load_recipe("folder-cpu", [*laid_out, *settings])
     dataset = open_dataset(plain.data, data, verify=False)  # the run itself looks at every image

@@ -1,12 +1,11 @@
 """From what is known of data and machine to settings, each with its reason."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from tagmask.choosing.machine import GIB, Machine
 from tagmask.choosing.object_size import PoolingTrial
+from tagmask.config.choice import Choice
 
 GPU_MEMORY = 7 * GIB  # what recipe `folder` needs: cards of 8 GB have a little less
 SIDE_ON_CPU = 320  # pixels of the longer side that a processor can look at in reasonable time
@@ -31,30 +30,6 @@ class DataFacts:
     negatives: int
     side: int
     trial: PoolingTrial | None = None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A setting, its value and why.
-
-    Attributes:
-        setting: its path, or ``recipe``.
-        value: what it is set to.
-        reason: in a sentence.
-    """
-
-    setting: str
-    value: Any
-    reason: str
-
-    def __str__(self) -> str:
-        """In a line."""
-        return f"{self.setting} = {json.dumps(self.value)}: {self.reason}"
-
-    @property
-    def change(self) -> str:
-        """As ``--set`` takes it."""
-        return f"{self.setting}={json.dumps(self.value)}"
 
 
 def choose_recipe(facts: DataFacts, machine: Machine) -> Choice:

@@ -117,9 +117,8 @@ def _measured(run: Run) -> Iterable[StageEstimate]:
     yield StageEstimate("make-masks", images, walk + crf)
     segmenter, revision = new_segmenter(_from_imagenet(run)).to(this_process().device), recipe.segmenter.revision
     trained = _training(view, "train-segmenter", "segmenter.training", recipe.segmenter.training, segmenter, 1)
-    yield (
-        trained if revision is None else replace(trained, seconds=2 * trained.seconds)
-    )  # a first network, then another
+    networks = 1 if revision is None else 2
+    yield replace(trained, seconds=networks * trained.seconds)
     predicted = _predict(view, segmenter.eval(), shown)
     if revision is not None:
         share = sum(scale**2 for scale in revision.scales) / sum(scale**2 for scale in recipe.segmenter.scales)

@@ -10,6 +10,7 @@
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
@@ -54,7 +55,7 @@ class DeepLab(Trainable):
         self.head = HEADS[config.kind](config, backbone.levels, num_classes + 1)
         self.tag_weight = config.tag_weight
         self.tags = TagHead(config.width, num_classes) if config.tag_weight else None
-        if self.tags is not None and not isinstance(self.head, PyramidDecoder | LevelSum):
+        if self.tags is not None and not isinstance(self.head, FineHead):
             raise TagmaskError(
                 f"segmenter.tag_weight is {config.tag_weight:g}, and {config.kind} has no fine features to tell tags "
                 "from; set it to 0, or take deeplab_v3plus or semantic_fpn"
@@ -75,7 +76,7 @@ class DeepLab(Trainable):
 
     def _logits(self, images: Images) -> tuple[Float[Tensor, "b k p q"], Float[Tensor, "b c"] | None]:
         grids = self.backbone.forward_levels(images)
-        if self.tags is None or not isinstance(self.head, PyramidDecoder | LevelSum):
+        if self.tags is None or not isinstance(self.head, FineHead):
             return self.head(grids), None
         features = self.head.features(grids)
         return self.head.classified(features), self.tags(features)
@@ -209,7 +210,31 @@ class SummedAspp(nn.Module):
         return logits
 
 
-class PyramidDecoder(nn.Module):
+class FineHead(nn.Module, ABC):
+    """A head whose last step is a linear classifier of features on a fine grid, which can tell tags as well.
+
+    Attributes:
+        dropout: before the classifier.
+        classify: from the features to background and classes.
+    """
+
+    dropout: nn.Dropout
+    classify: nn.Conv2d
+
+    @abstractmethod
+    def features(self, grids: list[Grid]) -> Grid:
+        """What the classifier reads, ``b width p q``."""
+
+    def classified(self, features: Grid) -> Grid:
+        """Logits of features."""
+        return self.classify(self.dropout(features))
+
+    def forward(self, grids: list[Grid]) -> Grid:
+        """Logits on the grid of the features."""
+        return self.classified(self.features(grids))
+
+
+class PyramidDecoder(FineHead):
     """v3+: atrous spatial pyramid with image pooling, decoder with low-level features.
 
     Attributes:
@@ -230,23 +255,15 @@ class PyramidDecoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Conv2d(width, num_logits, 1)
 
-    def forward(self, grids: list[Grid]) -> Grid:
-        """Logits at the stride of the low-level features."""
-        return self.classified(self.features(grids))
-
-    def classified(self, features: Grid) -> Grid:
-        """Logits of features."""
-        return self.classify(self.dropout(features))
-
     def features(self, grids: list[Grid]) -> Grid:
-        """What the classifier reads."""
+        """At the stride of the low-level features."""
         deep, low = grids[-1], self.low(grids[self.low_index])
         pooled = self.pooled(deep.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *deep.shape[2:])
         pyramid = self.project(torch.cat([*(branch(deep) for branch in self.branches), pooled], dim=1))
         return self.decode(torch.cat([resize(pyramid, low.shape[2:]), low], dim=1))
 
 
-class LevelSum(nn.Module):
+class LevelSum(FineHead):
     """Semantic FPN: the first level of each stride from 4 on and the last of all, added, then a classifier."""
 
     def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
@@ -255,16 +272,8 @@ class LevelSum(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Conv2d(config.width, num_logits, 1)
 
-    def forward(self, grids: list[Grid]) -> Grid:
-        """Logits at the stride of the finest level that is added."""
-        return self.classified(self.features(grids))
-
-    def classified(self, features: Grid) -> Grid:
-        """Logits of features."""
-        return self.classify(self.dropout(features))
-
     def features(self, grids: list[Grid]) -> Grid:
-        """What the classifier reads."""
+        """At the stride of the finest level that is added."""
         return self.fused(grids)
 
 

@@ -1,12 +1,10 @@
 """How the data of a folder lie, where nobody says so: a table, folders that are classes, VOC, or COCO."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tagmask.config import FolderData
+from tagmask.config.choice import Choice
 from tagmask.data.datasets.tables import find_table
 from tagmask.errors import TagmaskError
 
@@ -15,44 +13,24 @@ _SAID = frozenset({"data", "data.kind", "data.tags"})  # settings that leave not
 _BEGINNING = 4096  # bytes of a JSON file in which COCO's first keys stand
 
 
-@dataclass(frozen=True)
-class Layout:
-    """A layout that differs from the usual one, a folder with a table of tags.
-
-    Attributes:
-        setting: its path.
-        value: what it is to be.
-        reason: what it was recognised by, in a sentence.
-    """
-
-    setting: str
-    value: Any
-    reason: str
-
-    @property
-    def change(self) -> str:
-        """As ``--set`` takes it."""
-        return f"{self.setting}={json.dumps(self.value)}"
-
-
-def recognised(root: Path | None, settings: Iterable[str] = ()) -> Layout | None:
-    """The layout of a data folder; none where it is the usual one, or where ``settings`` (``key=value``) say it."""
+def recognised(root: Path | None, settings: Iterable[str] = ()) -> Choice | None:
+    """The setting that a data folder's layout calls for; none if it is the usual one, or if ``settings`` name it."""
     said = {setting.partition("=")[0].strip() for setting in settings}
     if root is None or not root.is_dir() or said & _SAID:
         return None
     if any((root / place).is_dir() for place in _VOC):
-        return Layout("data", {"kind": "voc"}, "there is a folder JPEGImages, as PASCAL VOC has it.")
+        return Choice("data", {"kind": "voc"}, "there is a folder JPEGImages, as PASCAL VOC has it.")
     if any((root / "annotations").glob("*.json")):
-        return Layout("data", {"kind": "coco"}, "there are annotations in JSON, as MS-COCO has them.")
+        return Choice("data", {"kind": "coco"}, "there are annotations in JSON, as MS-COCO has them.")
     try:
         find_table(root, FolderData())
     except TagmaskError:
         if any(map(_is_coco, root.glob("*.json"))):
-            return Layout(
+            return Choice(
                 "data", {"kind": "coco"}, "there is a JSON file of images and annotations, as MS-COCO has it."
             )
         if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
-            return Layout("data.tags", None, "there is no table of tags: the folders are the classes.")
+            return Choice("data.tags", None, "there is no table of tags: the folders are the classes.")
     return None
 
 
