@@ -102,7 +102,9 @@ def _measured(run: Run) -> Iterable[StageEstimate]:
     method, size = new_method(run).to(this_process().device), shown[0]
     view = _View(run, method.backbone.normalization)
     yield _training(view, "train-method", "training", recipe.training, method, None)
-    yield StageEstimate("make-maps", images + validation, _maps(view, method.eval(), shown))
+    tagged_alone = validation / sum(scale**2 for scale in recipe.maps.scales)  # their tags are told at scale 1
+    looked_at = images + (validation if recipe.maps.validation else 0) + tagged_alone
+    yield StageEstimate("make-maps", round(looked_at), _maps(view, method.eval(), shown))
     crf = 0.0 if recipe.masks.crf is None else _crf(run, size, recipe.masks.crf) / max(1, recipe.masks.workers)
     walk = 0.0
     if recipe.affinity is not None:
