@@ -76,7 +76,7 @@ def test_calibration_measures_images_without_the_tag_alone(monkeypatch):
     scores[:, 1, :4] = 2.0
     order = iter(scores[:, None])
     monkeypatch.setattr(net, "_scores", lambda image: (next(order), image))
-    monkeypatch.setattr(net, "_measure_ends", lambda shown: None)
+    monkeypatch.setattr(net, "_measure_ends", lambda *_: None)
     net.calibrate([replace(batch, tags=torch.tensor([[1.0, 1, 0, 0], [0, 1, 0, 0]]))])
     assert net.level.tolist() == pytest.approx([0.95 * 99, 3.0, 0, 0], abs=1.01)
 

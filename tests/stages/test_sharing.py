@@ -12,7 +12,7 @@ from tagmask.errors import TagmaskError
 from tagmask.networks.saved import load_network, read_facts
 from tagmask.stages import sharing
 from tagmask.stages.run import Run, begin_run, new_method
-from tagmask.stages.sharing import files_of, forget, is_finished, make_of_each, missing, train
+from tagmask.stages.sharing import files_of, forget, is_finished, make_of_each, missing, spread_evenly, train
 from tagmask.system.storage import write_json
 from tagmask.system.workers import in_order as workers_in_order
 from tagmask.training import engine
@@ -246,3 +246,10 @@ def test_nothing_is_forgotten_that_would_not_be_made_again(run_copy, stage, unti
         forget(run_copy, stage, until)
     assert run_copy.folder.manifest() == before
     assert run_copy.folder.weights("segmenter").exists()
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, []), (1, [0]), (2, [0, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])])
+def test_records_are_spread_from_the_first_to_the_last(count: int, expected: list[int]) -> None:
+    records = [Record(str(i), (), "train") for i in range(5)]
+    assert [int(record.id) for record in spread_evenly(records, count)] == expected
+    assert spread_evenly([], count) == []

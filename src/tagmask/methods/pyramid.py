@@ -201,13 +201,14 @@ class Pyramid(Method[Activation]):
             for batch in batches
             for image, tags in zip(without_padding(batch.images, batch.valid), batch.tags, strict=True)
         ]
-        self._measure_levels(shown)
-        self._measure_ends(shown)
+        scores = [self._scores(image)[0] for image, _ in shown]
+        self._measure_levels(scores, [tags for _, tags in shown])
+        self._measure_ends(shown, scores)
 
-    def _measure_levels(self, shown: Sequence[tuple[Images, list[bool]]]) -> None:
+    def _measure_levels(self, scores: Sequence[Float[Tensor, "1 c _ _"]], tagged: Sequence[list[bool]]) -> None:
         seen: list[dict[bool, list[Tensor]]] = [{False: [], True: []} for _ in range(self.num_classes)]
-        for image, tags in shown:
-            cells = self._scores(image)[0][0].flatten(1)
+        for each, tags in zip(scores, tagged, strict=True):
+            cells = each[0].flatten(1)
             cells = cells[:, :: max(1, cells.shape[1] // CELLS)]
             for number, tag in enumerate(tags):
                 seen[number][tag].append(cells[number])
@@ -215,14 +216,17 @@ class Pyramid(Method[Activation]):
             known, quantile = (found[False], QUANTILE) if found[False] else (found[True], 0.5)
             self.level[number] = torch.cat(known).quantile(quantile)
 
-    def _measure_ends(self, shown: Sequence[tuple[Images, list[bool]]]) -> None:
+    def _measure_ends(
+        self, shown: Sequence[tuple[Images, list[bool]]], scores: Sequence[Float[Tensor, "1 c _ _"]]
+    ) -> None:
         found: list[list[list[float]]] = [[] for _ in range(self.num_classes)]
-        for image, tags in shown:
+        for (image, tags), plain in zip(shown, scores, strict=True):
             if not any(tags):
                 continue
             size = tuple(image.shape[2:])
-            scales = (image, F.interpolate(image, scale_factor=ENLARGED, mode="bilinear", align_corners=False))
-            both = [resize(risen(self._scores(each)[0], self.level), size)[0].cpu().numpy() for each in scales]
+            enlarged = F.interpolate(image, scale_factor=ENLARGED, mode="bilinear", align_corners=False)
+            scales = (plain, self._scores(enlarged)[0])
+            both = [resize(risen(each, self.level), size)[0].cpu().numpy() for each in scales]
             photograph = _photograph(image[0], self.backbone.normalization)
             for number in (number for number, tag in enumerate(tags) if tag and len(found[number]) < MOST_SHOWN):
                 found[number].append(agreements(both[0][number], both[1][number], photograph, self.config.crf))

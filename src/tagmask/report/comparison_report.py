@@ -12,7 +12,7 @@ from tagmask.masks.grids import resized
 from tagmask.masks.scores import add_threshold, argmax_classes
 from tagmask.report.content import Card, Cell, ComparisonContent, Picture, Row, Table, Tag, tags_of
 from tagmask.report.page import duration, write_page
-from tagmask.report.pictures import Photograph, spread_evenly
+from tagmask.report.pictures import Photograph
 from tagmask.scoring import comparison_table
 from tagmask.scoring.comparison import Comparison
 from tagmask.scoring.comparison_figures import ComparisonFigures, RecipeFigures, Spread
@@ -21,6 +21,7 @@ from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import WORDS
 from tagmask.stages.results import read_prediction, read_pseudo_mask
 from tagmask.stages.run import Run
+from tagmask.stages.sharing import spread_evenly
 from tagmask.system.storage import read_maps
 
 PICTURE_WIDTH = 280

@@ -1,12 +1,10 @@
 """Photographs with maps and masks laid over them, at the size in which pages show them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from tagmask.contracts import Record
 from tagmask.masks import overlays
 from tagmask.report.content import Picture
 
@@ -38,11 +36,3 @@ class Photograph:
     def with_mask(self, mask: Int[np.ndarray, "p q"], caption: str) -> Picture:
         """A mask of the size of the image over the photograph."""
         return Picture(caption, overlays.overlay_mask(self.pixels, overlays.shrink_mask(mask, self.size)))
-
-
-def spread_evenly(records: Sequence[Record], count: int) -> list[Record]:
-    """At most ``count`` records, evenly over the list, the first and the last among them."""
-    if not records or not count:
-        return []
-    positions = np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)
-    return [records[i] for i in positions]

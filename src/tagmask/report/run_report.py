@@ -21,12 +21,13 @@ from tagmask.report import charts
 from tagmask.report.advice import advice
 from tagmask.report.content import Card, Cell, Picture, ReportContent, Row, ScoreRow, Table, Tag, tags_of
 from tagmask.report.page import duration, write_page
-from tagmask.report.pictures import Photograph, spread_evenly
+from tagmask.report.pictures import Photograph
 from tagmask.scoring.evaluation import evaluate, scored_training_records
 from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import MASK_SCORES, WORDS
 from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask, read_ranking
 from tagmask.stages.run import Run
+from tagmask.stages.sharing import spread_evenly
 from tagmask.stages.table import in_order
 from tagmask.system.storage import MapArchive, read_json_as, read_maps
 

@@ -31,7 +31,7 @@ from tagmask.masks.scores import Mask, against_background, argmax_classes, mask_
 from tagmask.stages.affinity import walk_maps
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.sharing import files_of, is_finished, make_of_each
+from tagmask.stages.sharing import files_of, is_finished, make_of_each, spread_evenly
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import is_whole, read_json_as, read_maps, write_bytes, write_json, writing
@@ -162,7 +162,7 @@ def outline_factors(run: Run, maker: MaskMaker) -> dict[int, float]:
     each = run.recipe.masks.background.factor_of == "each_class"
     tagged = [record for record in run.training_records if record.tags]
     of_class = [[record for record in tagged if number in record.tags] for number in range(len(run.dataset.classes))]
-    groups = [spread(of, SHOWN_OF_EACH_CLASS) for of in of_class] if each else [spread(tagged, SHOWN)]
+    groups = [spread_evenly(of, SHOWN_OF_EACH_CLASS) for of in of_class] if each else [spread_evenly(tagged, SHOWN)]
     shown = [(record, number + 1 if each else None) for number, group in enumerate(groups) for record in group]
     contrasts: dict[int | None, list[list[float]]] = {}
     work = in_order(partial(_contrasts, maker), shown, run.recipe.masks.workers)
@@ -185,12 +185,6 @@ def _contrasts(maker: MaskMaker, shown: tuple[Record, int | None]) -> list[float
         refined = maker.refined(image, scores, classes, dict.fromkeys(range(1, int(classes.max()) + 1), factor))
         found.append(outline_contrast(steep, classes[refined.argmax(axis=0)] != BACKGROUND))
     return found
-
-
-def spread(records: Sequence[Record], number: int) -> list[Record]:
-    """At most so many records, evenly over their list."""
-    count = min(number, len(records))
-    return [records[i * len(records) // count] for i in range(count)]
 
 
 # ── quality ──────────────────────────────────────────────────────────────────────────────────────────────────────────

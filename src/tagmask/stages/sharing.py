@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tagmask.config import TrainingConfig, settings_of
 from tagmask.contracts import Method, Record, Trainable
 from tagmask.conventions import Goal
@@ -65,6 +67,14 @@ def forget(run: Run, stage: str, until: Goal = "prediction") -> list[str] | None
 def files_of(records: Iterable[Record], *paths: FileOf) -> Iterable[Path]:
     """The files of every record."""
     return (path(record.id) for record in records for path in paths)
+
+
+def spread_evenly(records: Sequence[Record], count: int) -> list[Record]:
+    """At most ``count`` records, evenly over the list, the first and the last among them."""
+    if not records or not count:
+        return []
+    positions = np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)
+    return [records[i] for i in positions]
 
 
 def missing(records: Iterable[Record], *paths: FileOf) -> list[Record]:
