@@ -296,25 +296,34 @@ def write_mask(
     Raises:
         TagmaskError: the ignore value is a class or does not fit, or the mask holds numbers beyond the classes.
     """
+    write_bytes(path, mask_png(mask, ignore_value, num_classes, f"the mask {path}"))
+
+
+def mask_png(
+    mask: Int[np.ndarray, "h w"], ignore_value: int | None = None, num_classes: int | None = None, what: str = "a mask"
+) -> bytes:
+    """The bytes of the file that ``write_mask`` writes; ``what`` names the mask in errors.
+
+    Raises:
+        TagmaskError: as for ``write_mask``.
+    """
     largest = int(mask.max(initial=0)) if num_classes is None else num_classes
     bits = max(mask_bits(largest), 16 if (ignore_value or 0) > 255 else 8)
     ignore = 2**bits - 1 if ignore_value is None else ignore_value
-    _check_mask(path, mask, ignore, largest)
+    _check_mask(what, mask, ignore, largest)
     numbers = np.where(mask == IGNORE, ignore, mask)
     buffer = io.BytesIO()
     (_indexed(numbers) if bits == 8 else Image.fromarray(numbers.astype(np.uint16))).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def _check_mask(path: Path, mask: Int[np.ndarray, "h w"], ignore: int, num_classes: int) -> None:
+def _check_mask(what: str, mask: Int[np.ndarray, "h w"], ignore: int, num_classes: int) -> None:
     if mask.min(initial=0) < IGNORE or mask.max(initial=0) > num_classes:
-        raise TagmaskError(
-            f"cannot write the mask {path}: values {mask.min()}..{mask.max()}; expected {IGNORE}..{num_classes}"
-        )
+        raise TagmaskError(f"cannot write {what}: values {mask.min()}..{mask.max()}; expected {IGNORE}..{num_classes}")
     if not 0 <= ignore < 65536:
         raise TagmaskError(f"ignore value {ignore} does not fit into a mask file; choose 0..65535")
     if 1 <= ignore <= num_classes or (mask == ignore).any():
-        raise TagmaskError(f"ignore value {ignore} is also a class of the mask {path}; choose one above {num_classes}")
+        raise TagmaskError(f"ignore value {ignore} is also a class of {what}; choose one above {num_classes}")
 
 
 def _indexed(numbers: Int[np.ndarray, "h w"]) -> Image.Image:

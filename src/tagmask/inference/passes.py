@@ -121,6 +121,35 @@ def dense_logits(
     return sum_passes(passes, [False] * len(passes), size) / (len(images) * (2 if flip else 1))
 
 
+@torch.inference_mode()
+def joint_logits(
+    network: Callable[[Images], Float[Tensor, "b k _ _"]],
+    images: Sequence[Sequence[Float[Tensor, "3 _ _"]]],
+    size: tuple[int, int],
+    flip: bool,
+    device: torch.device,
+) -> list[Float[Tensor, "k h w"]]:
+    """``dense_logits`` of several photographs of one size, which pass through the network as one batch at every scale.
+
+    Args:
+        network: a dense network.
+        images: of each photograph, its normalised copies at every scale.
+        size: rows and columns of the results.
+        flip: whether to add the mirrored images.
+        device: where to compute.
+    """
+    in_batch = 2 if flip else 1
+    batches = [
+        torch.cat([with_mirror(image.to(device), flip) for image in scale]) for scale in zip(*images, strict=True)
+    ]
+    passes = [network(channels_last(batch)).split(in_batch) for batch in batches]
+    found = []
+    for of_one in zip(*passes, strict=True):
+        maps = [unmirrored_sum(grids) for grids in of_one]
+        found.append(sum_passes(maps, [False] * len(maps), size) / (len(maps) * in_batch))
+    return found
+
+
 def padded_to(image: Float[Tensor, "3 h w"], stride: int) -> Float[Tensor, "3 _ _"]:
     """Zeros (the mean colour) at the right and the bottom up to multiples of ``stride``."""
     return F.pad(image, (0, -image.shape[2] % stride, 0, -image.shape[1] % stride))

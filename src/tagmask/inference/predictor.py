@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int32, UInt8
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
@@ -94,12 +94,16 @@ class Predictor:
         """
         pixels = self.read(Path(image)) if isinstance(image, str | Path) else _pixels(image)
         size = (pixels.shape[0], pixels.shape[1])
+        mask = self.mask(*self.scaled(pixels))
+        return mask if mask.shape == size else enlarged(mask, size)
+
+    def scaled(self, pixels: ImageArray) -> tuple[UInt8[np.ndarray, "_ _ 3"], list[Float[Tensor, "3 _ _"]]]:
+        """A photograph at the size at which it gets its mask, and normalised at every scale."""
+        size = (pixels.shape[0], pixels.shape[1])
         side = max(size) if self.largest_side is None else self.largest_side
         smaller = resize_image(pixels, min(largest_factor(size), side / max(size)))
         factor = long_side_factor((smaller.shape[0], smaller.shape[1]), self.config.base_long_side)
-        scales = [factor * scale for scale in self.config.scales]
-        mask = self.mask(smaller, pyramid(smaller, scales, self.normalization))
-        return mask if mask.shape == size else enlarged(mask, size)
+        return smaller, pyramid(smaller, [factor * scale for scale in self.config.scales], self.normalization)
 
     def read(self, path: Path) -> ImageArray:
         """A photograph as those of the training were read: their bands, turned upright or not.
@@ -111,7 +115,10 @@ class Predictor:
 
     def mask(self, image: ImageArray, images: list[Float[Tensor, "3 _ _"]]) -> MaskArray:
         """Mask from the image and its normalised copies at every scale, for callers that read ahead."""
-        posterior = self.posterior((image.shape[0], image.shape[1]), images)
+        return self.decided(image, self.posterior((image.shape[0], image.shape[1]), images))
+
+    def decided(self, image: ImageArray, posterior: Float[np.ndarray, "k h w"]) -> MaskArray:
+        """The likeliest class of every pixel, after the CRF if there is one."""
         if self.config.crf is not None:
             posterior = refine(image, posterior, self.config.crf)
         return posterior.argmax(axis=0).astype(np.int32)

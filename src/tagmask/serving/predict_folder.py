@@ -128,7 +128,7 @@ def _memory_named(file: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise _PhotographError(
             f"there is not enough memory to segment {file}; make the image smaller, or train with "
@@ -136,7 +136,8 @@ def _memory_named(file: Path) -> Iterator[None]:
         ) from None  # what it holds on to would be lost memory
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was not enough, in whatever words of whatever device."""
     words = ("out of memory", "alloc", "could not create a memory", "could not create a primitive")
     is_told = any(word in str(error).lower() for word in words)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or is_told

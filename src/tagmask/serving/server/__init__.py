@@ -1,0 +1,1 @@
+"""A trained run as an HTTP server: a photograph is sent, its mask comes back."""
