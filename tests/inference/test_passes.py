@@ -14,6 +14,7 @@ from tagmask.contracts import Activation, Normalization
 from tagmask.inference.passes import (
     class_maps,
     dense_logits,
+    joint_logits,
     load_pyramids,
     padded_to,
     pyramid,
@@ -180,6 +181,17 @@ def test_dense_logits_of_a_constant_network_are_that_constant():
     for flip in (True, False):
         found = dense_logits(network, [random_maps(3, 9, 9)] * 3, (9, 9), flip, torch.device("cpu"))
         torch.testing.assert_close(found, torch.full((3, 9, 9), 2.5))
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_joint_logits_are_those_of_each(flip):
+    def network(images):
+        return images[:, :2, ::4, ::4]
+
+    images = [[random_maps(3, 16, 16, seed=n), random_maps(3, 32, 32, seed=9 + n)] for n in range(3)]
+    found = joint_logits(network, images, (16, 16), flip, torch.device("cpu"))
+    expected = [dense_logits(network, each, (16, 16), flip, torch.device("cpu")) for each in images]
+    torch.testing.assert_close(found, expected)
 
 
 def test_inference_leaves_no_gradients_behind(cam):

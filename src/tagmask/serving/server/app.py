@@ -60,12 +60,20 @@ class Masks:
         body = Body(receive, next(iter(header_values(scope, b"content-length")), None))
         try:
             with self.service.requests.entered(self.service.retry_after):
+                _refuse_forms(scope)
                 answer = await self.service.answer(body, _format(scope))
                 await send_answer(send, answer, self.service.limits.send_seconds)
         except GoneError:
             return
         except RefusedError as refusal:
             await _refuse(scope, send, body, refusal)
+
+
+def _refuse_forms(scope: Scope) -> None:
+    for kind in header_values(scope, b"content-type"):
+        if kind.lower().startswith("multipart/"):
+            sentence = "a form was sent, expected the bytes of the photograph alone, as `curl --data-binary @photo.jpg`"
+            raise RefusedError(415, sentence)
 
 
 def _format(scope: Scope) -> str:

@@ -1,5 +1,6 @@
 """The server as a process: it listens, it serves, it stops when it is asked to; needs `tagmask[serve]`."""
 
+import os
 import socket
 import tempfile
 import time
@@ -22,6 +23,8 @@ HEAD_BYTES = 16 * 1024
 LAST_BYTES_SECONDS = 5  # for answers that are on their way when all is done
 _TRIAL = (64, 64, 3)
 
+Say = Callable[[str], None]
+
 
 def serve(
     model: Path,
@@ -30,7 +33,7 @@ def serve(
     allowed: Collection[str],
     limits: Limits,
     device: str | None,
-    say: Callable[[str], None],
+    say: Say,
 ) -> int | None:
     """Serve a trained run until a signal asks to stop.
 
@@ -62,9 +65,7 @@ def serve(
             proxy_headers=False, h11_max_incomplete_event_size=HEAD_BYTES, limit_concurrency=limits.connections,
             timeout_graceful_shutdown=LAST_BYTES_SECONDS,
         )  # fmt: skip
-        server = StoppingServer(config, service)
-        for line in _greeting(service.name, address, bound, is_local, allowed):
-            say(line)
+        server = StoppingServer(config, service, lambda: _greet(say, service.name, address, bound, is_local, allowed))
         server.run(sockets=[listening])
         say(server.farewell())
     return server.stopped_by
@@ -78,26 +79,33 @@ def listener(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
+        return _bound(socket.socket(family, kind, protocol), address)
     except (OSError, OverflowError, UnicodeError) as error:
         raise TagmaskError(
             f"cannot listen at {host}, port {port}: {error}; choose another --port, or an address of this machine"
         ) from error
+
+
+def _bound(found: socket.socket, address: tuple[Any, ...]) -> socket.socket:
+    try:
+        if os.name == "posix":  # elsewhere it would let several servers share a port
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+    except OSError:
+        found.close()
+        raise
     return found
 
 
-def _greeting(name: str, address: str, port: int, is_local: bool, allowed: Collection[str]) -> list[str]:
+def _greet(say: Say, name: str, address: str, port: int, is_local: bool, allowed: Collection[str]) -> None:
     place = f"[{address}]" if ":" in address else address
-    lines = [f"serving {name} at http://{place}:{port} (Ctrl-C ends it)"]
+    say(f"serving {name} at http://{place}:{port} (Ctrl-C ends it)")
     if not is_local:
         names = "" if allowed else "; --allow-host says by which names it may be addressed"
-        lines.append(
+        say(
             f"warning: {address} can be reached from other machines, and whoever reaches it may use it; put a proxy "
             f"before it that asks who they are{names}"
         )
-    return lines
 
 
 class StoppingServer(uvicorn.Server):
@@ -108,15 +116,22 @@ class StoppingServer(uvicorn.Server):
     Args:
         config: of uvicorn.
         service: what is in hand.
+        greet: called once it listens.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, greet: Callable[[], None]) -> None:
         super().__init__(config)
+        self._greet = greet
         self.stopped_by: int | None = None
         self._service = service
         self._until = 0.0
         self._left = 0
         self._idle: dict[Any, tuple[object, float]] = {}
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets)
+        self._greet()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Begin to stop."""
