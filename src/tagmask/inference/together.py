@@ -10,8 +10,8 @@ from tagmask.inference.predictor import Predictor, enlarged
 def gains_together(predictor: Predictor) -> bool:
     """Whether a batch is quicker than its photographs one by one.
 
-    It is on an accelerator. A processor is busy with one already: measured with MobileNetV2 on one core, batches of 2
-    and 4 took 5 % less of the network's time for each photograph, and batches of 8 took 16 % more.
+    It is on an accelerator. A processor is busy with one already: batches of two and four saved some percent of the
+    network's time, and batches of eight lost more (``benchmarks/LOG.md``).
     """
     return type(predictor) is Predictor and predictor.device.type != "cpu"
 
