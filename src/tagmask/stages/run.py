@@ -20,6 +20,7 @@ from tagmask.methods import build_method
 from tagmask.networks.backbones import bare_backbone, build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network
+from tagmask.reviews.store import Reviews
 from tagmask.stages.checks import check_all_weights, check_before, check_data, check_networks
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.lock import lock_for
@@ -84,6 +85,11 @@ class Run:
         """The number that means "no label" in the run's masks."""
         own = self.recipe.masks.ignore_value
         return own if own is not None else 2 ** mask_bits(len(self.dataset.classes)) - 1
+
+    @property
+    def reviews(self) -> Reviews:
+        """What a person has decided about the pseudo masks."""
+        return Reviews(self.folder.reviews, self.dataset.classes, self.mask_ignore_value)
 
     @contextmanager
     def stage(self, name: str, **facts: object) -> Iterator[None]:

@@ -53,7 +53,7 @@ class RunFolder:
     ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
     ``saliency/`` ``masks/`` ``confidence/`` ``revised/`` ``predictions/`` one PNG per image · ``quality.csv`` ·
     ``tags.json`` predicted tags · ``instances/`` one JSON per image · ``instances.json`` all of them as COCO ·
-    ``scores.json`` · ``report.html``.
+    ``reviews/`` what a person has decided about masks · ``scores.json`` · ``report.html``.
     """
 
     path: Path
@@ -93,6 +93,11 @@ class RunFolder:
     def prediction(self, image_id: str) -> Path:
         """The segmenter's mask."""
         return self.path / "predictions" / f"{image_id}.png"
+
+    @property
+    def reviews(self) -> Path:
+        """Decisions of a person and the masks that they made, one JSON and at most one PNG an image."""
+        return self.path / "reviews"
 
     def weights(self, network: str) -> Path:
         """Weights of ``method``, ``affinity``, ``reviser`` or ``segmenter``."""
