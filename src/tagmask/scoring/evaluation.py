@@ -114,7 +114,7 @@ class _TrainingCounts:
     Attributes:
         run: where maps, walks and masks are read.
         with_masks: whether walks and pseudo masks are finished.
-        with_revised: whether a first network has revised them all.
+        with_revised: whether the segmentation network has revised them all.
     """
 
     run: Run

@@ -29,7 +29,7 @@ def read_pseudo_mask(run: Run, record: Record, size: Size, revised: bool = False
         run: the run.
         record: the image.
         size: of the image.
-        revised: the one that a first network has revised.
+        revised: the one that the segmentation network has revised.
 
     Raises:
         TagmaskError: it is missing or unreadable, has another size, or holds numbers that are no classes.
@@ -87,7 +87,6 @@ class _Shares:
     """The share of each class in the labelled pixels of one mask, background first; a mask without label has none."""
 
     run: Run
-    revised: bool
 
     def __call__(self, record: Record) -> Float64[np.ndarray, " k"]:
         if self.run.recipe.segmenter.learn_from == "masks":
@@ -95,16 +94,16 @@ class _Shares:
             assert mask is not None
         else:
             image = self.run.dataset.read_image(record)
-            mask = read_pseudo_mask(self.run, record, (image.shape[0], image.shape[1]), self.revised)
+            mask = read_pseudo_mask(self.run, record, (image.shape[0], image.shape[1]))
         counts = np.bincount(mask[mask != IGNORE], minlength=len(self.run.dataset.classes) + 1)
         return counts / max(counts.sum(), 1)
 
 
-def mask_shares(run: Run, records: Sequence[Record], revised: bool = False) -> Float64[np.ndarray, "n k"]:
+def mask_shares(run: Run, records: Sequence[Record]) -> Float64[np.ndarray, "n k"]:
     """Look at every mask before anything is learned from them: which share of its labelled pixels each class has.
 
     Raises:
         TagmaskError: the first mask that is missing, unreadable, or does not fit its image and the classes.
     """
-    shares = in_order(_Shares(run, revised), records, run.recipe.masks.workers)
+    shares = in_order(_Shares(run), records, run.recipe.masks.workers)
     return np.stack([*track(shares, "look at masks", len(records))])

@@ -223,8 +223,8 @@ def new_segmenter(run: Run) -> DeepLab:
     return network
 
 
-def trained_reviser(run: Run) -> DeepLab:
-    """The network that revises the pseudo masks, in evaluation mode on this process's device."""
+def trained_segmenter(run: Run) -> DeepLab:
+    """The trained segmentation network, in evaluation mode on this process's device."""
     network = build_segmenter(run.recipe.segmenter, run.recipe.backbone, len(run.dataset.classes), load_initial=False)
-    load_network(run.folder.weights("reviser"), network, run.dataset.classes)
+    load_network(run.folder.weights("segmenter"), network, run.dataset.classes)
     return network.eval().to(this_process().device).to(memory_format=torch.channels_last)

@@ -49,7 +49,7 @@ class RunFolder:
 
     ``recipe.json`` the resolved recipe and where the data lie · ``data.json`` classes, images and tags ·
     ``manifest.json`` what each stage did · ``log.jsonl`` losses · ``background.json`` how strong the background is ·
-    ``method|affinity|reviser|segmenter.safetensors`` weights ·
+    ``method|affinity|segmenter.safetensors`` weights ·
     ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
     ``saliency/`` ``masks/`` ``confidence/`` ``revised/`` ``predictions/`` one PNG per image · ``quality.csv`` ·
     ``tags.json`` predicted tags · ``instances/`` one JSON per image · ``instances.json`` all of them as COCO ·
@@ -79,7 +79,7 @@ class RunFolder:
         return self.path / "masks" / f"{image_id}.png"
 
     def revised(self, image_id: str) -> Path:
-        """Pseudo mask that a first network has revised."""
+        """Pseudo mask that the segmentation network has revised."""
         return self.path / "revised" / f"{image_id}.png"
 
     def confidence(self, image_id: str) -> Path:
@@ -100,7 +100,7 @@ class RunFolder:
         return self.path / "reviews"
 
     def weights(self, network: str) -> Path:
-        """Weights of ``method``, ``affinity``, ``reviser`` or ``segmenter``."""
+        """Weights of ``method``, ``affinity`` or ``segmenter``."""
         return self.path / f"{network}.safetensors"
 
     @property
