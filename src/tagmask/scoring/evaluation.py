@@ -86,8 +86,9 @@ def _is_covered(run: Run, stage: Stage) -> bool:
 
 
 def scored_training_records(run: Run) -> tuple[Record, ...]:
-    """Training images whose masks score seeds and pseudo masks."""
-    return score_records(run.dataset, run.recipe.data, run.data)
+    """Training images whose masks score seeds and pseudo masks: none whose drawn mask has been learned from."""
+    known = score_records(run.dataset, run.recipe.data, run.data)
+    return tuple(record for record in known if not run.is_drawn(record))
 
 
 def _score_tags(run: Run) -> dict[str, Any]:
@@ -220,7 +221,7 @@ class _PredictionCounts:
 def _score_predictions(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     total = _summed(run, _PredictionCounts(run), records, "evaluate (predictions)")
     split = str(run.recipe.data.val_split)
-    learned = len(run.records_with_truth) if run.recipe.segmenter.learn_from == "masks" else 0
+    learned = run.folder.manifest().get("train-segmenter", {}).get("drawn_masks", 0)
     numbers = len(records), len(run.validation_records)
     protocol = Protocol("prediction", run.dataset.name, split, *numbers, tags_given=False, masks_learned=learned)
     scores = score_counts(total["prediction"], protocol)

@@ -37,7 +37,7 @@ class Protocol:
         own_background: whether the background of a seed is the one that the method has learnt.
         tags_given: whether the true tags of the scored images were used.
         is_choice: whether other images of the split have ground truth too, which is left aside.
-        masks_learned: ground-truth masks that the network has learned from; 0 where tags alone were.
+        masks_learned: drawn masks that the network has learned from; 0 where it has learned from tags alone.
         absent: what a class that is neither in truth nor in predictions counts: 0, or left out of the mean.
     """
 
@@ -70,7 +70,7 @@ def describe(protocol: Protocol) -> str:
         parts.append("background learnt by the method")
     parts.append("tags given" if protocol.tags_given else "tags not given")
     if protocol.masks_learned:
-        parts.append(f"the network has learned from {protocol.masks_learned} ground-truth masks")
+        parts.append(f"the network has learned from {protocol.masks_learned} drawn masks")
     if protocol.absent == "zero":
         parts.append("classes that never occur count as 0")
     return "; ".join(parts) + "."

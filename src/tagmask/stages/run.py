@@ -1,9 +1,10 @@
 """A run: a recipe, the data it learns from, the folder it writes to, and the networks it trains."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from tagmask.methods import build_method
 from tagmask.networks.backbones import bare_backbone, build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network
-from tagmask.reviews.store import Reviews
+from tagmask.reviews.store import Review, Reviews
 from tagmask.stages.checks import check_all_weights, check_before, check_data, check_networks
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.lock import lock_for
@@ -45,8 +46,33 @@ class Run:
 
     @property
     def training_records(self) -> tuple[Record, ...]:
-        """Images that are learned from."""
-        return self.dataset.split(self.recipe.data.train_split)
+        """Images that are learned from, with their tags as a person has corrected them."""
+        given = self.dataset.split(self.recipe.data.train_split)
+        return tuple(self._with_own_tags(record) for record in given) if self.used_reviews else given
+
+    def _with_own_tags(self, record: Record) -> Record:
+        review = self.used_reviews.get(record.id)
+        if review is None or review.tags is None:
+            return record
+        return replace(record, tags=tuple(sorted(map(self.dataset.classes.index, review.tags))))
+
+    @cached_property
+    def used_reviews(self) -> Mapping[str, Review]:
+        """What a person had decided about training images when the run was opened; nothing where it is ignored."""
+        if self.recipe.masks.reviews == "ignore":
+            return {}
+        return self.reviews.all([record.id for record in self.dataset.split(self.recipe.data.train_split)])
+
+    @property
+    def accepted_records(self) -> tuple[Record, ...]:
+        """Training images whose masks are learned from: those that nobody has rejected."""
+        rejected = {image_id for image_id, review in self.used_reviews.items() if review.decision == "rejected"}
+        return tuple(record for record in self.training_records if record.id not in rejected)
+
+    def is_drawn(self, record: Record) -> bool:
+        """Whether a mask that a person has made or confirmed is learned from in place of the pseudo mask."""
+        review = self.used_reviews.get(record.id)
+        return (self.recipe.data.learn_from_masks and record.has_mask) or (review is not None and review.has_mask)
 
     @property
     def records_with_truth(self) -> tuple[Record, ...]:

@@ -11,15 +11,15 @@ from tagmask.data.images import write_mask
 from tagmask.inference.passes import dense_logits, load_pyramids
 from tagmask.inference.predictor import load
 from tagmask.masks.scores import mask_from_scores, posterior
-from tagmask.networks.deeplab import RAREST, DeepLab, class_weights
+from tagmask.networks.deeplab import RAREST, class_weights
 from tagmask.stages.masks import mask_maker
-from tagmask.stages.results import mask_shares
+from tagmask.stages.results import LearnedMasks, mask_shares
 from tagmask.stages.run import Run, new_segmenter, trained_segmenter
 from tagmask.stages.sharing import files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.training.engine import num_steps
-from tagmask.training.samples import MaskSamples, Samples, TruthSamples
+from tagmask.training.samples import MaskSamples, Samples
 
 
 def train_segmenter(run: Run) -> None:
@@ -37,27 +37,31 @@ def _train(run: Run) -> None:
     """Train the network on pseudo masks or on ground truth."""
     if is_finished(run, "train-segmenter", [run.folder.weights("segmenter")]):
         return
+    records = learned_records(run)
     from_truth = run.recipe.segmenter.learn_from == "masks"
-    records = run.records_with_truth if from_truth else run.training_records
-    with run.stage("train-segmenter", images=len(records)):
+    drawn = {record.id for record in records if from_truth or run.is_drawn(record)}
+    with run.stage("train-segmenter", images=len({record.id for record in records}), drawn_masks=len(drawn)):
         network = new_segmenter(run)
-        samples = _samples(run, network, records)
+        views = run.dataset, records, run.recipe.segmenter.training.augment, network.backbone.normalization
+        samples = MaskSamples(*views, masks=LearnedMasks(run))
         shares = expected_shares(mask_shares(run, records), samples, run.recipe.segmenter)
         network.class_weights.copy_(class_weights(shares, run.recipe.segmenter.class_balance))
-        train(run, "train-segmenter", network, samples, _as_long(run))
+        train(run, "train-segmenter", network, samples, _as_long(run, len(records)))
 
 
-def _samples(run: Run, network: DeepLab, records: tuple[Record, ...]) -> MaskSamples | TruthSamples:
-    views = run.dataset, records, run.recipe.segmenter.training.augment, network.backbone.normalization
+def learned_records(run: Run) -> tuple[Record, ...]:
+    """The images whose masks are learned from; those with drawn masks as often as ``masks.drawn_times`` says."""
     if run.recipe.segmenter.learn_from == "masks":
-        return TruthSamples(*views)
-    return MaskSamples(*views, folder=run.folder.path / "masks", ignore_value=run.mask_ignore_value)
+        return run.records_with_truth
+    records = run.accepted_records
+    drawn = tuple(record for record in records if run.is_drawn(record))
+    return records + drawn * (run.recipe.masks.drawn_times - 1)
 
 
-def _as_long(run: Run) -> TrainingConfig:
-    """The training with as many steps as all training images ask for, however many of them are learned from."""
+def _as_long(run: Run, number: int) -> TrainingConfig:
+    """The training with as many steps as all training images ask for, however many views of them there are."""
     config = run.recipe.segmenter.training
-    if run.recipe.segmenter.learn_from == "pseudo_masks":
+    if number == len(run.training_records):
         return config
     return config.model_copy(update={"epochs": None, "steps": num_steps(config, len(run.training_records))})
 
