@@ -173,14 +173,21 @@ def _summed(run: Run, count: Callable[[Record], NamedCounts], records: Sequence[
     return total
 
 
+def _choice(run: Run, records: Sequence[Record]) -> str:
+    """Why only these images with ground truth are scored."""
+    if len(records) == len(run.records_with_truth):
+        return ""
+    return "those not learned from" if any(map(run.is_drawn, run.records_with_truth)) else "chosen by a list"
+
+
 def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     counts = _TrainingCounts(run, run.folder.is_done("make-masks"), run.folder.is_done("revise-masks"))
     total = _summed(run, counts, records, "evaluate (training images)")
     split, num_images = run.recipe.data.train_split, len(run.training_records)
 
     def protocol(subject: str, **details: Any) -> Protocol:
-        is_choice = len(records) < len(run.records_with_truth)
-        return Protocol(subject, run.dataset.name, split, len(records), num_images, is_choice=is_choice, **details)
+        choice = _choice(run, records)
+        return Protocol(subject, run.dataset.name, split, len(records), num_images, choice=choice, **details)
 
     thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
     best = best_threshold(total["sweep"], protocol("seed"))

@@ -63,10 +63,11 @@ def check_data(recipe: Recipe, dataset: Dataset) -> None:
             f"{FEWEST_IMAGES} are needed, and dozens per class to learn anything: add images, or change the splits, "
             "data.val_fraction or data.max_images"
         )
-    if recipe.segmenter.learn_from == "masks" and not any(record.has_mask for record in training):
-        raise TagmaskError(
-            "segmenter.learn_from=masks, and no training image has a ground-truth mask; name their folder (data.masks)"
-        )
+    asked = {"segmenter.learn_from=masks": recipe.segmenter.learn_from == "masks"}
+    asked["data.learn_from_masks=true"] = recipe.data.learn_from_masks
+    if any(asked.values()) and not any(record.has_mask for record in training):
+        setting = next(setting for setting, is_asked in asked.items() if is_asked)
+        raise TagmaskError(f"{setting}, and no training image has a ground-truth mask; name their folder (data.masks)")
     _check_ignore_value(recipe.masks.ignore_value, len(dataset.classes))
 
 

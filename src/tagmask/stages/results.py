@@ -38,6 +38,11 @@ def read_pseudo_mask(run: Run, record: Record, size: Size, revised: bool = False
     return read_fitting_mask(path, run.mask_ignore_value, size, len(run.dataset.classes))
 
 
+def best_pseudo_mask(run: Run, record: Record, size: Size) -> MaskArray:
+    """The revised pseudo mask where a run has revised them, else the pseudo mask; raises as ``read_pseudo_mask``."""
+    return read_pseudo_mask(run, record, size, revised=run.folder.is_done("revise-masks"))
+
+
 def read_prediction(run: Run, record: Record, size: Size) -> MaskArray:
     """The predicted mask of an image of ``size`` rows and columns.
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from tagmask.affinity import build_affinity_net
 from tagmask.config import AffinityConfig, Recipe, Role, TimmBackbone, settings_of
@@ -26,6 +27,7 @@ from tagmask.stages.checks import check_all_weights, check_before, check_data, c
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.lock import lock_for
 from tagmask.system.processes import this_process
+from tagmask.system.storage import read_json_as
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,25 @@ class Run:
         """What a person had decided about training images when the run was opened; nothing where it is ignored."""
         if self.recipe.masks.reviews == "ignore":
             return {}
-        return self.reviews.all([record.id for record in self.dataset.split(self.recipe.data.train_split)])
+        found = self.reviews.all([record.id for record in self.dataset.split(self.recipe.data.train_split)])
+        held = {image_id: found[image_id].model_copy(update={"decision": None}) for image_id in self.held_back}
+        return {**found, **held}
+
+    def reviewed(self) -> str:
+        """How many reviews are used for what, in a sentence."""
+        decided = Counter(review.decision for review in self.used_reviews.values())
+        tags = sum(review.tags is not None for review in self.used_reviews.values())
+        parts = [f"{decided[decision]} {decision}" for decision in ("accepted", "corrected", "rejected")]
+        return f"reviews: {', '.join(parts)}, tags of {tags} changed, {len(self.held_back)} held back to judge by."
+
+    @property
+    def held_back(self) -> tuple[str, ...]:
+        """Corrected images whose masks are not learned from, as they judge what reviews have improved."""
+        file = self.folder.held_back
+        if not file.exists():
+            return ()
+        held = read_json_as(file, TypeAdapter(tuple[str, ...]).validate_python, "delete it, and none is held back")
+        return tuple(image_id for image_id in held if self.reviews.path(image_id).exists())
 
     @property
     def accepted_records(self) -> tuple[Record, ...]:

@@ -53,7 +53,8 @@ class RunFolder:
     ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
     ``saliency/`` ``masks/`` ``confidence/`` ``revised/`` ``predictions/`` one PNG per image · ``quality.csv`` ·
     ``tags.json`` predicted tags · ``instances/`` one JSON per image · ``instances.json`` all of them as COCO ·
-    ``reviews/`` what a person has decided about masks · ``scores.json`` · ``report.html``.
+    ``reviews/`` what a person has decided about masks · ``held_back.json`` images that judge an improvement ·
+    ``scores.json`` · ``report.html``.
     """
 
     path: Path
@@ -98,6 +99,11 @@ class RunFolder:
     def reviews(self) -> Path:
         """Decisions of a person and the masks that they made, one JSON and at most one PNG an image."""
         return self.path / "reviews"
+
+    @property
+    def held_back(self) -> Path:
+        """Ids of corrected images that are not learned from, in a run that improves another."""
+        return self.path / "held_back.json"
 
     def weights(self, network: str) -> Path:
         """Weights of ``method``, ``affinity`` or ``segmenter``."""
