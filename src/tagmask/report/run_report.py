@@ -22,6 +22,7 @@ from tagmask.report.advice import advice
 from tagmask.report.content import Card, Cell, Picture, ReportContent, Row, ScoreRow, Table, Tag, tags_of
 from tagmask.report.page import duration, write_page
 from tagmask.report.pictures import Photograph
+from tagmask.report.review_queue import review_queue
 from tagmask.report.tracking import tell_trackers
 from tagmask.scoring.evaluation import evaluate, scored_training_records
 from tagmask.scoring.scores_file import read_scores
@@ -34,9 +35,7 @@ from tagmask.stages.table import in_order
 from tagmask.system.storage import MapArchive, read_json_as, read_maps
 
 _UNKNOWN = "No image has a ground-truth mask. Training needs none; a few would tell how far to trust the results."
-_QUEUE = 8
 _PICTURE_WIDTH = 320
-_QUEUE_WIDTH = 240
 
 
 def write(run: Run) -> Path:
@@ -81,9 +80,7 @@ def content(run: Run) -> ReportContent:
         training=_training_cards(run, dict(ranked)),
         validation=_validation_cards(run),
         is_segmented=folder.is_done("predict"),
-        qualities=_quality_chart([value for _, value in ranked]) if ranked else None,
-        lowest=_queue(run, ranked[:_QUEUE]),
-        highest=_queue(run, _best(run, ranked)) if len(ranked) > _QUEUE else (),
+        queue=review_queue(run),
         losses=loss_charts(read_log(folder.log)),
         chosen=choice_table(run),
         times=time_table(manifest),
@@ -226,32 +223,6 @@ def _validation_card(run: Run, record: Record, probabilities: Mapping[str, float
 def _likely(run: Run, probabilities: Mapping[str, float]) -> tuple[Tag, ...]:
     classes, threshold = run.dataset.classes, run.recipe.maps.tag_threshold
     return tags_of([i for i, name in enumerate(classes) if probabilities.get(name, 0.0) >= threshold], classes)
-
-
-# ── review queue ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _best(run: Run, ranked: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The masks of highest quality; images without tags have nothing to decide, and are left out."""
-    tagged = {record.id for record in run.training_records if record.tags}
-    return [(image_id, quality) for image_id, quality in ranked[::-1] if image_id in tagged and quality > 0][:_QUEUE]
-
-
-def _quality_chart(qualities: Sequence[float]) -> charts.Chart:
-    return charts.histogram(f"Quality of all {len(qualities)} pseudo masks", qualities, "quality")
-
-
-def _queue(run: Run, ranked: Sequence[tuple[str, float]]) -> list[Card]:
-    records = {record.id: record for record in run.training_records}
-    return [_queued(run, records[image_id], value) for image_id, value in ranked]
-
-
-def _queued(run: Run, record: Record, quality: float) -> Card:
-    image = run.dataset.read_image(record)
-    photograph = Photograph.of(image, _QUEUE_WIDTH)
-    mask = read_pseudo_mask(run, record, (image.shape[0], image.shape[1]))
-    pictures = [photograph.with_mask(mask, "pseudo mask")]
-    return Card(record.id, tags_of(record.tags, run.dataset.classes), pictures=pictures, quality=quality)
 
 
 # ── losses and times ─────────────────────────────────────────────────────────────────────────────────────────────────
