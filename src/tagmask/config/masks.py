@@ -101,6 +101,17 @@ class MasksConfig(Config):
     ignore_value: int | None = Field(
         default=None, ge=0, description="Written for `ignore`; none: 255, or 65535 if 16-bit."
     )
+    reviews: Literal["use", "ignore"] = Field(
+        default="use",
+        description="What a person has decided about masks of this run: learn from accepted and corrected ones in "
+        "place of pseudo masks, leave rejected ones out, take corrected tags; or go on as if nobody had looked.",
+    )
+    drawn_times: int = Field(
+        default=4,
+        gt=0,
+        description="How often an image with a drawn mask, reviewed or brought along, is shown to the segmentation "
+        "network where another is shown once.",
+    )
     workers: Annotated[int, Role.EXECUTION] = Field(
         default=2, ge=0, description="Processes that run the CRF, one image each; 0: the main one does it."
     )

@@ -22,6 +22,7 @@ from tagmask.report.advice import advice
 from tagmask.report.content import Card, Cell, Picture, ReportContent, Row, ScoreRow, Table, Tag, tags_of
 from tagmask.report.page import duration, write_page
 from tagmask.report.pictures import Photograph
+from tagmask.report.tracking import tell_trackers
 from tagmask.scoring.evaluation import evaluate, scored_training_records
 from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import MASK_SCORES, WORDS
@@ -43,7 +44,7 @@ def write(run: Run) -> Path:
 
 
 def evaluate_and_write(run: Run) -> tuple[dict[str, Any], Path]:
-    """Score a run and write its report; where it cannot be scored, the report is written all the same.
+    """Score a run, write its report and tell trackers; where it cannot be scored, the report is written all the same.
 
     Returns:
         What ``scores.json`` holds, and the path of the report.
@@ -55,7 +56,9 @@ def evaluate_and_write(run: Run) -> tuple[dict[str, Any], Path]:
         scores = evaluate(run)
     except TagmaskError as error:
         raise TagmaskError(f"{error}\nThe report has been written without scores: {write(run)}") from error
-    return scores, write(run)
+    found = content(run)
+    tell_trackers(run, scores, found)
+    return scores, write_page(run.folder.path / "report.html", found)
 
 
 def content(run: Run) -> ReportContent:
