@@ -19,7 +19,7 @@ from tagmask.choosing.automatic import automatic
 from tagmask.config.recipes import load_recipe
 from tagmask.report import run_report
 from tagmask.scoring import evaluation
-from tagmask.scoring.metrics import confusion_matrix, counts_of, score_counts, Protocol
+from tagmask.scoring.metrics import Protocol, confusion_matrix, counts_of, score_counts
 from tagmask.stages.pipeline import run_all
 from tagmask.stages.run import Run, begin_run
 from tagmask.system.storage import read_json
@@ -158,16 +158,19 @@ class Floor:
     settings: tuple[str, ...] = ()
 
 
-# Measured with seeds 0 and 1, of pictures and of the run (masks; predictions). Without looking, see `unseen`, one gets:
 FLOORS = {
+    # Measured with seeds 0 and 1, of pictures and run alike: masks 99 and 99, predictions 84 and 86. Blank ones: 22.
     "without negatives": Floor(90, 70),
+    # Masks 94 and 86, predictions 88 and 83. Blank ones: 46. The background's power is that of `folder-cpu`.
     "one class": Floor(75, 70, ("masks.background.value=2",)),
+    # Masks 85 and 83, predictions 47 and 42. Blank ones: 2.
     "forty classes": Floor(
         70, 30, ("training.steps=140", "affinity.training.steps=40", "segmenter.training.steps=140")
     ),
+    # Masks 98 and 98, predictions 93 and 95. Blank ones: 0; all of the first tag: 41 and 34.
     "tissues": Floor(90, 80, ("affinity=null",)),
 }
-CLEARLY = 20  # points between a floor and what one gets without looking
+CLEARLY = 20  # points between a floor and what is got without looking
 
 
 def unseen(data: Drawn, split: str) -> float:
@@ -180,9 +183,8 @@ def unseen(data: Drawn, split: str) -> float:
 
 
 @pytest.mark.parametrize("kind", FLOORS)
-def test_floors_are_far_above_what_one_gets_without_looking(kind):
+def test_floors_are_far_above_what_is_got_without_looking(kind):
     data, floor = KINDS[kind].draw(0), FLOORS[kind]
-    print(kind, unseen(data, "train"), unseen(data, "val"))
     assert floor.mask > unseen(data, "train") + CLEARLY
     assert floor.prediction > unseen(data, "val") + CLEARLY
 
@@ -196,7 +198,6 @@ def test_masks_and_network_are_good_enough(kind, folders, tmp_path):
     run_all(run)
     scores = evaluation.evaluate(run)
     means = {name: 100 * scores[name]["mean_iou"] for name in ("mask", "prediction")}
-    print("MEASURED", kind, means)
     assert means["mask"] >= floor.mask, means
     assert means["prediction"] >= floor.prediction, means
 
@@ -231,7 +232,7 @@ def lacking(run: Run) -> list[Path]:
     files = [
         *(file(record.id) for record in run.training_records for file in made),
         *(folder.prediction(record.id) for record in run.validation_records),
-        *(folder.weights(name) for name in ("method", "reviser", "segmenter")),
+        *(folder.weights(name) for name in ("method", "segmenter")),
         *(folder.quality, folder.predicted_tags, folder.scores),
     ]
     return [file for file in files if not file.exists()]

@@ -229,9 +229,9 @@ def _leave_out_the_factor_of_no_background(content: dict[str, Any], keys: Sequen
     """Where the background is taken away its factor goes, in place, unless it is set too."""
     masks = content.get("masks")
     background = masks.get("background") if isinstance(masks, dict) else None
-    is_taken_away = isinstance(background, dict) and background.get("rule") == "none" and _RULE in keys
-    if is_taken_away and not {"masks", "masks.background", "masks.background.factor"}.intersection(keys):
-        content["masks"]["background"] = {key: value for key, value in background.items() if key != "factor"}
+    by_hand = {"masks", "masks.background", "masks.background.factor"}.intersection(keys)
+    if isinstance(background, dict) and background.get("rule") == "none" and _RULE in keys and not by_hand:
+        background.pop("factor", None)
 
 
 def _explain(name: str, error: ValidationError, content: dict[str, Any], settings: Sequence[str]) -> str:
