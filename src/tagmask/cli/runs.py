@@ -10,6 +10,7 @@ from tagmask.cli.words import (
     Budget,
     Command,
     Data,
+    MasksForChoosing,
     MovedData,
     Out,
     RecipeOrData,
@@ -29,10 +30,14 @@ def run(
     data: Data = None,
     until: Until = "prediction",
     budget: Budget = None,
+    masks_for_choosing: MasksForChoosing = None,
     settings: Set = [],  # noqa: B006
     redo: Redo = None,
 ) -> None:
     """Run a recipe, or what fits the data; the same command goes on with it."""
+    if masks_for_choosing is not None:
+        number = f"masks.background.masks_for_choosing={masks_for_choosing}"
+        settings = ["masks.background.factor=masks", number, *settings]
     finish(begin_run(recipe, data, out, settings, budget), until, redo)
 
 

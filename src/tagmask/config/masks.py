@@ -47,13 +47,14 @@ class BackgroundConfig(Config):
         description="Walked maps are divided by their own or by their common maximum, or stay what they are, as PPC on "
         "SEAM publishes (after_walk).",
     )
-    factor: PositiveFloat | Literal["outlines"] = Field(
+    factor: PositiveFloat | Literal["outlines", "masks"] = Field(
         default=1.0,
         description="On the background's score in pseudo masks; `outlines`: the factor at which the outlines of masks "
-        "lie best on edges of the images, found on some training images without any mask.",
+        "lie best on edges of the images, found on some training images without any mask; `masks`: the best one for "
+        "half of `masks_for_choosing`, with what it is worth on the other half.",
     )
-    factor_of: Literal["all", "each_class"] = Field(
-        default="all", description="With `outlines`, whether all classes share the factor or each has its own."
+    masks_for_choosing: int = Field(
+        default=20, ge=4, description="With `masks`: how many training images with a ground-truth mask are looked at."
     )
 
 

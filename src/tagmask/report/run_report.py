@@ -26,6 +26,7 @@ from tagmask.report.tracking import tell_trackers
 from tagmask.scoring.evaluation import evaluate, scored_training_records
 from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import MASK_SCORES, WORDS
+from tagmask.stages.masks import read_background
 from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask, read_ranking
 from tagmask.stages.run import Run
 from tagmask.stages.sharing import spread_evenly
@@ -309,15 +310,17 @@ def choice_table(run: Run) -> Table | None:
     Raises:
         TagmaskError: the file of choices holds something else.
     """
-    if not run.folder.choices.exists():
-        return None
-    remedy = f"delete {run.folder.choices}: nothing but the report reads it"
-    found = read_json_as(run.folder.choices, _Choices.model_validate, remedy)
-    rows = [
-        Row(each.setting, [Cell(json.dumps(each.value, ensure_ascii=False)), Cell(each.reason)])
-        for each in found.choices
-    ]
-    return Table(["setting", "chosen", "because"], rows)
+    rows: list[Row] = []
+    if run.folder.choices.exists():
+        remedy = f"delete {run.folder.choices}: nothing but the report reads it"
+        found = read_json_as(run.folder.choices, _Choices.model_validate, remedy).choices
+        rows = [
+            Row(each.setting, [Cell(json.dumps(each.value, ensure_ascii=False)), Cell(each.reason)]) for each in found
+        ]
+    if run.folder.background.exists():
+        background = read_background(run)
+        rows.append(Row("masks.background.factor", [Cell(f"{background.factor:.3g}"), Cell(background.reason)]))
+    return Table(["setting", "chosen", "because"], rows) if rows else None
 
 
 def time_table(manifest: Mapping[str, Mapping[str, Any]]) -> Table | None:

@@ -25,6 +25,7 @@ from tagmask.scoring.metrics import (
 )
 from tagmask.scoring.scores_file import digest
 from tagmask.scoring.table import WORDS, in_order, mean_of
+from tagmask.stages.masks import chosen_on
 from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask
 from tagmask.stages.run import Run
 from tagmask.stages.table import STAGES, Stage
@@ -86,9 +87,9 @@ def _is_covered(run: Run, stage: Stage) -> bool:
 
 
 def scored_training_records(run: Run) -> tuple[Record, ...]:
-    """Training images whose masks score seeds and pseudo masks: none whose drawn mask has been learned from."""
-    known = score_records(run.dataset, run.recipe.data, run.data)
-    return tuple(record for record in known if not run.is_drawn(record))
+    """Training images whose masks score seeds and pseudo masks: none whose mask was learned from or has chosen."""
+    known, used = score_records(run.dataset, run.recipe.data, run.data), chosen_on(run)
+    return tuple(record for record in known if record.id not in used and not run.is_drawn(record))
 
 
 def _score_tags(run: Run) -> dict[str, Any]:
@@ -177,7 +178,8 @@ def _choice(run: Run, records: Sequence[Record]) -> str:
     """Why only these images with ground truth are scored."""
     if len(records) == len(run.records_with_truth):
         return ""
-    return "those not learned from" if any(map(run.is_drawn, run.records_with_truth)) else "chosen by a list"
+    used = chosen_on(run) or any(map(run.is_drawn, run.records_with_truth))
+    return "those that neither taught nor chose anything" if used else "chosen by a list"
 
 
 def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:

@@ -115,8 +115,8 @@ class RunFolder:
         return self.path / "quality.csv"
 
     @property
-    def background_factors(self) -> Path:
-        """Factor on the background's score against each class, where it has been found without masks."""
+    def background(self) -> Path:
+        """How strong the background of the pseudo masks is, where it has been found and not set."""
         return self.path / "background.json"
 
     @property
