@@ -57,6 +57,6 @@ def test_the_best_factor_is_that_of_the_largest_mean_and_1_where_nothing_has_con
     more = [*rising]
     more[peak - 1] = rising[peak] + 0.9
     assert best_factor([more, rising]) == FACTORS[peak - 1]  # 0.05 behind on average, which is less than its error
-    far = [*rising]
-    far[0] = rising[peak]
-    assert best_factor([far, far]) == FACTORS[peak]  # as good, but beyond factors that are worse
+    one, other = [*rising], [*rising]
+    one[0], other[0] = rising[peak] - 0.02, rising[peak] + 0.01
+    assert best_factor([one, other]) == FACTORS[peak]  # as good, but beyond factors that are worse
