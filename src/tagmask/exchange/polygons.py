@@ -17,6 +17,9 @@ from tagmask.system.rle import polygon_pixels
 
 Polygon = Float[np.ndarray, "_ 2"]
 
+INSET = 0.1
+"""How far polygons that are written stay inside of the sides of pixels; all programs then draw the same pixels."""
+
 # Directions in which the side of a pixel is walked, with the pixel at the right hand: along its top to the right, down
 # its right side, along its bottom to the left, up its left side. As (x, y), y downwards.
 _AHEAD = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
