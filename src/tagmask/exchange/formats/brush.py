@@ -21,7 +21,7 @@ def encode(region: Bool[np.ndarray, "h w"]) -> list[int]:
     """Packed bytes of a region, opaque white inside and all zero outside.
 
     >>> encode(np.array([[False, True]]))
-    [0, 0, 0, 8, 57, 27, 252, 96, 6, 127, 128]
+    [0, 0, 0, 8, 57, 27, 252, 96, 17, 255, 128]
     """
     head = f"{region.size * CHANNELS:032b}{WORD - 1:05b}" + "".join(f"{bits - 1:04b}" for bits in KINDS)
     lengths = pixel_runs(region.T)  # along the rows
@@ -32,18 +32,19 @@ def encode(region: Bool[np.ndarray, "h w"]) -> list[int]:
     return np.packbits(np.frombuffer(bits.encode(), np.uint8) - ord("0")).tolist()
 
 
-def decode(packed: Sequence[int], height: int, width: int) -> Bool[np.ndarray, "h w"]:
+def decode(packed: Sequence[object], height: int, width: int) -> Bool[np.ndarray, "h w"]:
     """The region of packed bytes: where the brush has any opacity.
 
     Raises:
         ValueError: they are no such bytes, are cut off, or belong to another size.
 
-    >>> decode([0, 0, 0, 8, 57, 27, 252, 96, 6, 127, 128], 1, 2).tolist()
+    >>> decode([0, 0, 0, 8, 57, 27, 252, 96, 17, 255, 128], 1, 2).tolist()
     [[False, True]]
     """
-    if not all(type(value) is int and 0 <= value < 256 for value in packed):
+    octets = [value for value in packed if type(value) is int and 0 <= value < 256]
+    if len(octets) < len(packed):
         raise ValueError("the brush strokes are no bytes; expected whole numbers from 0 to 255")
-    bits = _Bits(bytes(packed))
+    bits = _Bits(bytes(octets))
     count, word = bits.take(32), bits.take(5) + 1
     kinds = [bits.take(4) + 1 for _ in range(4)]
     if count != height * width * CHANNELS or word != WORD:

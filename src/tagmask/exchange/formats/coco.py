@@ -113,10 +113,10 @@ def _annotations(mask: MaskArray, parcel: Parcel) -> Iterator[Entry]:
 def _entry(region: Bool[np.ndarray, "h w"], segmentation: Segmentation) -> Entry:
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    # Coordinates that are not larger than 1 are taken for shares of the image by some readers, ours among them.
+    is_drawn = segmentation == "polygons" and max(bottom, right) > 1
     return {
-        "segmentation": _runs(region)
-        if segmentation == "rle"
-        else _polygons(region[top:bottom, left:right], left, top),
+        "segmentation": _polygons(region[top:bottom, left:right], left, top) if is_drawn else _runs(region),
         "area": int(region.sum()),
         "bbox": [left, top, right - left, bottom - top],
     }

@@ -67,7 +67,7 @@ def read(folder: Path, classes: Sequence[str]) -> Arrivals:
     """
     path = existing(folder / LABELS, "expected a label and its colour a line: export as Segmentation mask 1.1")
     numbers = class_numbers(_colours(path), classes, path)
-    by_code = {int(_code(np.array(colour, np.uint8))): number for colour, number in numbers.items()}
+    by_code = {(red << 16) + (green << 8) + blue: number for (red, green, blue), number in numbers.items()}
     found = pictures(existing(folder / MASKS, "expected the masks there, one PNG an image"))
     masks = [Arrival(name, str(file), _ColouredMask(file, by_code)) for name, file in found]
     listed = {_unquoted(line) for line in (read_lines(folder / LIST) if (folder / LIST).exists() else ())}
@@ -116,7 +116,7 @@ def _colours(path: Path) -> dict[Colour, str]:
     return found
 
 
-def _code(colours: UInt8[np.ndarray, "*_ 3"]) -> Int32[np.ndarray, "*_"]:
+def _codes(colours: UInt8[np.ndarray, "h w 3"]) -> Int32[np.ndarray, "h w"]:
     return colours.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
 
 
@@ -127,7 +127,7 @@ class _ColouredMask:
 
     def __call__(self, size: Size) -> MaskArray:
         check_size(image_size(self.path), size)
-        codes = _code(read_image(self.path))
+        codes = _codes(read_image(self.path))
         unknown = [code for code in np.unique(codes).tolist() if code not in self.numbers]
         if unknown:
             colours = some((code >> 16, code >> 8 & 255, code & 255) for code in unknown)
