@@ -77,7 +77,9 @@ def _items(
 ) -> tuple[tuple[Item, ...], int]:
     """The images with their photographs in place, and how many of these had to be written anew."""
     known = {record.id for record in run.training_records}
-    names = file_names([record.id for record, _ in chosen.masks], FORMATS[form].flat)
+    ids = [record.id for record, _ in chosen.masks]
+    has_files = FORMATS[form].file_each or way != "none"
+    names = file_names(ids, FORMATS[form].flat) if has_files else dict(zip(ids, ids, strict=True))
     items, written = [], 0
     for record, kind in track(chosen.masks, "gather images", len(chosen.masks)):
         split = "train" if record.id in known else "val"

@@ -19,6 +19,7 @@ class Format(NamedTuple):
         photographs: what becomes of them, unless it is said otherwise.
         flat: whether names lose their folders.
         keeps_unlabelled: whether pixels without label have a place in it.
+        file_each: whether each image has a file of its own; else one file names all of them.
     """
 
     write: Callable[[Parcel], list[str]]
@@ -27,14 +28,15 @@ class Format(NamedTuple):
     photographs: Photographs = "copy"
     flat: bool = True
     keeps_unlabelled: bool = True
+    file_each: bool = True
 
 
 FORMATS: dict[FormatName, Format] = {
-    "coco": Format(coco.write, coco.read, "images", "none"),
+    "coco": Format(coco.write, coco.read, "images", "none", file_each=False),
     "yolo": Format(yolo.write, yolo.read, "images/{split}", keeps_unlabelled=False),
     "ultralytics-semantic": Format(ultralytics_semantic.write, ultralytics_semantic.read, "images/{split}"),
     "cvat": Format(cvat.write, cvat.read, "JPEGImages", "none", flat=False),
-    "label-studio": Format(label_studio.write, label_studio.read, "images", "none"),
+    "label-studio": Format(label_studio.write, label_studio.read, "images", "none", file_each=False),
     "voc": Format(voc.write, voc.read, "JPEGImages"),
     "fiftyone": Format(fiftyone.write, fiftyone.read, "data"),
 }
