@@ -35,6 +35,12 @@ def test_what_nobody_has_changed_is_accepted(form, photo_run, tmp_path):
     assert import_masks(photo_run, tmp_path / "out", form).fates == {"unchanged": len(IDS)}
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_masks_beside_copied_photographs_come_back(form, photo_run, tmp_path):
+    export_masks(photo_run, form, tmp_path / "out", photographs="copy")
+    assert import_masks(photo_run, tmp_path / "out", form).fates == {"accepted": len(IDS)}
+
+
 def test_what_was_changed_is_corrected(photo_run, tmp_path):
     export_masks(photo_run, "voc", tmp_path / "out")
     changed(tmp_path / "out" / "SegmentationClass" / "größe__x.y.png")
