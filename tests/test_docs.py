@@ -52,6 +52,8 @@ FILE_ENDINGS = (
     "params",
     "txt",
     "jpg",
+    "xml",
+    "zip",
 )
 FORBIDDEN = ["/work/", "../shared", "session", "issue #", "todo", "\N{EM DASH}"]
 LIBRARIES = ("numpy.", "torch.", "yaml.")

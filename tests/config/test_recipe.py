@@ -55,6 +55,14 @@ def test_seeds_count_from_zero():
         Recipe.model_validate(content(seed=-1))
 
 
+def test_a_factor_is_refused_without_a_background_that_it_acts_on():
+    factor, none = "masks.background.factor=2", "masks.background.rule=none"
+    with pytest.raises(TagmaskError, match=r"factor is 2\.0, and with masks\.background\.rule=none there is no"):
+        tiny_recipe(factor, none)
+    learnt = tiny_recipe(factor, none, "method={kind: sipe}")  # whose background takes part whatever the rule
+    assert learnt.masks.background.factor == 2
+
+
 # ── what identifies a run ────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -296,6 +296,19 @@ def test_steps_take_the_place_of_epochs_and_epochs_of_steps(setting, epochs, ste
     assert load_recipe("toy", ["affinity=null", "training.epochs=2"]).training.steps is None
 
 
+def test_taking_the_background_away_takes_its_factor_away_unless_it_is_set_too():
+    assert load_recipe("folder-cpu").masks.background.factor == "outlines"
+    without = load_recipe("folder-cpu", ["masks.background.rule=none"])
+    assert (without.masks.background.rule, without.masks.background.factor) == ("none", 1)
+    assert load_recipe("folder-cpu", ["masks.background.rule=threshold"]).masks.background.factor == "outlines"
+    assert load_recipe("folder-cpu", changes_of(without)) == without
+    for by_hand in ("masks.background.factor=outlines", "masks.background={factor: 2}"):
+        with pytest.raises(TagmaskError, match=r"factor is .* no background .* leave out the factor"):
+            load_recipe("folder-cpu", [by_hand, "masks.background.rule=none"])
+    with pytest.raises(TagmaskError, match="masks: "):
+        load_recipe("folder-cpu", ["masks.background.rule=none", "masks=null"])
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

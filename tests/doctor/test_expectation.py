@@ -48,6 +48,20 @@ def test_time_goes_with_the_number_of_images_and_their_size():
     assert "none a class" in " ".join(expectation(census(["cat"], []), None, FolderData()))
 
 
+@pytest.mark.parametrize(("tags", "said"), [([(0,), (1,), (1,)], "1 to 2 a class"), ([(0,), (1,)], "1 a class")])
+def test_classes_of_one_size_are_told_with_one_number(tags, said):
+    assert f"training images, {said}: far fewer" in " ".join(
+        expectation(census(["cat", "dog"], tags), None, FolderData())
+    )
+
+
+def test_images_without_a_background_are_thought_of_where_all_are_tagged():
+    tags = [(0,), (1,)]
+    assert "masks.background.rule=none" in expectation(census(["cat", "dog"], tags), None, FolderData())[-1]
+    said = expectation(census(["cat", "dog"], [*tags, ()]), None, FolderData())
+    assert "masks.background.rule" not in " ".join(said)
+
+
 def test_nothing_measured_is_said_of_drawn_scenes():
     assert expectation(images(240), SMALL, ToyData()) == ()
 

@@ -51,7 +51,12 @@ def test_the_best_factor_is_that_of_the_largest_mean_and_1_where_nothing_has_con
     rising = [-abs(step - peak) + 20.0 for step in range(len(FACTORS))]
     assert best_factor([rising, rising]) == FACTORS[peak]
     assert best_factor([[0.0] * len(FACTORS)]) == 1
-    lonely = [0.0] * len(FACTORS)
-    lonely[3] = 21.0  # by chance: its neighbours count too
-    assert np.argmax(np.mean([rising, rising, lonely], axis=0)) == 3
-    assert best_factor([rising, rising, lonely]) == FACTORS[peak]
+    blunt = [*rising]
+    blunt[peak - 1] = blunt[peak] - 0.1  # hardly less, and not in every image
+    assert best_factor([blunt, rising]) == FACTORS[peak]
+    more = [*rising]
+    more[peak - 1] = rising[peak] + 0.9
+    assert best_factor([more, rising]) == FACTORS[peak - 1]  # 0.05 behind on average, which is less than its error
+    one, other = [*rising], [*rising]
+    one[0], other[0] = rising[peak] - 0.02, rising[peak] + 0.01
+    assert best_factor([one, other]) == FACTORS[peak]  # as good, but beyond factors that are worse

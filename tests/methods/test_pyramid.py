@@ -143,6 +143,18 @@ def test_ends_are_found_on_images_with_the_tag_and_kept(monkeypatch):
     assert kept.end.tolist() == net.end.tolist()
 
 
+def test_images_of_any_size_calibrate_and_none_without_a_tag_is_needed():
+    net, batch = method(), random_batch()
+    valid = batch.valid.clone()
+    valid[0, 20:] = False
+    for size in range(16, 24):
+        valid[1] = False
+        valid[1, :size, : size + 3] = True
+        net.calibrate([replace(batch, valid=valid, tags=torch.ones_like(batch.tags))])
+        assert net.level.isfinite().all()
+        assert net.end.isfinite().all()
+
+
 def test_rare_classes_and_the_shape_of_the_objects_are_learned():
     net, batch = method(), random_batch()
     losses = net.losses(batch)

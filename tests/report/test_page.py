@@ -5,7 +5,19 @@ import pytest
 
 from report.pages import Page, assert_whole
 from tagmask.report.charts import histogram, line_chart
-from tagmask.report.content import Card, Cell, ComparisonContent, Picture, ReportContent, Row, ScoreRow, Table, Tag
+from tagmask.report.content import (
+    Card,
+    Cell,
+    ClassQueue,
+    ComparisonContent,
+    Picture,
+    ReportContent,
+    ReviewQueue,
+    Row,
+    ScoreRow,
+    Table,
+    Tag,
+)
 from tagmask.report.page import color, duration, percent, render, write_page
 
 EVIL = "<script>alert(1)</script>\"'&$body{{ content }}"
@@ -17,6 +29,14 @@ CARD = Card(
     quality=0.42,
 )
 TABLE = Table(["class", "Seed"], [Row("cat", [Cell("10.0", share=0.1)])], Row("mean", [Cell("50.0", share=0.5)]))
+QUEUE = ReviewQueue(
+    qualities=histogram("Quality", (0.42, 0.9), "quality"),
+    lowest=[CARD],
+    highest=[CARD],
+    of_classes=[ClassQueue("cat", 7, [CARD], [CARD]), ClassQueue("dog", 1)],
+    reviewed="2 have been looked at.",
+    command="tagmask review runs/one",
+)
 RUN = ReportContent(
     title="Run one",
     recipe_name="toy",
@@ -29,9 +49,7 @@ RUN = ReportContent(
     training=[CARD],
     validation=[dataclasses.replace(CARD, predicted_tags=(Tag("dog", 2),))],
     is_segmented=True,
-    qualities=histogram("Quality", (0.42, 0.9), "quality"),
-    lowest=[CARD],
-    highest=[CARD],
+    queue=QUEUE,
     losses=[line_chart("method", {"tags": [(1, 1.0), (2, 0.5)]}, "step")],
     times=Table((), [Row("train-method", [Cell(bar=1.0), Cell("1 min 15 s")])]),
     recipe_yaml="name: toy\n",
@@ -61,7 +79,7 @@ def test_the_report_is_one_whole_file(tmp_path):
     path = write_page(tmp_path / "report.html", RUN)
     assert list(tmp_path.iterdir()) == [path]
     page = assert_whole(path.read_text(encoding="utf-8"))
-    assert page.elements.count("img") == 2 + 2 + 1 + 1  # a queue shows the first picture of a card
+    assert page.elements.count("img") == 2 + 2 + 4  # queues show the first picture of a card
     assert page.elements.count("svg") == 2
 
 
@@ -89,7 +107,7 @@ def test_predicted_tags_stand_beside_those_that_are_known():
     }
     said = {}
     for name, card in validation.items():
-        page = Page(render(dataclasses.replace(RUN, training=(), validation=[card], lowest=(), highest=())))
+        page = Page(render(dataclasses.replace(RUN, training=(), validation=[card], queue=None)))
         said[name] = " ".join(page.text.split("Validation images")[1].split("Review queue")[0].split())
     assert "tags: cat dog predicted tags: dog" in said["both"]
     assert "2 predicted tags: dog" in said["found"]

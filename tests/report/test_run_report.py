@@ -8,7 +8,6 @@ from PIL.PngImagePlugin import PngInfo
 from conftest import tiny_recipe
 from report.pages import Page, assert_whole
 from tagmask.data.images import write_mask
-from tagmask.report import run_report
 from tagmask.report.content import ScoreRow
 from tagmask.report.run_report import content, iou_table, loss_charts, read_log, score_rows, time_table, write
 from tagmask.stages.masks import write_quality
@@ -66,7 +65,7 @@ def test_the_report_shows_what_the_run_has_made(run):
 
 def test_a_run_that_has_only_begun_has_a_short_report(run):
     shown = content(run)
-    assert (shown.unscored, shown.iou, shown.times, shown.qualities) == (
+    assert (shown.unscored, shown.iou, shown.times, shown.queue) == (
         "Nothing has been scored yet.",
         None,
         None,
@@ -103,16 +102,6 @@ def test_validation_images_have_known_and_predicted_tags(run):
     for card in cards:
         assert [tag.value for tag in card.tags] == [tag + 1 for tag in by_id[card.id].tags]
         assert [tag.name for tag in card.predicted_tags] == list(run.dataset.classes)
-
-
-def test_the_worst_masks_come_first(run, monkeypatch):
-    monkeypatch.setattr(run_report, "_QUEUE", 2)
-    with_results(run)
-    ids = [record.id for record in run.training_records]
-    run.folder.quality.write_text("image,quality\n" + "".join(f"{name},0.{i}\n" for i, name in enumerate(ids)))
-    shown = content(run)
-    assert [card.id for card in shown.lowest] == ids[:2]
-    assert [card.id for card in shown.highest] == ids[:-3:-1]
 
 
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,16 +3,16 @@ import pytest
 
 from archives import WHOLE, archive, perfect
 from conftest import tiny_recipe
-from tagmask.config import (
-    CrfConfig,
-    LearntLabels,
-    ThresholdLabels,
-)
+from tagmask.config import CrfConfig, LearntLabels, PowerLabels, ThresholdLabels
+from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
 from tagmask.masks import crf
+from tagmask.masks.confident_labels import confident_labels
 from tagmask.masks.from_archives import confident_mask
 from tagmask.masks.scores import add_background
+from tagmask.reviews.store import Review
 from tagmask.stages.affinity import AffinityLabelMaker, label_ignore_value
+from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import read_posteriors, write_maps
 
@@ -20,8 +20,8 @@ NO_CRF = CrfConfig(iterations=0, unary="hard")
 
 
 @pytest.fixture
-def run(tmp_path):
-    return RunFolder(tmp_path)
+def run(tmp_path, scenes):
+    return Run(tiny_recipe(), RunFolder(tmp_path), scenes, None)
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def test_affinity_labels_are_posteriors_under_both_powers(scenes, run, record, l
     classes = stored.classes
     if learnt:  # its background makes way for the two powers
         maps, classes = np.concatenate([maps[:1], maps]), np.concatenate([[0], classes]).astype(np.int16)
-    write_maps(run.maps(record.id), archive(classes, maps))
+    write_maps(run.folder.maps(record.id), archive(classes, maps))
     config = tiny_recipe("affinity.labels.crf.iterations=0").affinity.labels
-    AffinityLabelMaker(run, scenes, config)(record)
-    posteriors, found = read_posteriors(run.affinity_labels(record.id, "powers"))
+    AffinityLabelMaker(run, config)(record)
+    posteriors, found = read_posteriors(run.folder.affinity_labels(record.id, "powers"))
     assert found.tolist() == stored.classes.tolist()
     half = (stored.maps * np.float32(0.7)).astype(np.float16).astype(np.float32)
     for name, power in (("low", config.low), ("high", config.high)):
@@ -52,8 +52,8 @@ def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
     built = []
     original = crf.gaussian_filter
     monkeypatch.setattr(crf, "gaussian_filter", lambda *a, **k: built.append(1) or original(*a, **k))
-    write_maps(run.maps(record.id), perfect(scenes, record))
-    AffinityLabelMaker(run, scenes, tiny_recipe().affinity.labels)(record)
+    write_maps(run.folder.maps(record.id), perfect(scenes, record))
+    AffinityLabelMaker(run, tiny_recipe().affinity.labels)(record)
     assert len(built) == 2  # one Gaussian, one bilateral
 
 
@@ -63,13 +63,29 @@ def test_labels_per_pixel_are_written_as_an_indexed_image(scenes, run, record, k
     if kind == "learnt":
         config, maps = LearntLabels(crf=NO_CRF), np.concatenate([np.full((1, *WHOLE), 0.5, np.float32), stored.maps])
         stored = archive([0, *stored.classes], maps)
-    write_maps(run.maps(record.id), stored)
-    AffinityLabelMaker(run, scenes, config)(record)
-    path = run.affinity_labels(record.id, kind)
+    write_maps(run.folder.maps(record.id), stored)
+    AffinityLabelMaker(run, config)(record)
+    path = run.folder.affinity_labels(record.id, kind)
     assert path.suffix == ".png"
     found = read_mask(path, label_ignore_value(len(scenes.classes)))
     np.testing.assert_array_equal(found, confident_mask(scenes.read_image(record), stored, config))
     np.testing.assert_array_equal(found, scenes.read_mask(record))  # perfect maps leave nothing undecided
+
+
+@pytest.mark.parametrize("kind", ["powers", "thresholds"])
+def test_a_drawn_mask_is_confident_everywhere_it_has_a_label(scenes, run, record, kind):
+    drawn = np.zeros(WHOLE, np.int32)
+    drawn[10:20, 10:20], drawn[:4] = record.tags[0] + 1, IGNORE
+    run.reviews.write(record.id, Review(decision="corrected"), drawn)
+    AffinityLabelMaker(run, PowerLabels() if kind == "powers" else ThresholdLabels())(record)  # no maps are needed
+    path = run.folder.affinity_labels(record.id, kind)
+    if kind == "powers":
+        posteriors, classes = read_posteriors(path)
+        assert classes.tolist() == [record.tags[0] + 1]
+        expected = np.where(drawn == record.tags[0] + 1, 1, drawn)
+        np.testing.assert_array_equal(confident_labels(posteriors["low"], posteriors["high"], pool=1), expected)
+    else:
+        np.testing.assert_array_equal(read_mask(path, label_ignore_value(len(scenes.classes))), drawn)
 
 
 @pytest.mark.parametrize(("classes", "expected"), [(4, 255), (254, 255), (300, 65535)])

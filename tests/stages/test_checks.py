@@ -5,7 +5,7 @@ from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.errors import TagmaskError
 from tagmask.stages.checks import check_all_weights, check_before, check_data
-from tagmask.training import engine
+from tagmask.training import trackers
 
 
 class Listed(Dataset):
@@ -19,14 +19,11 @@ class Listed(Dataset):
     read_image = read_mask = image_path = None
 
 
-def test_a_logger_that_is_not_installed_is_told_before_anything_begins(tmp_path, monkeypatch):
-    def missing():
-        raise TagmaskError("tensorboard is not installed")
-
-    monkeypatch.setattr(engine, "summary_writer", missing)
+def test_a_tracker_that_is_not_installed_is_told_before_anything_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(trackers, "get_available_trackers", lambda: ["wandb"])
     for name in ("training", "affinity.training", "segmenter.training"):
-        with pytest.raises(TagmaskError, match="tensorboard"):
-            check_before(tiny_recipe(f"{name}.tensorboard=true"), None, tmp_path / "run")
+        with pytest.raises(TagmaskError, match="mlflow: not installed; pip install mlflow, or leave it out"):
+            check_before(tiny_recipe(f"{name}.trackers=[mlflow, wandb]"), None, tmp_path / "run")
     check_before(tiny_recipe(), None, tmp_path / "run")
 
 

@@ -22,7 +22,8 @@ from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.masks.from_archives import scores_with_background
 from tagmask.masks.scores import posterior, quality
-from tagmask.stages.masks import MaskMaker, background_factors, read_quality
+from tagmask.scoring.evaluation import scored_training_records
+from tagmask.stages.masks import MaskMaker, background_factor, read_background, read_quality
 from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import write_maps
@@ -141,8 +142,8 @@ def with_background(run, config):
     return replace(run, recipe=run.recipe.model_copy(update={"masks": masks}))
 
 
-def made(run, factors):
-    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8, factors)
+def made(run, factor):
+    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8, factor)
     tagged = [record for record in run.dataset.split("train") if record.tags]
     found = []
     for record in tagged:
@@ -152,30 +153,50 @@ def made(run, factors):
     return np.mean(found)
 
 
-@pytest.mark.parametrize("each", ["all", "each_class"])
-def test_outlines_tell_without_a_mask_how_strong_the_background_should_be(wide, monkeypatch, each):
-    run = with_background(wide, OUTLINES.model_copy(update={"factor_of": each}))
+def test_outlines_tell_without_a_mask_how_strong_the_background_should_be(wide, monkeypatch):
+    run = with_background(wide, OUTLINES)
     maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8)
     with monkeypatch.context() as patched:
         patched.setattr(type(run.dataset), "read_mask", lambda *_: pytest.fail("a mask was read"))
-        factors = background_factors(run, maker)
-        assert background_factors(run, replace(maker, run=RunFolder(run.folder.path / "none"))) == factors  # kept
-    assert set(factors) == {1, 2, 3, 4}
-    assert all(1 < factor < 2 for factor in factors.values())
-    assert each == "each_class" or len(set(factors.values())) == 1
-    assert made(run, factors) > made(run, {}) + 0.02
+        factor = background_factor(run, maker)
+        assert background_factor(run, replace(maker, run=RunFolder(run.folder.path / "none"))) == factor  # kept
+    assert 1 < factor < 2
+    assert made(run, factor) > made(run, 1.0) + 0.02
 
 
-def test_a_factor_that_is_set_holds_for_all_classes(wide):
+def test_a_few_masks_choose_the_factor_and_others_judge_it(wide):
+    run = with_background(wide, OUTLINES.model_copy(update={"factor": "masks", "masks_for_choosing": 8}))
+    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8)
+    factor = background_factor(run, maker)
+    found = read_background(run)
+    assert (len(found.chosen_on), len(found.judged_on)) == (4, 4)
+    assert not set(found.chosen_on) & set(found.judged_on)
+    assert found.between[0] < found.mean_iou < found.between[1]
+    assert found.mean_iou > found.mean_iou_of_one + 0.02
+    assert made(run, factor) > made(run, 1.0) + 0.02
+    assert "it is the best on 4 masks; on 4 others" in found.reason
+    scored = {record.id for record in scored_training_records(run)}
+    assert not scored & set(found.chosen_on)
+    assert len(scored) == 12
+
+
+def test_too_few_masks_choose_nothing(wide, monkeypatch):
+    run = with_background(wide, OUTLINES.model_copy(update={"factor": "masks"}))
+    monkeypatch.setattr(Run, "records_with_truth", wide.records_with_truth[:3])
+    with pytest.raises(TagmaskError, match=r"3 tagged training image.* have a ground-truth mask; 4 are needed"):
+        background_factor(run, MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8))
+
+
+def test_a_factor_that_is_set_is_taken(wide):
     run = with_background(wide, OUTLINES.model_copy(update={"factor": 1.5}))
     maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8)
-    assert background_factors(run, maker) == dict.fromkeys((1, 2, 3, 4), 1.5)
-    assert background_factors(with_background(wide, THRESHOLD), maker) == {}
-    assert not run.folder.background_factors.exists()
+    assert background_factor(run, maker) == 1.5
+    assert background_factor(with_background(wide, THRESHOLD), maker) == 1
+    assert not run.folder.background.exists()
 
 
 def test_what_was_found_and_edited_into_something_else_is_refused(wide):
     run = with_background(wide, OUTLINES)
-    run.folder.background_factors.write_text('{"circle": -1}')
+    run.folder.background.write_text('{"factor": -1}')
     with pytest.raises(TagmaskError, match=r"background\.json does not hold .* delete"):
-        background_factors(run, MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8))
+        background_factor(run, MaskMaker(run.folder, run.dataset, run.recipe.masks, None, 8))

@@ -244,12 +244,6 @@ def test_a_weight_broken_by_a_finite_loss_is_no_result(tmp_path, steps):
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_tensorboard_that_is_missing_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(TagmaskError, match=r"tagmask\[tensorboard\]"):
-        fit(tmp_path, tensorboard=True)
-
-
 # ── resuming ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

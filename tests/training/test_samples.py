@@ -9,7 +9,7 @@ from conftest import SIZE, tiny_backbone
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, Record
 from tagmask.conventions import IGNORE
-from tagmask.data.images import write_mask
+from tagmask.data.images import read_mask, write_mask
 from tagmask.errors import TagmaskError
 from tagmask.masks.confident_labels import grid_labels
 from tagmask.system.storage import write_posteriors
@@ -40,7 +40,7 @@ def every_kind(scenes, folder, augment):
         TagSamples(*shared),
         PosteriorSamples(*shared, folder=folder, stride=STRIDE),
         LabelSamples(*shared, folder=folder, ignore_value=255, stride=STRIDE),
-        MaskSamples(*shared, folder=folder, ignore_value=255),
+        MaskSamples(*shared, masks=lambda record, size: read_mask(folder / f"{record.id}.png", 255)),
     )
 
 
@@ -78,13 +78,12 @@ def test_a_whole_view_is_the_normalised_image_and_its_mask(scenes, folder):
     assert sample.valid.all()
 
 
-def test_ignored_and_padded_pixels_have_no_label(scenes, tmp_path):
+def test_ignored_and_padded_pixels_have_no_label(scenes):
     record = scenes.split("train")[0]
     mask = np.full((SIZE, SIZE), 2, np.int32)
     mask[:8] = IGNORE
-    write_mask(tmp_path / f"{record.id}.png", mask, 200, len(scenes.classes))
     augment = AugmentConfig(crop=SIZE + 16, flip=0, jitter=None)
-    sample = MaskSamples(scenes, [record], augment, NORMALIZATION, folder=tmp_path, ignore_value=200).sample(0, 0, 0)
+    sample = MaskSamples(scenes, [record], augment, NORMALIZATION, masks=lambda *_: mask).sample(0, 0, 0)
     assert (sample.mask == 2).sum() == (SIZE - 8) * SIZE
     assert (sample.mask == IGNORE).sum() == (SIZE + 16) ** 2 - (SIZE - 8) * SIZE
     assert sample.valid.sum() == SIZE**2

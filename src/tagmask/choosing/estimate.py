@@ -118,9 +118,7 @@ def _measured(run: Run) -> Iterable[StageEstimate]:
         walk = _walk(view, net.eval(), recipe.affinity, size)
     yield StageEstimate("make-masks", images, walk + crf)
     segmenter, revision = new_segmenter(_from_imagenet(run)).to(this_process().device), recipe.segmenter.revision
-    trained = _training(view, "train-segmenter", "segmenter.training", recipe.segmenter.training, segmenter, 1)
-    networks = 1 if revision is None else 2
-    yield replace(trained, seconds=networks * trained.seconds)
+    yield _training(view, "train-segmenter", "segmenter.training", recipe.segmenter.training, segmenter, 1)
     predicted = _predict(view, segmenter.eval(), shown)
     if revision is not None:
         share = sum(scale**2 for scale in revision.scales) / sum(scale**2 for scale in recipe.segmenter.scales)

@@ -10,6 +10,7 @@ from tagmask.cli.words import (
     Budget,
     Command,
     Data,
+    MasksForChoosing,
     MovedData,
     Out,
     RecipeOrData,
@@ -29,10 +30,14 @@ def run(
     data: Data = None,
     until: Until = "prediction",
     budget: Budget = None,
+    masks_for_choosing: MasksForChoosing = None,
     settings: Set = [],  # noqa: B006
     redo: Redo = None,
 ) -> None:
     """Run a recipe, or what fits the data; the same command goes on with it."""
+    if masks_for_choosing is not None:
+        number = f"masks.background.masks_for_choosing={masks_for_choosing}"
+        settings = ["masks.background.factor=masks", number, *settings]
     finish(begin_run(recipe, data, out, settings, budget), until, redo)
 
 
@@ -87,6 +92,39 @@ def compare(
     refuse_failures(planned, failures)
 
 
+def improve(
+    folder: RunPath,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The new run; left out: the old one's name and -improved.")
+    ] = None,
+    hold_back: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of the corrected images: not learned from, they judge what changed.")
+    ] = 0.25,
+    again_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="The first stage to do again; left out: the classifier if tags were corrected, else the affinities.",
+        ),
+    ] = None,
+    data: MovedData = None,
+) -> None:
+    """Learn again from what was said about masks."""
+    first = open_run(folder, data, [], alone=False)
+    from tagmask.improving.beginning import begin_improved  # noqa: PLC0415
+    from tagmask.improving.changes import changes  # noqa: PLC0415
+
+    improved = begin_improved(first, out or folder.with_name(f"{folder.name}-improved"), hold_back, again_from)
+    say(improved.reviewed())
+    finish(improved, "prediction", None)
+    found = changes(first, improved)
+    say(f"on {len(improved.held_back)} corrected images that were held back, mean IoU in percent:" if found else "")
+    for change in found:
+        say(f"  {change}")
+    say(f"improved run: {improved.folder.path}")
+
+
 COMMANDS = (
     Command(
         "run",
@@ -99,6 +137,12 @@ COMMANDS = (
         "Go on with a run, also with other workers or after its data have moved.",
         "tagmask resume runs/photos --data /new/place/photos",
         resume,
+    ),
+    Command(
+        "improve",
+        "Train again from what a person has said about masks, and tell what it changed on images held back.",
+        "tagmask improve runs/photos",
+        improve,
     ),
     Command(
         "demo", "Run everything on drawn scenes: no data, no download, about a minute and a half.", "tagmask demo", demo

@@ -29,6 +29,13 @@ RecipeOrData = Annotated[
 Budget = Annotated[
     str | None, typer.Option(metavar="TIME", help="With `auto`: as many steps as fit into a time, such as 30m or 2h.")
 ]
+MasksForChoosing = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="Choose the strength of the background on half of so many masks, and judge it on the rest.",
+    ),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run; its recipe is read from there.")]
 Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Data folder; the toy recipes need none.")]
 MovedData = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the data lie now, if they have moved.")]

@@ -27,6 +27,11 @@ class DataConfig(Config):
         default="error", description="Unreadable images: stop, or leave them out."
     )
     max_images: int | None = Field(default=None, gt=0, description="Use only the first so many images of each split.")
+    learn_from_masks: bool = Field(
+        default=False,
+        description="Learn from the masks that the data bring for training images as from corrected ones; they score "
+        "nothing then.",
+    )
     largest_side: int | None = Field(
         default=None,
         ge=16,
@@ -97,7 +102,8 @@ class FolderData(MaskFilesConfig):
     split_column: str = Field(default="split", description="Column with the split, if the table has one.")
     separators: str = Field(default=";,|", description="Characters that separate tags.")
     masks: Annotated[str | None, Role.SCORING] = Field(
-        default=None, description="Folder of ground-truth masks named like the images; scoring only."
+        default=None,
+        description="Folder of ground-truth masks named like the images; for scoring, unless learned from.",
     )
     exif: Literal["upright", "as_stored"] = Field(
         default="upright", description="Photographs that EXIF turns: turn them, or take them as they are stored."

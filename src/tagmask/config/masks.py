@@ -47,13 +47,14 @@ class BackgroundConfig(Config):
         description="Walked maps are divided by their own or by their common maximum, or stay what they are, as PPC on "
         "SEAM publishes (after_walk).",
     )
-    factor: PositiveFloat | Literal["outlines"] = Field(
+    factor: PositiveFloat | Literal["outlines", "masks"] = Field(
         default=1.0,
         description="On the background's score in pseudo masks; `outlines`: the factor at which the outlines of masks "
-        "lie best on edges of the images, found on some training images without any mask.",
+        "lie best on edges of the images, found on some training images without any mask; `masks`: the best one for "
+        "half of `masks_for_choosing`, with what it is worth on the other half.",
     )
-    factor_of: Literal["all", "each_class"] = Field(
-        default="all", description="With `outlines`, whether all classes share the factor or each has its own."
+    masks_for_choosing: int = Field(
+        default=20, ge=4, description="With `masks`: how many training images with a ground-truth mask are looked at."
     )
 
 
@@ -100,6 +101,17 @@ class MasksConfig(Config):
     ignore_below: float = Field(default=0.0, ge=0, le=1, description="Pixels less confident than this become `ignore`.")
     ignore_value: int | None = Field(
         default=None, ge=0, description="Written for `ignore`; none: 255, or 65535 if 16-bit."
+    )
+    reviews: Literal["use", "ignore"] = Field(
+        default="use",
+        description="What a person has decided about masks of this run: learn from accepted and corrected ones in "
+        "place of pseudo masks, leave rejected ones out, take corrected tags; or go on as if nobody had looked.",
+    )
+    drawn_times: int = Field(
+        default=4,
+        gt=0,
+        description="How often an image with a drawn mask, reviewed or brought along, is shown to the segmentation "
+        "network where another is shown once.",
     )
     workers: Annotated[int, Role.EXECUTION] = Field(
         default=2, ge=0, description="Processes that run the CRF, one image each; 0: the main one does it."

@@ -69,6 +69,16 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
+    def _factor_has_a_background(self) -> "Recipe":
+        background = self.masks.background
+        if background.rule == "none" and background.factor != 1 and not self.method.learns_background:
+            raise ValueError(
+                f"masks.background.factor is {background.factor}, and with masks.background.rule=none there is no "
+                "background that it could make stronger or weaker; leave out the factor, or take another rule"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _learnt_labels_have_a_background(self) -> "Recipe":
         labels = {"affinity.labels": self.affinity and self.affinity.labels, "masks.confident": self.masks.confident}
         for where, chosen in labels.items():

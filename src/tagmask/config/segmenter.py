@@ -11,15 +11,15 @@ from tagmask.config.training import TrainingConfig
 
 
 class RevisionConfig(Config):
-    """A second round: a first network revises the pseudo masks, and another one learns from what both agree on."""
+    """The trained network revises the pseudo masks: what it and the scores behind them agree on, tags given."""
 
     network_weight: float = Field(
         default=0.5,
         gt=0,
-        description="Power of the first network's probabilities, which multiply the scores behind the pseudo masks.",
+        description="Power of the network's probabilities, which multiply the scores behind the pseudo masks.",
     )
     scales: tuple[PositiveFloat, ...] = Field(
-        default=(1.0,), min_length=1, description="Image scales of the first network; averaged."
+        default=(1.0,), min_length=1, description="Image scales of the network; averaged."
     )
 
 
@@ -43,7 +43,7 @@ class SegmenterConfig(Config):
         "many steps: the ceiling of all that learns from tags.",
     )
     revision: RevisionConfig | None = Field(
-        default=None, description="Train twice, the second time on revised pseudo masks; none: once."
+        default=None, description="Let the trained network revise the pseudo masks; none: leave them as they are."
     )
     padding: Literal["pass", "cut"] = Field(
         default="pass",

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from tagmask.config.base import Config, Role
 
+Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
+"""Trackers of experiments, as Accelerate names them."""
+
 
 class AugmentConfig(Config):
     """Random views of a training image; every draw is a function of (seed, epoch, image)."""
@@ -98,8 +101,8 @@ class TrainingConfig(Config):
         default=600, gt=0, description="Seconds after which a checkpoint is written all the same."
     )
     log_every: Annotated[int, Role.EXECUTION] = Field(default=10, gt=0, description="Steps between lines of the log.")
-    tensorboard: Annotated[bool, Role.EXECUTION] = Field(
-        default=False, description="Also write TensorBoard events (needs tagmask[tensorboard])."
+    trackers: Annotated[tuple[Tracker, ...], Role.EXECUTION] = Field(
+        default=(), description="Trackers of experiments that are told losses and pictures beside the log of the run."
     )
 
     @model_validator(mode="after")

@@ -61,7 +61,7 @@ def expectation(census: Census, sizes: Sizes | None, config: AnyData) -> tuple[s
     if isinstance(config, ToyData):
         return ()
     counts = sorted(count for count in census.training_counts if count)
-    yours = f"{counts[0]:,} to {counts[-1]:,}" if counts else "none"
+    yours = "none" if not counts else f"{counts[0]:,}" + (f" to {counts[-1]:,}" if counts[-1] > counts[0] else "")
     least = counts[0] if counts else 0
     return (
         f"Measured: {MEASURED.images:,} training photographs of six animal classes, {MEASURED.smallest} to "
@@ -72,6 +72,17 @@ def expectation(census: Census, sizes: Sizes | None, config: AnyData) -> tuple[s
         + (_slower(sizes) if sizes else "."),
         "Things of less than about 40 pixels are hardly outlined by `folder-cpu`, whose maps have one cell for 16 "
         "pixels a side. `folder-cpu-small` has one for 4, and `tagmask run` takes it where objects are small.",
+        *_background(census),
+    )
+
+
+def _background(census: Census) -> tuple[str, ...]:
+    """What becomes of images without any background, where tags do not rule out that there is none."""
+    if not census.training_images or census.untagged[census.train_split]:
+        return ()
+    return (
+        "No training image is without a tag. What is on them but belongs to no class becomes background; where there "
+        "is no such thing, as in tiles of tissue or of land, set masks.background.rule=none.",
     )
 
 

@@ -4,8 +4,6 @@ Plain numpy on one image at a time. Scores are ``n h w``: one channel per
 listed class, with ``classes`` naming the mask value of each channel (0 background, tag i as i + 1).
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from jaxtyping import Float, Int, Int32
 
@@ -97,23 +95,20 @@ def background_scores(config: BackgroundConfig, maps: Maps) -> Float[np.ndarray,
     return add_background(maps, config.value) if config.rule == "power" else add_threshold(maps, config.value)
 
 
-def against_background(scores: Maps, classes: Int[np.ndarray, " n"], factors: Mapping[int, float]) -> Maps:
-    """Scores with a background stronger or weaker against some classes.
-
-    A background that is stronger against a class alone is the same as a weaker class; it keeps its own score.
+def against_background(scores: Maps, classes: Int[np.ndarray, " n"], factor: float) -> Maps:
+    """Scores with a background ``factor`` times as strong: it keeps its own score, and all classes are weaker.
 
     Args:
         scores: background and classes.
         classes: mask value of each channel.
-        factors: on the background's score, by mask value of the class it stands against; 1 where it is left out.
+        factor: on the background's score.
 
-    >>> scores = np.full((2, 1, 1), 0.5)
-    >>> against_background(scores, np.array([0, 3]), {3: 2.0}).ravel()
+    >>> against_background(np.full((2, 1, 1), 0.5), np.array([0, 3]), 2.0).ravel()
     array([0.5 , 0.25])
     """
-    if not factors:
+    if factor == 1:
         return scores
-    return scores / np.array([factors.get(int(value), 1.0) for value in classes], scores.dtype)[:, None, None]
+    return scores / np.where(classes == BACKGROUND, 1.0, factor).astype(scores.dtype)[:, None, None]
 
 
 def mask_values(tags: Int[np.ndarray, " n"], with_background: bool) -> Int[np.ndarray, " _"]:

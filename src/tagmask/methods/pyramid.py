@@ -217,7 +217,7 @@ class Pyramid(Method[Activation]):
             self.level[number] = torch.cat(known).quantile(quantile)
 
     def _measure_ends(
-        self, shown: Sequence[tuple[Images, list[bool]]], scores: Sequence[Float[Tensor, "1 c _ _"]]
+        self, shown: Sequence[tuple[Float[Tensor, "1 3 _ _"], list[bool]]], scores: Sequence[Float[Tensor, "1 c _ _"]]
     ) -> None:
         found: list[list[list[float]]] = [[] for _ in range(self.num_classes)]
         for (image, tags), plain in zip(shown, scores, strict=True):

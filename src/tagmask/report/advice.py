@@ -35,15 +35,15 @@ def advice(run: Run, scores: Mapping[str, Any], ranked: Sequence[tuple[str, floa
 
 
 def _empty_masks(run: Run, ranked: Sequence[tuple[str, float]]) -> list[str]:
-    """Whether many pseudo masks show none of their tags, whose quality is then 0."""
+    """Whether many pseudo masks show none of their tags, or no background: their quality is then 0."""
     tagged = {record.id for record in run.training_records if record.tags}
     empty = sum(quality == 0 for image_id, quality in ranked if image_id in tagged)
     if 4 * empty < max(len(tagged), 1):
         return []
     return [
-        f"{empty} of {len(tagged)} tagged training images have a mask that shows none of their tags. Look at their "
-        "maps: if these are weak or cover the whole image, the classifier has not learned enough (more steps, more "
-        "images)."
+        f"{empty} of {len(tagged)} tagged training images have a mask that shows none of their tags, or nothing but "
+        "them. Look at their maps: if these are weak or cover the whole image, the classifier has not learned enough "
+        "(more steps, more images, images without these tags)."
     ]
 
 

@@ -101,6 +101,44 @@ class ScoreRow:
 
 
 @dataclass(frozen=True)
+class ClassQueue:
+    """The pseudo masks of the images that show a class.
+
+    Attributes:
+        name: of the class.
+        number: of images that show it.
+        lowest: of their masks, the worst first.
+        highest: the best first.
+    """
+
+    name: str
+    number: int
+    lowest: Sequence[Card] = ()
+    highest: Sequence[Card] = ()
+
+
+@dataclass(frozen=True)
+class ReviewQueue:
+    """Which pseudo masks to look at.
+
+    Attributes:
+        qualities: of all pseudo masks, as a histogram.
+        lowest: images to review first, worst first.
+        highest: the images with the best pseudo masks, best first.
+        of_classes: the same class by class.
+        reviewed: how many have been looked at, in a sentence.
+        command: which opens the page where they are looked at.
+    """
+
+    qualities: Chart
+    lowest: Sequence[Card]
+    highest: Sequence[Card] = ()
+    of_classes: Sequence[ClassQueue] = ()
+    reviewed: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything the report of a run shows; a section with nothing in it is left out.
 
@@ -117,9 +155,7 @@ class ReportContent:
         training: images of the training split.
         validation: images of the validation split.
         is_segmented: whether the validation images have predictions.
-        qualities: of all pseudo masks, as a histogram.
-        lowest: images to review first, worst first.
-        highest: the images with the best pseudo masks, best first.
+        queue: which pseudo masks to look at.
         losses: one chart a trained network.
         chosen: what was chosen for the data and the machine, and why.
         times: wall time of each stage.
@@ -140,9 +176,7 @@ class ReportContent:
     training: Sequence[Card] = ()
     validation: Sequence[Card] = ()
     is_segmented: bool = False
-    qualities: Chart | None = None
-    lowest: Sequence[Card] = ()
-    highest: Sequence[Card] = ()
+    queue: ReviewQueue | None = None
     losses: Sequence[Chart] = ()
     chosen: Table | None = None
     times: Table | None = None

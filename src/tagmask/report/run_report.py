@@ -22,9 +22,12 @@ from tagmask.report.advice import advice
 from tagmask.report.content import Card, Cell, Picture, ReportContent, Row, ScoreRow, Table, Tag, tags_of
 from tagmask.report.page import duration, write_page
 from tagmask.report.pictures import Photograph
+from tagmask.report.review_queue import review_queue
+from tagmask.report.tracking import tell_trackers
 from tagmask.scoring.evaluation import evaluate, scored_training_records
 from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import MASK_SCORES, WORDS
+from tagmask.stages.masks import read_background
 from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask, read_ranking
 from tagmask.stages.run import Run
 from tagmask.stages.sharing import spread_evenly
@@ -32,9 +35,7 @@ from tagmask.stages.table import in_order
 from tagmask.system.storage import MapArchive, read_json_as, read_maps
 
 _UNKNOWN = "No image has a ground-truth mask. Training needs none; a few would tell how far to trust the results."
-_QUEUE = 8
 _PICTURE_WIDTH = 320
-_QUEUE_WIDTH = 240
 
 
 def write(run: Run) -> Path:
@@ -43,7 +44,7 @@ def write(run: Run) -> Path:
 
 
 def evaluate_and_write(run: Run) -> tuple[dict[str, Any], Path]:
-    """Score a run and write its report; where it cannot be scored, the report is written all the same.
+    """Score a run, write its report and tell trackers; where it cannot be scored, the report is written all the same.
 
     Returns:
         What ``scores.json`` holds, and the path of the report.
@@ -55,7 +56,9 @@ def evaluate_and_write(run: Run) -> tuple[dict[str, Any], Path]:
         scores = evaluate(run)
     except TagmaskError as error:
         raise TagmaskError(f"{error}\nThe report has been written without scores: {write(run)}") from error
-    return scores, write(run)
+    found = content(run)
+    tell_trackers(run, scores, found)
+    return scores, write_page(run.folder.path / "report.html", found)
 
 
 def content(run: Run) -> ReportContent:
@@ -77,9 +80,7 @@ def content(run: Run) -> ReportContent:
         training=_training_cards(run, dict(ranked)),
         validation=_validation_cards(run),
         is_segmented=folder.is_done("predict"),
-        qualities=_quality_chart([value for _, value in ranked]) if ranked else None,
-        lowest=_queue(run, ranked[:_QUEUE]),
-        highest=_queue(run, _best(run, ranked)) if len(ranked) > _QUEUE else (),
+        queue=review_queue(run),
         losses=loss_charts(read_log(folder.log)),
         chosen=choice_table(run),
         times=time_table(manifest),
@@ -224,32 +225,6 @@ def _likely(run: Run, probabilities: Mapping[str, float]) -> tuple[Tag, ...]:
     return tags_of([i for i, name in enumerate(classes) if probabilities.get(name, 0.0) >= threshold], classes)
 
 
-# ── review queue ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _best(run: Run, ranked: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The masks of highest quality; images without tags have nothing to decide, and are left out."""
-    tagged = {record.id for record in run.training_records if record.tags}
-    return [(image_id, quality) for image_id, quality in ranked[::-1] if image_id in tagged and quality > 0][:_QUEUE]
-
-
-def _quality_chart(qualities: Sequence[float]) -> charts.Chart:
-    return charts.histogram(f"Quality of all {len(qualities)} pseudo masks", qualities, "quality")
-
-
-def _queue(run: Run, ranked: Sequence[tuple[str, float]]) -> list[Card]:
-    records = {record.id: record for record in run.training_records}
-    return [_queued(run, records[image_id], value) for image_id, value in ranked]
-
-
-def _queued(run: Run, record: Record, quality: float) -> Card:
-    image = run.dataset.read_image(record)
-    photograph = Photograph.of(image, _QUEUE_WIDTH)
-    mask = read_pseudo_mask(run, record, (image.shape[0], image.shape[1]))
-    pictures = [photograph.with_mask(mask, "pseudo mask")]
-    return Card(record.id, tags_of(record.tags, run.dataset.classes), pictures=pictures, quality=quality)
-
-
 # ── losses and times ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -306,15 +281,17 @@ def choice_table(run: Run) -> Table | None:
     Raises:
         TagmaskError: the file of choices holds something else.
     """
-    if not run.folder.choices.exists():
-        return None
-    remedy = f"delete {run.folder.choices}: nothing but the report reads it"
-    found = read_json_as(run.folder.choices, _Choices.model_validate, remedy)
-    rows = [
-        Row(each.setting, [Cell(json.dumps(each.value, ensure_ascii=False)), Cell(each.reason)])
-        for each in found.choices
-    ]
-    return Table(["setting", "chosen", "because"], rows)
+    rows: list[Row] = []
+    if run.folder.choices.exists():
+        remedy = f"delete {run.folder.choices}: nothing but the report reads it"
+        found = read_json_as(run.folder.choices, _Choices.model_validate, remedy).choices
+        rows = [
+            Row(each.setting, [Cell(json.dumps(each.value, ensure_ascii=False)), Cell(each.reason)]) for each in found
+        ]
+    if run.folder.background.exists():
+        background = read_background(run)
+        rows.append(Row("masks.background.factor", [Cell(f"{background.factor:.3g}"), Cell(background.reason)]))
+    return Table(["setting", "chosen", "because"], rows) if rows else None
 
 
 def time_table(manifest: Mapping[str, Mapping[str, Any]]) -> Table | None:

@@ -25,6 +25,7 @@ from tagmask.scoring.metrics import (
 )
 from tagmask.scoring.scores_file import digest
 from tagmask.scoring.table import WORDS, in_order, mean_of
+from tagmask.stages.masks import chosen_on
 from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask
 from tagmask.stages.run import Run
 from tagmask.stages.table import STAGES, Stage
@@ -86,8 +87,9 @@ def _is_covered(run: Run, stage: Stage) -> bool:
 
 
 def scored_training_records(run: Run) -> tuple[Record, ...]:
-    """Training images whose masks score seeds and pseudo masks."""
-    return score_records(run.dataset, run.recipe.data, run.data)
+    """Training images whose masks score seeds and pseudo masks: none whose mask was learned from or has chosen."""
+    known, used = score_records(run.dataset, run.recipe.data, run.data), chosen_on(run)
+    return tuple(record for record in known if record.id not in used and not run.is_drawn(record))
 
 
 def _score_tags(run: Run) -> dict[str, Any]:
@@ -114,7 +116,7 @@ class _TrainingCounts:
     Attributes:
         run: where maps, walks and masks are read.
         with_masks: whether walks and pseudo masks are finished.
-        with_revised: whether a first network has revised them all.
+        with_revised: whether the segmentation network has revised them all.
     """
 
     run: Run
@@ -172,14 +174,22 @@ def _summed(run: Run, count: Callable[[Record], NamedCounts], records: Sequence[
     return total
 
 
+def _choice(run: Run, records: Sequence[Record]) -> str:
+    """Why only these images with ground truth are scored."""
+    if len(records) == len(run.records_with_truth):
+        return ""
+    used = chosen_on(run) or any(map(run.is_drawn, run.records_with_truth))
+    return "those that neither taught nor chose anything" if used else "chosen by a list"
+
+
 def _score_training(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     counts = _TrainingCounts(run, run.folder.is_done("make-masks"), run.folder.is_done("revise-masks"))
     total = _summed(run, counts, records, "evaluate (training images)")
     split, num_images = run.recipe.data.train_split, len(run.training_records)
 
     def protocol(subject: str, **details: Any) -> Protocol:
-        is_choice = len(records) < len(run.records_with_truth)
-        return Protocol(subject, run.dataset.name, split, len(records), num_images, is_choice=is_choice, **details)
+        choice = _choice(run, records)
+        return Protocol(subject, run.dataset.name, split, len(records), num_images, choice=choice, **details)
 
     thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
     best = best_threshold(total["sweep"], protocol("seed"))
@@ -220,7 +230,7 @@ class _PredictionCounts:
 def _score_predictions(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     total = _summed(run, _PredictionCounts(run), records, "evaluate (predictions)")
     split = str(run.recipe.data.val_split)
-    learned = len(run.records_with_truth) if run.recipe.segmenter.learn_from == "masks" else 0
+    learned = run.folder.manifest().get("train-segmenter", {}).get("drawn_masks", 0)
     numbers = len(records), len(run.validation_records)
     protocol = Protocol("prediction", run.dataset.name, split, *numbers, tags_given=False, masks_learned=learned)
     scores = score_counts(total["prediction"], protocol)

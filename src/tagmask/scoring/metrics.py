@@ -36,8 +36,8 @@ class Protocol:
         threshold_choice: set beforehand, or the best one on the very masks it is scored on.
         own_background: whether the background of a seed is the one that the method has learnt.
         tags_given: whether the true tags of the scored images were used.
-        is_choice: whether other images of the split have ground truth too, which is left aside.
-        masks_learned: ground-truth masks that the network has learned from; 0 where tags alone were.
+        choice: why others of the split that have ground truth too are left aside; empty: none is.
+        masks_learned: drawn masks that the network has learned from; 0 where it has learned from tags alone.
         absent: what a class that is neither in truth nor in predictions counts: 0, or left out of the mean.
     """
 
@@ -50,7 +50,7 @@ class Protocol:
     threshold_choice: Literal["fixed", "best"] = "fixed"
     own_background: bool = False
     tags_given: bool = True
-    is_choice: bool = False
+    choice: str = ""
     masks_learned: int = 0
     absent: Literal["zero", "left out"] = "left out"
 
@@ -70,7 +70,7 @@ def describe(protocol: Protocol) -> str:
         parts.append("background learnt by the method")
     parts.append("tags given" if protocol.tags_given else "tags not given")
     if protocol.masks_learned:
-        parts.append(f"the network has learned from {protocol.masks_learned} ground-truth masks")
+        parts.append(f"the network has learned from {protocol.masks_learned} drawn masks")
     if protocol.absent == "zero":
         parts.append("classes that never occur count as 0")
     return "; ".join(parts) + "."
@@ -79,8 +79,8 @@ def describe(protocol: Protocol) -> str:
 def _images(protocol: Protocol) -> str:
     if protocol.num_images is None or protocol.num_images == protocol.num_masks:
         return f"all {protocol.num_masks} images"
-    if protocol.is_choice:
-        return f"{protocol.num_masks} of {protocol.num_images} images, chosen by a list"
+    if protocol.choice:
+        return f"{protocol.num_masks} of {protocol.num_images} images, {protocol.choice}"
     return f"the {protocol.num_masks} of {protocol.num_images} images with masks"
 
 

@@ -14,19 +14,21 @@ from torch.nn import functional as F
 
 from tagmask.affinity.random_walk import random_walk
 from tagmask.config import AffinityConfig, AnyLabels, TrainingConfig
-from tagmask.contracts import AffinityModel, Dataset, Images, Neighbourhood, Record
+from tagmask.contracts import AffinityModel, ImageArray, Images, MaskArray, Neighbourhood, Record
+from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.data.images import mask_bits, write_mask
 from tagmask.inference.passes import load_pyramids, padded_to
 from tagmask.masks.from_archives import confident_mask, label_posteriors, scores_with_background, walk_start
 from tagmask.masks.grids import resized
+from tagmask.stages.results import LearnedMasks
 from tagmask.stages.run import Run, new_affinity_net
-from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import is_finished, make_of_each, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, read_maps, write_maps, write_posteriors
 from tagmask.training.samples import LabelSamples, PosteriorSamples, Samples
 
+Posteriors = tuple[Float32[np.ndarray, "k h w"], Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]
 Walk = Callable[[Float[np.ndarray, "_ p q"]], Float[np.ndarray, "_ p q"]]
 
 
@@ -37,8 +39,8 @@ def train_affinity(run: Run) -> None:
         return
     run.require("make-maps")
     with run.stage("train-affinity", images=len(run.training_records)):
-        tagged = [record for record in run.training_records if record.tags]
-        maker = AffinityLabelMaker(run.folder, run.dataset, config.labels)
+        tagged = [record for record in run.accepted_records if record.tags]
+        maker = AffinityLabelMaker(run, config.labels)
         make_of_each(run, maker, tagged, "affinity labels (CRF)", maker.path)
         net = new_affinity_net(run, config)
         samples = _samples(run, config, net, tagged)
@@ -62,29 +64,46 @@ class AffinityLabelMaker:
     """Confident labels of one image for the affinity network.
 
     AffinityNet averages posteriors over the cells of its grid after cropping, so that both posteriors are kept; labels
-    of the other kinds are decided per pixel and kept as an indexed PNG.
+    of the other kinds are decided per pixel and kept as an indexed PNG. Where a person has drawn the mask, all its
+    pixels are confident.
     """
 
-    run: RunFolder
-    dataset: Dataset
+    run: Run
     config: AnyLabels
 
     def path(self, image_id: str) -> Path:
         """Where the labels of an image go."""
-        return self.run.affinity_labels(image_id, self.config.kind)
+        return self.run.folder.affinity_labels(image_id, self.config.kind)
 
     def __call__(self, record: Record) -> None:
         """Write the labels of one image."""
-        image = self.dataset.read_image(record)
-        archive = read_maps(self.run.maps(record.id))
-        target = self.path(record.id)
+        image, target = self.run.dataset.read_image(record), self.path(record.id)
+        drawn = None
+        if self.run.is_drawn(record):
+            drawn = LearnedMasks(self.run)(record, (image.shape[0], image.shape[1]))
         if self.config.kind == "powers":
-            low, high, classes = label_posteriors(image, archive, self.config)
+            low, high, classes = certain(drawn) if drawn is not None else self._posteriors(record, image)
             write_posteriors(target, {"low": low, "high": high}, classes[1:])
         else:
-            mask = confident_mask(image, archive, self.config)
-            num_classes = len(self.dataset.classes)
+            mask = drawn
+            if mask is None:
+                mask = confident_mask(image, read_maps(self.run.folder.maps(record.id)), self.config)
+            num_classes = len(self.run.dataset.classes)
             write_mask(target, mask, label_ignore_value(num_classes), num_classes)
+
+    def _posteriors(self, record: Record, image: ImageArray) -> Posteriors:
+        return label_posteriors(image, read_maps(self.run.folder.maps(record.id)), self.config)
+
+
+def certain(mask: MaskArray) -> Posteriors:
+    """A drawn mask as two equal posteriors and the mask value of each channel; all 0 where it has no label.
+
+    >>> certain(np.array([[0, 3, -1]], np.int32))[0].tolist()
+    [[[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]]]
+    """
+    classes = np.union1d([BACKGROUND], mask[mask != IGNORE]).astype(np.int16)
+    shares = (mask == classes[:, None, None]).astype(np.float32)
+    return shares, shares, classes
 
 
 def label_ignore_value(num_classes: int) -> int:

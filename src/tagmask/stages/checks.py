@@ -13,7 +13,7 @@ from tagmask.errors import TagmaskError
 from tagmask.methods import build_method
 from tagmask.networks.backbones import bare_backbone, check_weights
 from tagmask.networks.deeplab import DeepLab
-from tagmask.training import engine
+from tagmask.training.trackers import check_trackers
 
 FEWEST_IMAGES = 2
 
@@ -27,7 +27,7 @@ def check_before(recipe: Recipe, data: Path | None, out: Path) -> None:
         out: the run folder.
 
     Raises:
-        TagmaskError: saliency maps that the recipe does not name, instances without IRN, a logger that is not
+        TagmaskError: saliency maps that the recipe does not name, instances without IRN, a tracker that is not
             installed, or a run folder that would become part of the data.
     """
     check_saliency(recipe)
@@ -39,8 +39,8 @@ def check_before(recipe: Recipe, data: Path | None, out: Path) -> None:
             f"{found}; set affinity.kind to irn, or instances to null."
         )
     affinity = None if recipe.affinity is None else recipe.affinity.training
-    if any(config.tensorboard for config in (recipe.training, affinity, recipe.segmenter.training) if config):
-        engine.summary_writer()
+    trainings = [config for config in (recipe.training, affinity, recipe.segmenter.training) if config is not None]
+    check_trackers([name for config in trainings for name in config.trackers])
 
 
 def check_data(recipe: Recipe, dataset: Dataset) -> None:
@@ -63,10 +63,11 @@ def check_data(recipe: Recipe, dataset: Dataset) -> None:
             f"{FEWEST_IMAGES} are needed, and dozens per class to learn anything: add images, or change the splits, "
             "data.val_fraction or data.max_images"
         )
-    if recipe.segmenter.learn_from == "masks" and not any(record.has_mask for record in training):
-        raise TagmaskError(
-            "segmenter.learn_from=masks, and no training image has a ground-truth mask; name their folder (data.masks)"
-        )
+    asked = {"segmenter.learn_from=masks": recipe.segmenter.learn_from == "masks"}
+    asked["data.learn_from_masks=true"] = recipe.data.learn_from_masks
+    if any(asked.values()) and not any(record.has_mask for record in training):
+        setting = next(setting for setting, is_asked in asked.items() if is_asked)
+        raise TagmaskError(f"{setting}, and no training image has a ground-truth mask; name their folder (data.masks)")
     _check_ignore_value(recipe.masks.ignore_value, len(dataset.classes))
 
 

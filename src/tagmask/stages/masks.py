@@ -2,16 +2,16 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int16
+from jaxtyping import Float32, Int16, Int64
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydantic import PositiveFloat, TypeAdapter
+from pydantic import BaseModel, PositiveFloat
 
 from tagmask.config import MasksConfig, WalkConfig
 from tagmask.contracts import Dataset, ImageArray, Record
@@ -19,6 +19,7 @@ from tagmask.conventions import BACKGROUND
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
 from tagmask.masks.confident_labels import agreed_labels
+from tagmask.masks.factor_on_masks import chosen_factor, class_counts
 from tagmask.masks.from_archives import (
     label_posteriors,
     refined_scores,
@@ -38,7 +39,7 @@ from tagmask.system.storage import is_whole, read_json_as, read_maps, write_byte
 from tagmask.system.workers import in_order
 
 SHOWN = 200  # images on which the strength of the background is found, evenly over the tagged ones
-SHOWN_OF_EACH_CLASS = 40
+FEWEST_FOR_CHOOSING = 4  # two choose, two judge
 
 
 def make_masks(run: Run) -> None:
@@ -63,7 +64,7 @@ def mask_maker(run: Run) -> "MaskMaker":
     affinity = run.recipe.affinity
     walk, stride = (None, 1) if affinity is None else (run.recipe.walk, affinity.stride)
     maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
-    return replace(maker, factors=background_factors(run, maker))
+    return replace(maker, factor=background_factor(run, maker))
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class MaskMaker:
         config: background, CRF, ignore band.
         walk: settings of the walk whose results are used; None: the maps themselves.
         stride: cell of the walk's grid in pixels of the image that was walked on.
-        factors: on the background's score, by mask value of the class it stands against; 1 where it is left out.
+        factor: on the background's score.
     """
 
     run: RunFolder
@@ -84,7 +85,7 @@ class MaskMaker:
     config: MasksConfig
     walk: WalkConfig | None
     stride: int
-    factors: Mapping[int, float] = field(default_factory=dict)
+    factor: float = 1.0
 
     def __call__(self, record: Record) -> None:
         """Write confidence (with the quality in its header) and mask of one image; a mask that is there stays.
@@ -105,7 +106,7 @@ class MaskMaker:
             strong, weak, classes = label_posteriors(image, read_maps(self.run.maps(record.id)), self.config.confident)
             return strong, classes, agreed_labels(argmax_classes(strong, classes), argmax_classes(weak, classes))
         scores, classes = self.scores(record, (image.shape[0], image.shape[1]))
-        refined = self.refined(image, scores, classes, self.factors)
+        refined = self.refined(image, scores, classes, self.factor)
         return refined, classes, mask_from_scores(refined, classes, self.config.ignore_below)
 
     def refined(
@@ -113,10 +114,10 @@ class MaskMaker:
         image: ImageArray,
         scores: Float32[np.ndarray, "k h w"],
         classes: Int16[np.ndarray, " k"],
-        factors: Mapping[int, float],
+        factor: float,
     ) -> Float32[np.ndarray, "k h w"]:
-        """Scores against a background as strong as ``factors`` say, refined by the CRF if there is one."""
-        scores = against_background(scores, classes, factors)
+        """Scores against a background ``factor`` times as strong, refined by the CRF if there is one."""
+        scores = against_background(scores, classes, factor)
         return scores if self.config.crf is None else refined_scores(image, scores, self.config.crf)
 
     def scores(
@@ -139,52 +140,112 @@ class MaskMaker:
 # ── how strong the background is ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def background_factors(run: Run, maker: MaskMaker) -> dict[int, float]:
-    """Factor on the background's score, by mask value: as set, or found once on some training images.
+class BackgroundStrength(BaseModel):
+    """What ``background.json`` holds.
+
+    Attributes:
+        factor: on the background's score.
+        chosen_on: ids of the images whose masks chose it, if any did.
+        judged_on: ids of other images, on whose masks it was judged.
+        mean_iou: on these, in [0, 1].
+        between: 95 % interval of it over images drawn anew.
+        mean_iou_of_one: on the same, with a factor of 1.
+    """
+
+    factor: PositiveFloat
+    chosen_on: tuple[str, ...] = ()
+    judged_on: tuple[str, ...] = ()
+    mean_iou: float | None = None
+    between: tuple[float, float] | None = None
+    mean_iou_of_one: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why this factor, in a sentence."""
+        if self.mean_iou is None or self.between is None or self.mean_iou_of_one is None:
+            return "the outlines of masks lie best on edges of the images with it."
+        low, high = (100 * end for end in self.between)
+        return (
+            f"it is the best on {len(self.chosen_on)} masks; on {len(self.judged_on)} others mean IoU is "
+            f"{100 * self.mean_iou:.1f} % with it (95 % between {low:.1f} and {high:.1f}), and "
+            f"{100 * self.mean_iou_of_one:.1f} % with 1."
+        )
+
+
+def background_factor(run: Run, maker: MaskMaker) -> float:
+    """Factor on the background's score: as set, or found once on some training images.
 
     Raises:
-        TagmaskError: the file of what was found holds something else.
+        TagmaskError: the file of what was found holds something else, or there are too few masks to choose with.
     """
-    config, classes, file = run.recipe.masks.background, run.dataset.classes, run.folder.background_factors
-    if config.factor != "outlines":
-        return {} if config.factor == 1 else dict.fromkeys(range(1, len(classes) + 1), config.factor)
+    config, file = run.recipe.masks.background, run.folder.background
+    if isinstance(config.factor, float):
+        return config.factor
     if this_process().is_main_process and not file.exists():
-        found = outline_factors(run, maker)
-        write_json(file, {name: round(found[number], 4) for number, name in enumerate(classes, 1)})
+        found = factor_by_outlines(run, maker) if config.factor == "outlines" else factor_by_masks(run, maker)
+        write_json(file, found.model_dump(mode="json", exclude_defaults=True))
     this_process().wait_for_everyone()
-    remedy = f"delete {file}, and `make-masks` finds it anew"
-    stored = read_json_as(file, TypeAdapter(dict[str, PositiveFloat]).validate_python, remedy)
-    return {number: stored.get(name, 1.0) for number, name in enumerate(classes, 1)}
+    return read_background(run).factor
 
 
-def outline_factors(run: Run, maker: MaskMaker) -> dict[int, float]:
-    """The factor of each class, by mask value, at which outlines lie best on edges; see ``masks.outlines``."""
-    each = run.recipe.masks.background.factor_of == "each_class"
-    tagged = [record for record in run.training_records if record.tags]
-    of_class = [[record for record in tagged if number in record.tags] for number in range(len(run.dataset.classes))]
-    groups = [spread_evenly(of, SHOWN_OF_EACH_CLASS) for of in of_class] if each else [spread_evenly(tagged, SHOWN)]
-    shown = [(record, number + 1 if each else None) for number, group in enumerate(groups) for record in group]
-    contrasts: dict[int | None, list[list[float]]] = {}
+def read_background(run: Run) -> BackgroundStrength:
+    """What was found about the background of a run's pseudo masks.
+
+    Raises:
+        TagmaskError: the file is missing or holds something else.
+    """
+    remedy = f"delete {run.folder.background}, and `make-masks` finds it anew"
+    return read_json_as(run.folder.background, BackgroundStrength.model_validate, remedy)
+
+
+def chosen_on(run: Run) -> frozenset[str]:
+    """Ids of the images whose masks have chosen how strong the background is."""
+    return frozenset(read_background(run).chosen_on) if run.folder.background.exists() else frozenset()
+
+
+def factor_by_outlines(run: Run, maker: MaskMaker) -> BackgroundStrength:
+    """The factor at which outlines lie best on edges; see ``masks.outlines``."""
+    shown = spread_evenly([record for record in run.training_records if record.tags], SHOWN)
     work = in_order(partial(_contrasts, maker), shown, run.recipe.masks.workers)
-    for (_, value), found in zip(shown, track(work, "strength of the background", len(shown)), strict=True):
-        contrasts.setdefault(value, []).append(found)
-    values = range(1, len(run.dataset.classes) + 1)
-    return {value: best_factor(contrasts.get(value if each else None, [])) for value in values}
+    contrasts = [*track(work, "strength of the background", len(shown))]
+    return BackgroundStrength(factor=round(best_factor(contrasts), 4))
 
 
-def _contrasts(maker: MaskMaker, shown: tuple[Record, int | None]) -> list[float]:
-    """Contrast of an image's outlines with each factor: of one class against the background, or of all together."""
-    record, value = shown
+def factor_by_masks(run: Run, maker: MaskMaker) -> BackgroundStrength:
+    """The best factor on every second of some images with masks, judged on the others; ``masks.factor_on_masks``."""
+    wanted, tagged = run.recipe.masks.background.masks_for_choosing, [r for r in run.records_with_truth if r.tags]
+    if len(tagged) < FEWEST_FOR_CHOOSING:
+        raise TagmaskError(
+            f"masks.background.factor=masks, and {len(tagged)} tagged training image(s) have a ground-truth mask; "
+            f"{FEWEST_FOR_CHOOSING} are needed: name their folder (data.masks), or take factor=outlines"
+        )
+    shown = spread_evenly(tagged, wanted)
+    work = in_order(partial(_counts, maker), shown, run.recipe.masks.workers)
+    counts = np.stack([*track(work, "strength of the background", len(shown))])
+    found = chosen_factor(counts[::2], counts[1::2])
+    chosen_on, judged_on = (tuple(record.id for record in half) for half in (shown[::2], shown[1::2]))
+    return BackgroundStrength(**vars(found), chosen_on=chosen_on, judged_on=judged_on)
+
+
+def _contrasts(maker: MaskMaker, record: Record) -> list[float]:
+    """Contrast of an image's outlines with each factor."""
     image = maker.dataset.read_image(record)
+    steep = steepness(image)
+    return [outline_contrast(steep, mask != BACKGROUND) for mask in _masks_of_factors(maker, record, image)]
+
+
+def _counts(maker: MaskMaker, record: Record) -> Int64[np.ndarray, "f 3 k"]:
+    """Right, true and predicted pixels of an image's mask with each factor."""
+    image, truth = maker.dataset.read_image(record), maker.dataset.read_mask(record)
+    assert truth is not None
+    known = len(maker.dataset.classes)
+    return np.stack([class_counts(truth, mask, known) for mask in _masks_of_factors(maker, record, image)])
+
+
+def _masks_of_factors(maker: MaskMaker, record: Record, image: ImageArray) -> Iterator[Mask]:
     scores, classes = maker.scores(record, (image.shape[0], image.shape[1]))
-    if value is not None:
-        chosen = (classes == BACKGROUND) | (classes == value)
-        scores, classes = scores[chosen], classes[chosen]
-    steep, found = steepness(image), []
     for factor in FACTORS:
-        refined = maker.refined(image, scores, classes, dict.fromkeys(range(1, int(classes.max()) + 1), factor))
-        found.append(outline_contrast(steep, classes[refined.argmax(axis=0)] != BACKGROUND))
-    return found
+        yield argmax_classes(maker.refined(image, scores, classes, factor), classes)
 
 
 # ── quality ──────────────────────────────────────────────────────────────────────────────────────────────────────────

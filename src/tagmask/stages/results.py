@@ -29,13 +29,18 @@ def read_pseudo_mask(run: Run, record: Record, size: Size, revised: bool = False
         run: the run.
         record: the image.
         size: of the image.
-        revised: the one that a first network has revised.
+        revised: the one that the segmentation network has revised.
 
     Raises:
         TagmaskError: it is missing or unreadable, has another size, or holds numbers that are no classes.
     """
     path = run.folder.revised(record.id) if revised else run.folder.mask(record.id)
     return read_fitting_mask(path, run.mask_ignore_value, size, len(run.dataset.classes))
+
+
+def best_pseudo_mask(run: Run, record: Record, size: Size) -> MaskArray:
+    """The revised pseudo mask where a run has revised them, else the pseudo mask; raises as ``read_pseudo_mask``."""
+    return read_pseudo_mask(run, record, size, revised=run.folder.is_done("revise-masks"))
 
 
 def read_prediction(run: Run, record: Record, size: Size) -> MaskArray:
@@ -83,28 +88,52 @@ def read_ranking(run: Run) -> list[tuple[str, float]]:
 
 
 @dataclass(frozen=True)
+class LearnedMasks:
+    """The mask of a training image that is learned from: a drawn one where there is one, else the pseudo mask.
+
+    A reviewed mask wins against one that the data bring.
+    """
+
+    run: Run
+
+    def __call__(self, record: Record, size: Size) -> MaskArray:
+        """The mask of an image of ``size`` rows and columns, ``IGNORE`` where it has no label.
+
+        Raises:
+            TagmaskError: it is missing or unreadable, has another size, or holds numbers that are no classes.
+        """
+        review = self.run.used_reviews.get(record.id)
+        if review is not None and review.has_mask:
+            return self.run.reviews.mask(record.id, size)
+        if self.run.recipe.segmenter.learn_from == "masks" or self.run.is_drawn(record):
+            return self._brought(record)
+        return read_pseudo_mask(self.run, record, size)
+
+    def _brought(self, record: Record) -> MaskArray:
+        mask = self.run.dataset.read_mask(record)
+        if mask is None:
+            raise TagmaskError(f"the ground-truth mask of {record.id} has vanished; restore it")
+        return mask
+
+
+@dataclass(frozen=True)
 class _Shares:
     """The share of each class in the labelled pixels of one mask, background first; a mask without label has none."""
 
     run: Run
-    revised: bool
 
     def __call__(self, record: Record) -> Float64[np.ndarray, " k"]:
-        if self.run.recipe.segmenter.learn_from == "masks":
-            mask = self.run.dataset.read_mask(record)
-            assert mask is not None
-        else:
-            image = self.run.dataset.read_image(record)
-            mask = read_pseudo_mask(self.run, record, (image.shape[0], image.shape[1]), self.revised)
+        image = self.run.dataset.read_image(record)
+        mask = LearnedMasks(self.run)(record, (image.shape[0], image.shape[1]))
         counts = np.bincount(mask[mask != IGNORE], minlength=len(self.run.dataset.classes) + 1)
         return counts / max(counts.sum(), 1)
 
 
-def mask_shares(run: Run, records: Sequence[Record], revised: bool = False) -> Float64[np.ndarray, "n k"]:
+def mask_shares(run: Run, records: Sequence[Record]) -> Float64[np.ndarray, "n k"]:
     """Look at every mask before anything is learned from them: which share of its labelled pixels each class has.
 
     Raises:
         TagmaskError: the first mask that is missing, unreadable, or does not fit its image and the classes.
     """
-    shares = in_order(_Shares(run, revised), records, run.recipe.masks.workers)
+    shares = in_order(_Shares(run), records, run.recipe.masks.workers)
     return np.stack([*track(shares, "look at masks", len(records))])

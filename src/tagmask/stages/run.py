@@ -1,12 +1,14 @@
 """A run: a recipe, the data it learns from, the folder it writes to, and the networks it trains."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from tagmask.affinity import build_affinity_net
 from tagmask.config import AffinityConfig, Recipe, Role, TimmBackbone, settings_of
@@ -20,10 +22,12 @@ from tagmask.methods import build_method
 from tagmask.networks.backbones import bare_backbone, build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network
+from tagmask.reviews.store import Review, Reviews
 from tagmask.stages.checks import check_all_weights, check_before, check_data, check_networks
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.lock import lock_for
 from tagmask.system.processes import this_process
+from tagmask.system.storage import read_json_as
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,51 @@ class Run:
 
     @property
     def training_records(self) -> tuple[Record, ...]:
-        """Images that are learned from."""
-        return self.dataset.split(self.recipe.data.train_split)
+        """Images that are learned from, with their tags as a person has corrected them."""
+        given = self.dataset.split(self.recipe.data.train_split)
+        return tuple(self._with_own_tags(record) for record in given) if self.used_reviews else given
+
+    def _with_own_tags(self, record: Record) -> Record:
+        review = self.used_reviews.get(record.id)
+        if review is None or review.tags is None:
+            return record
+        return replace(record, tags=tuple(sorted(map(self.dataset.classes.index, review.tags))))
+
+    @cached_property
+    def used_reviews(self) -> Mapping[str, Review]:
+        """What a person had decided about training images when the run was opened; nothing where it is ignored."""
+        if self.recipe.masks.reviews == "ignore":
+            return {}
+        found = self.reviews.all([record.id for record in self.dataset.split(self.recipe.data.train_split)])
+        held = {image_id: found[image_id].model_copy(update={"decision": None}) for image_id in self.held_back}
+        return {**found, **held}
+
+    def reviewed(self) -> str:
+        """How many reviews are used for what, in a sentence."""
+        decided = Counter(review.decision for review in self.used_reviews.values())
+        tags = sum(review.tags is not None for review in self.used_reviews.values())
+        parts = [f"{decided[decision]} {decision}" for decision in ("accepted", "corrected", "rejected")]
+        return f"reviews: {', '.join(parts)}, tags of {tags} changed, {len(self.held_back)} held back to judge by."
+
+    @property
+    def held_back(self) -> tuple[str, ...]:
+        """Corrected images whose masks are not learned from, as they judge what reviews have improved."""
+        file = self.folder.held_back
+        if not file.exists():
+            return ()
+        held = read_json_as(file, TypeAdapter(tuple[str, ...]).validate_python, "delete it, and none is held back")
+        return tuple(image_id for image_id in held if self.reviews.path(image_id).exists())
+
+    @property
+    def accepted_records(self) -> tuple[Record, ...]:
+        """Training images whose masks are learned from: those that nobody has rejected."""
+        rejected = {image_id for image_id, review in self.used_reviews.items() if review.decision == "rejected"}
+        return tuple(record for record in self.training_records if record.id not in rejected)
+
+    def is_drawn(self, record: Record) -> bool:
+        """Whether a mask that a person has made or confirmed is learned from in place of the pseudo mask."""
+        review = self.used_reviews.get(record.id)
+        return (self.recipe.data.learn_from_masks and record.has_mask) or (review is not None and review.has_mask)
 
     @property
     def records_with_truth(self) -> tuple[Record, ...]:
@@ -84,6 +131,11 @@ class Run:
         """The number that means "no label" in the run's masks."""
         own = self.recipe.masks.ignore_value
         return own if own is not None else 2 ** mask_bits(len(self.dataset.classes)) - 1
+
+    @property
+    def reviews(self) -> Reviews:
+        """What a person has decided about the pseudo masks."""
+        return Reviews(self.folder.reviews, self.dataset.classes, self.mask_ignore_value)
 
     @contextmanager
     def stage(self, name: str, **facts: object) -> Iterator[None]:
@@ -217,8 +269,8 @@ def new_segmenter(run: Run) -> DeepLab:
     return network
 
 
-def trained_reviser(run: Run) -> DeepLab:
-    """The network that revises the pseudo masks, in evaluation mode on this process's device."""
+def trained_segmenter(run: Run) -> DeepLab:
+    """The trained segmentation network, in evaluation mode on this process's device."""
     network = build_segmenter(run.recipe.segmenter, run.recipe.backbone, len(run.dataset.classes), load_initial=False)
-    load_network(run.folder.weights("reviser"), network, run.dataset.classes)
+    load_network(run.folder.weights("segmenter"), network, run.dataset.classes)
     return network.eval().to(this_process().device).to(memory_format=torch.channels_last)

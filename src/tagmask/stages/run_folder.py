@@ -49,10 +49,11 @@ class RunFolder:
 
     ``recipe.json`` the resolved recipe and where the data lie · ``data.json`` classes, images and tags ·
     ``manifest.json`` what each stage did · ``log.jsonl`` losses · ``background.json`` how strong the background is ·
-    ``method|affinity|reviser|segmenter.safetensors`` weights ·
+    ``method|affinity|segmenter.safetensors`` weights ·
     ``maps/`` ``affinity_labels/`` ``walks/`` one archive an image ·
     ``saliency/`` ``masks/`` ``confidence/`` ``revised/`` ``predictions/`` one PNG per image · ``quality.csv`` ·
     ``tags.json`` predicted tags · ``instances/`` one JSON per image · ``instances.json`` all of them as COCO ·
+    ``reviews/`` what a person has decided about masks · ``held_back.json`` images that judge an improvement ·
     ``scores.json`` · ``report.html``.
     """
 
@@ -79,7 +80,7 @@ class RunFolder:
         return self.path / "masks" / f"{image_id}.png"
 
     def revised(self, image_id: str) -> Path:
-        """Pseudo mask that a first network has revised."""
+        """Pseudo mask that the segmentation network has revised."""
         return self.path / "revised" / f"{image_id}.png"
 
     def confidence(self, image_id: str) -> Path:
@@ -94,8 +95,18 @@ class RunFolder:
         """The segmenter's mask."""
         return self.path / "predictions" / f"{image_id}.png"
 
+    @property
+    def reviews(self) -> Path:
+        """Decisions of a person and the masks that they made, one JSON and at most one PNG an image."""
+        return self.path / "reviews"
+
+    @property
+    def held_back(self) -> Path:
+        """Ids of corrected images that are not learned from, in a run that improves another."""
+        return self.path / "held_back.json"
+
     def weights(self, network: str) -> Path:
-        """Weights of ``method``, ``affinity``, ``reviser`` or ``segmenter``."""
+        """Weights of ``method``, ``affinity`` or ``segmenter``."""
         return self.path / f"{network}.safetensors"
 
     @property
@@ -104,8 +115,8 @@ class RunFolder:
         return self.path / "quality.csv"
 
     @property
-    def background_factors(self) -> Path:
-        """Factor on the background's score against each class, where it has been found without masks."""
+    def background(self) -> Path:
+        """How strong the background of the pseudo masks is, where it has been found and not set."""
         return self.path / "background.json"
 
     @property

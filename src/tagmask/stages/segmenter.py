@@ -1,4 +1,4 @@
-"""The stages that train the segmentation network on the pseudo masks, and predict the validation images with it."""
+"""The stages of the segmentation network: it learns from pseudo masks, predicts, and may revise what it learned."""
 
 import numpy as np
 import torch
@@ -11,64 +11,97 @@ from tagmask.data.images import write_mask
 from tagmask.inference.passes import dense_logits, load_pyramids
 from tagmask.inference.predictor import load
 from tagmask.masks.scores import mask_from_scores, posterior
-from tagmask.networks.deeplab import RAREST, DeepLab, class_weights
+from tagmask.networks.deeplab import RAREST, class_weights
 from tagmask.stages.masks import mask_maker
-from tagmask.stages.results import mask_shares
-from tagmask.stages.run import Run, new_segmenter, trained_reviser
+from tagmask.stages.results import LearnedMasks, mask_shares
+from tagmask.stages.run import Run, new_segmenter, trained_segmenter
 from tagmask.stages.sharing import files_of, is_finished, missing, train
-from tagmask.stages.table import stage_named
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.training.engine import num_steps
-from tagmask.training.samples import MaskSamples, Samples, TruthSamples
+from tagmask.training.samples import MaskSamples, Samples
 
 
 def train_segmenter(run: Run) -> None:
-    """Train the segmentation network on the pseudo masks, then predict the validation images without tags."""
-    if run.recipe.segmenter.learn_from == "pseudo_masks":
-        run.require("make-masks")
-        if run.recipe.segmenter.revision is not None:
-            _train(run, "train-reviser", revised=False)
-            revise_masks(run, run.recipe.segmenter.revision)
-    _train(run, "train-segmenter", revised=learns_from_revised(run))
-    predict_validation(run)
-
-
-def learns_from_revised(run: Run) -> bool:
-    """Whether the network learns from pseudo masks that a first one has revised."""
+    """Train the segmentation network, predict the validation images without tags, revise the masks if asked to."""
     segmenter = run.recipe.segmenter
-    return segmenter.learn_from == "pseudo_masks" and segmenter.revision is not None
+    if segmenter.learn_from == "pseudo_masks":
+        run.require("make-masks")
+    _train(run)
+    predict_validation(run)
+    if segmenter.learn_from == "pseudo_masks" and segmenter.revision is not None:
+        revise_masks(run, segmenter.revision)
 
 
-def _train(run: Run, stage: str, revised: bool) -> None:
-    """Train a network of the recipe's kind, on masks as they are made or revised, or on ground truth."""
-    name = stage_named(stage).network
-    assert name is not None
-    if is_finished(run, stage, [run.folder.weights(name)]):
+def _train(run: Run) -> None:
+    """Train the network on pseudo masks or on ground truth."""
+    if is_finished(run, "train-segmenter", [run.folder.weights("segmenter")]):
         return
+    records = learned_records(run)
     from_truth = run.recipe.segmenter.learn_from == "masks"
-    records = run.records_with_truth if from_truth else run.training_records
-    with run.stage(stage, images=len(records)):
+    drawn = {record.id for record in records if from_truth or run.is_drawn(record)}
+    with run.stage("train-segmenter", images=len({record.id for record in records}), drawn_masks=len(drawn)):
         network = new_segmenter(run)
-        samples = _samples(run, network, records, revised)
-        shares = expected_shares(mask_shares(run, records, revised), samples, run.recipe.segmenter)
+        views = run.dataset, records, run.recipe.segmenter.training.augment, network.backbone.normalization
+        samples = MaskSamples(*views, masks=LearnedMasks(run))
+        shares = expected_shares(mask_shares(run, records), samples, run.recipe.segmenter)
         network.class_weights.copy_(class_weights(shares, run.recipe.segmenter.class_balance))
-        train(run, stage, network, samples, _as_long(run))
+        train(run, "train-segmenter", network, samples, _as_long(run, len(records)))
 
 
-def _samples(run: Run, network: DeepLab, records: tuple[Record, ...], revised: bool) -> MaskSamples | TruthSamples:
-    views = run.dataset, records, run.recipe.segmenter.training.augment, network.backbone.normalization
+def learned_records(run: Run) -> tuple[Record, ...]:
+    """The images whose masks are learned from; those with drawn masks as often as ``masks.drawn_times`` says."""
     if run.recipe.segmenter.learn_from == "masks":
-        return TruthSamples(*views)
-    folder = run.folder.path / ("revised" if revised else "masks")
-    return MaskSamples(*views, folder=folder, ignore_value=run.mask_ignore_value)
+        return run.records_with_truth
+    records = run.accepted_records
+    drawn = tuple(record for record in records if run.is_drawn(record))
+    return records + drawn * (run.recipe.masks.drawn_times - 1)
 
 
-# ── a second round ───────────────────────────────────────────────────────────────────────────────────────────────────
+def _as_long(run: Run, number: int) -> TrainingConfig:
+    """The training with as many steps as all training images ask for, however many views of them there are."""
+    config = run.recipe.segmenter.training
+    if number == len(run.training_records):
+        return config
+    return config.model_copy(update={"epochs": None, "steps": num_steps(config, len(run.training_records))})
+
+
+def expected_shares(
+    shares: Float64[np.ndarray, "n k"], samples: Samples, config: SegmenterConfig
+) -> Float32[Tensor, " k"]:
+    """The share of each class in the labelled pixels that a training sees on average.
+
+    Args:
+        shares: of each mask.
+        samples: what the training draws from.
+        config: whether it draws each image or each class equally often.
+    """
+    groups = samples.groups() if config.training.sampling == "balanced" else [[*range(len(shares))]]
+    mean = torch.from_numpy(np.mean([shares[group].mean(axis=0) for group in groups], axis=0)).float()
+    return mean / mean.sum().clamp(min=RAREST)
+
+
+# ── after the training ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def predict_validation(run: Run) -> None:
+    """Masks of the validation images by the trained network, no tags given; writes ``predictions/``."""
+    records, config = run.validation_records, run.recipe.segmenter
+    if is_finished(run, "predict", files_of(records, run.folder.prediction)):
+        return
+    with run.stage("predict", images=len(records)):
+        predictor = load(run.folder.path, str(this_process().device))
+        left = missing(records, run.folder.prediction)
+        pyramids = load_pyramids(
+            run.dataset, left, config.scales, config.base_long_side, predictor.normalization, config.workers
+        )
+        for record, image, images in track(pyramids, "predict", len(records), len(records) - len(left)):
+            write_mask(run.folder.prediction(record.id), predictor.mask(image, images), None, len(run.dataset.classes))
+        this_process().wait_for_everyone()
 
 
 def revise_masks(run: Run, config: RevisionConfig) -> None:
-    """Pseudo masks anew, from their scores times what a first network sees among the given tags; writes ``revised/``.
+    """Pseudo masks anew, from their scores times what the network sees among the given tags; writes ``revised/``.
 
     The network has learned from the masks of all images and repeats less of their chance; the scores know each image
     better. What both see is right more often than either.
@@ -77,7 +110,7 @@ def revise_masks(run: Run, config: RevisionConfig) -> None:
     if is_finished(run, "revise-masks", files_of(records, run.folder.revised)):
         return
     with run.stage("revise-masks", images=len(records)):
-        network, maker = trained_reviser(run), mask_maker(run)
+        network, maker = trained_segmenter(run), mask_maker(run)
         device, left = next(network.parameters()).device, missing(records, run.folder.revised)
         pyramids = load_pyramids(
             run.dataset,
@@ -107,42 +140,3 @@ def agreed(
     array([0.33, 0.67], dtype=float32)
     """
     return posterior(posterior(scores) * seen ** np.float32(weight))
-
-
-def _as_long(run: Run) -> TrainingConfig:
-    """The training with as many steps as all training images ask for, however many of them are learned from."""
-    config = run.recipe.segmenter.training
-    if run.recipe.segmenter.learn_from == "pseudo_masks":
-        return config
-    return config.model_copy(update={"epochs": None, "steps": num_steps(config, len(run.training_records))})
-
-
-def expected_shares(
-    shares: Float64[np.ndarray, "n k"], samples: Samples, config: SegmenterConfig
-) -> Float32[Tensor, " k"]:
-    """The share of each class in the labelled pixels that a training sees on average.
-
-    Args:
-        shares: of each mask.
-        samples: what the training draws from.
-        config: whether it draws each image or each class equally often.
-    """
-    groups = samples.groups() if config.training.sampling == "balanced" else [[*range(len(shares))]]
-    mean = torch.from_numpy(np.mean([shares[group].mean(axis=0) for group in groups], axis=0)).float()
-    return mean / mean.sum().clamp(min=RAREST)
-
-
-def predict_validation(run: Run) -> None:
-    """Masks of the validation images by the trained network, no tags given; writes ``predictions/``."""
-    records, config = run.validation_records, run.recipe.segmenter
-    if is_finished(run, "predict", files_of(records, run.folder.prediction)):
-        return
-    with run.stage("predict", images=len(records)):
-        predictor = load(run.folder.path, str(this_process().device))
-        left = missing(records, run.folder.prediction)
-        pyramids = load_pyramids(
-            run.dataset, left, config.scales, config.base_long_side, predictor.normalization, config.workers
-        )
-        for record, image, images in track(pyramids, "predict", len(records), len(records) - len(left)):
-            write_mask(run.folder.prediction(record.id), predictor.mask(image, images), None, len(run.dataset.classes))
-        this_process().wait_for_everyone()

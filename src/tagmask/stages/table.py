@@ -89,26 +89,9 @@ STAGES: tuple[Stage, ...] = (
         goal="prediction",
     ),
     Stage(
-        "train-reviser",
-        "Train a first segmentation network, which revises the pseudo masks, if the recipe has a revision.",
-        reads=("masks/", "method.safetensors"),
-        writes=("reviser.safetensors",),
-        goal="prediction",
-        command="train-segmenter",
-        network="reviser",
-    ),
-    Stage(
-        "revise-masks",
-        "Pseudo masks where the first network agrees with the scores behind them.",
-        reads=("masks/", "maps/", "reviser.safetensors"),
-        writes=("revised/",),
-        goal="prediction",
-        command="train-segmenter",
-    ),
-    Stage(
         "train-segmenter",
         "Train the segmentation network and predict the validation images.",
-        reads=("masks/", "revised/", "method.safetensors"),
+        reads=("masks/", "method.safetensors"),
         writes=("segmenter.safetensors",),
         goal="prediction",
         network="segmenter",
@@ -118,6 +101,14 @@ STAGES: tuple[Stage, ...] = (
         "Masks of the validation images by the trained network, without their tags.",
         reads=("segmenter.safetensors",),
         writes=("predictions/",),
+        goal="prediction",
+        command="train-segmenter",
+    ),
+    Stage(
+        "revise-masks",
+        "Pseudo masks where the network agrees with the scores behind them, if the recipe has a revision.",
+        reads=("masks/", "maps/", "segmenter.safetensors"),
+        writes=("revised/",),
         goal="prediction",
         command="train-segmenter",
     ),
@@ -143,7 +134,7 @@ def following(name: str) -> tuple[Stage, ...]:
 
     Example:
         >>> [stage.name for stage in following("make-masks")]
-        ['make-masks', 'train-reviser', 'revise-masks', 'train-segmenter', 'predict']
+        ['make-masks', 'train-segmenter', 'predict', 'revise-masks']
     """
     chosen = [stage_named(name)]
     for stage in STAGES[STAGES.index(chosen[0]) + 1 :]:

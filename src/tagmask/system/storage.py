@@ -46,7 +46,8 @@ HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the system refuses while a path is written into words, with the remedy."""
     try:
         yield
     except OSError as error:
@@ -66,7 +67,7 @@ def writing(path: Path) -> Iterator[Path]:
         TagmaskError: the disk is full or the folder may not be written.
     """
     temporary = path.with_name(f".{HOST}-{os.getpid()}-{secrets.token_hex(6)}.tmp{path.suffix}")
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -221,7 +222,7 @@ def append_line(path: Path, text: str) -> None:
     """
     if "\n" in text:
         raise ValueError(f"expected one line for {path}, got a text with line breaks; append its lines one by one")
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
             file.write(_closing_break(file) + text.encode() + b"\n")

@@ -29,6 +29,7 @@ from tagmask.training.accumulation import backward_in_parts
 from tagmask.training.averaging import WeightAverage
 from tagmask.training.batches import Feed, load_batches
 from tagmask.training.samples import Samples
+from tagmask.training.trackers import Trackers, open_trackers
 
 
 def num_steps(config: TrainingConfig, num_samples: int) -> int:
@@ -113,7 +114,7 @@ class _Log:
 
     path: Path
     stage: str
-    tensorboard: Any | None
+    trackers: Trackers
 
     def drop_after(self, step: int) -> None:
         """Remove this stage's lines of steps that will be repeated."""
@@ -133,27 +134,7 @@ class _Log:
         """Append one step: seconds since this call of the training began, and those of them without a batch at hand."""
         entry = {"stage": self.stage, "step": step, "rate": rate, "losses": losses}
         append_line(self.path, json.dumps({**entry, "seconds": round(seconds, 3), "waited": round(waited, 3)}))
-        for name, value in losses.items() if self.tensorboard else ():
-            self.tensorboard.add_scalar(f"{self.stage}/{name}", value, step)  # pyright: ignore[reportOptionalMemberAccess]
-
-
-def _tensorboard(config: TrainingConfig, folder: Path) -> Any | None:
-    return summary_writer()(str(folder / "tensorboard")) if config.tensorboard else None
-
-
-def summary_writer() -> Any:
-    """TensorBoard's writer.
-
-    Raises:
-        TagmaskError: it is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 (optional dependency)
-    except ImportError as error:
-        raise TagmaskError(
-            "tensorboard is not installed: pip install 'tagmask[tensorboard]', or leave it off."
-        ) from error
-    return SummaryWriter
+        self.trackers.numbers(losses | {"rate": rate}, step)
 
 
 def train(
@@ -260,14 +241,14 @@ def _follow(course: _Course, samples: Samples, seed: int) -> None:
                     course.number, course.base_rates[0] * factor, values, time.perf_counter() - began, feed.waited
                 )
         course.save_if_due()
+    log.trackers.finish()
 
 
 def _opened_log(course: _Course) -> _Log:
     """The log of a training, without the lines of steps that will be repeated."""
     is_main = course.accelerator.is_main_process
-    log = _Log(
-        course.folder / "log.jsonl", course.stage, _tensorboard(course.config, course.folder) if is_main else None
-    )
+    names, settings = course.config.trackers if is_main else (), course.config.model_dump()
+    log = _Log(course.folder / "log.jsonl", course.stage, open_trackers(names, course.folder, course.stage, settings))
     if is_main:
         log.drop_after(course.number)
     return log

@@ -11,10 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tagmask.config import AugmentConfig
-from tagmask.contracts import Dataset, ImageArray, Normalization, Record
+from tagmask.contracts import Dataset, ImageArray, MaskArray, Normalization, Record
 from tagmask.data.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
 from tagmask.data.images import read_mask
-from tagmask.errors import TagmaskError
 from tagmask.masks.confident_labels import confident_labels, grid_labels
 from tagmask.system.storage import read_posteriors
 
@@ -156,32 +155,17 @@ class PosteriorSamples(_Views):
 
 
 @dataclass(frozen=True)
-class TruthSamples(_Views):
-    """Images with their ground truth, for segmenters that show what masks from people would give."""
-
-    def sample(self, seed: int, epoch: int, index: int) -> Sample:
-        """The random view of an image in an epoch."""
-        record, image, plan = self._draw(seed, epoch, index)
-        mask = self.dataset.read_mask(record)
-        if mask is None:
-            raise TagmaskError(f"the ground-truth mask of {record.id} has vanished; restore it")
-        return self._sample(record, image, plan, view_mask(mask, plan))
-
-
-@dataclass(frozen=True)
 class MaskSamples(_Views):
-    """Images with pseudo masks, for segmenters.
+    """Images with masks, for segmenters.
 
     Attributes:
-        folder: where the masks are, ``<id>.png``.
-        ignore_value: the number that means "no label" in them.
+        masks: reads the mask of an image of so many rows and columns, ``IGNORE`` where it has no label.
     """
 
-    folder: Path
-    ignore_value: int
+    masks: Callable[[Record, tuple[int, int]], MaskArray]
 
     def sample(self, seed: int, epoch: int, index: int) -> Sample:
         """The random view of an image in an epoch."""
         record, image, plan = self._draw(seed, epoch, index)
-        mask = read_mask(self.folder / f"{record.id}.png", self.ignore_value)
+        mask = self.masks(record, (image.shape[0], image.shape[1]))
         return self._sample(record, image, plan, view_mask(mask, plan))

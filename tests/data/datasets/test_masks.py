@@ -18,6 +18,7 @@ from tagmask.data.datasets.masks import (
     look_at_mask,
     mask_reading,
     packed_colours,
+    without_background,
 )
 from tagmask.data.orientation import Shape
 from tagmask.errors import TagmaskError
@@ -122,6 +123,22 @@ def told(numbers: dict[str, set[int]], tags: dict[str, tuple[int, ...]] = TAGS, 
 )
 def test_masks_that_agree_with_their_tags_pass(numbers: dict[str, set[int]]):
     assert told(numbers) == ""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([{1}, {1, 2}, {2, IGNORE}, {1}, {2}], 1),
+        ([{1}, {1, 2}, {2}, {1}], 0),  # so few may be chance
+        ([{1}, {1, 2}, {2}, {1}, {0, 1}], 0),
+        ([{1}, {1, 2}, {2}, {1}, set()], 0),  # one cannot be read
+    ],
+)
+def test_masks_without_any_background_are_remarked_upon(numbers: list[set[int]], said: int):
+    looks = [MaskLook(str(i), numbers=frozenset(n), reason=None if n else "broken") for i, n in enumerate(numbers)]
+    remarks = list(without_background(looks))
+    assert len(remarks) == said
+    assert all(remark.startswith("None of 5 masks has a pixel of background") for remark in remarks)
 
 
 def test_binary_masks_whose_255_means_no_label_are_refused_with_the_setting():

@@ -24,6 +24,7 @@ _EXECUTION = frozenset(
     if Role.EXECUTION in field.metadata
 )
 
+_RULE = "masks.background.rule"
 _LENGTHS = {"steps": "epochs", "epochs": "steps"}  # of a training: one of them is set
 
 
@@ -137,6 +138,7 @@ def _validated(name: str, content: dict[str, Any], settings: Sequence[str]) -> R
     keys = [*map(_key, settings)]
     for key in keys:
         _leave_out_the_other_length(content, key, keys)
+    _leave_out_the_factor_of_no_background(content, keys)
     content = with_exchanged_models(before, content, keys)
     try:
         return Recipe.model_validate(content)
@@ -221,6 +223,15 @@ def _leave_out_the_other_length(content: dict[str, Any], key: str, keys: Sequenc
         block = block[parent] if isinstance(block, dict) else None
     if isinstance(block, dict) and block[last] is not None and ".".join([*parents, other]) not in keys:
         block |= {other: None} if other in block else {}
+
+
+def _leave_out_the_factor_of_no_background(content: dict[str, Any], keys: Sequence[str]) -> None:
+    """Where the background is taken away its factor goes, in place, unless it is set too."""
+    masks = content.get("masks")
+    background = masks.get("background") if isinstance(masks, dict) else None
+    by_hand = {"masks", "masks.background", "masks.background.factor"}.intersection(keys)
+    if isinstance(background, dict) and background.get("rule") == "none" and _RULE in keys and not by_hand:
+        background.pop("factor", None)
 
 
 def _explain(name: str, error: ValidationError, content: dict[str, Any], settings: Sequence[str]) -> str:

@@ -22,7 +22,13 @@ from tagmask.data.datasets.checks import (
 )
 from tagmask.data.datasets.class_names import count_tags, listed_classes, name_classes
 from tagmask.data.datasets.held_out import share_of
-from tagmask.data.datasets.masks import check_mask_sizes, check_mask_values, look_at_mask, mask_reading
+from tagmask.data.datasets.masks import (
+    check_mask_sizes,
+    check_mask_values,
+    look_at_mask,
+    mask_reading,
+    without_background,
+)
 from tagmask.data.datasets.paths import IMAGE_SUFFIXES, ImageFiles, Unclear, image_id, listed_ids
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.datasets.tables import Row, Table, find_table, read_table
@@ -114,6 +120,7 @@ class Folder(Dataset):
         ]
         looks = several_at_once(lambda record: look_at_mask(record.id, self._masks[record.id], self._reading), scored)
         check_mask_values(looks, scored, self.classes, problems)
+        yield from without_background(looks)
         known = {key: shape for key, shape in shapes.items() if shape}
         yield from check_mask_sizes(looks, known, self._config.exif == "as_stored", problems)
 

@@ -19,6 +19,7 @@ from tagmask.errors import TagmaskError
 
 _NO_VALUE = -2  # is in no file
 _MOST_COLOURS = 256  # of a file; with more it is no mask
+ENOUGH_MASKS = 5  # to say what none of them has
 
 
 # ── what files mean ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -243,6 +244,15 @@ def _lacking(place: int, name: str, tagged: list[MaskLook], lacking: list[MaskLo
             f"data.mask_values={{{number}: {place + 1}}}"
         )
     return f"{text})"
+
+
+def without_background(looks: Sequence[MaskLook]) -> Iterator[str]:
+    """A remark where no mask has a pixel of background, which pseudo masks would have nevertheless."""
+    if len(looks) >= ENOUGH_MASKS and not any(look.reason or BACKGROUND in look.numbers for look in looks):
+        yield (
+            f"None of {len(looks)} masks has a pixel of background: where every pixel belongs to a class, "
+            "masks.background.rule=none makes pseudo masks alike."
+        )
 
 
 def check_mask_sizes(

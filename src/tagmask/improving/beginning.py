@@ -1,0 +1,101 @@
+"""The second run begins: a copy of the first one as far as reviews change nothing, and the reviews."""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tagmask.conventions import BACKGROUND
+from tagmask.errors import TagmaskError
+from tagmask.improving.held_back import held_back
+from tagmask.reviews.store import Review
+from tagmask.stages.run import Run, open_run
+from tagmask.stages.run_folder import RunFolder
+from tagmask.stages.table import following, stage_named
+from tagmask.system.storage import read_maps, write_json
+
+_COPIED = ("recipe.json", "data.json", "choices.json", "log.jsonl")
+
+
+def begin_improved(first: Run, out: Path, share: float, stage: str | None = None) -> Run:
+    """Begin a run that learns from the reviews of another one, or go on with it.
+
+    The new folder is there as a whole or not at all; the first run stays as it is. Maps and weights that both have are
+    one file on the disk where the file system can do so.
+
+    Args:
+        first: a run with pseudo masks and reviews.
+        out: folder of the new run.
+        share: of the corrected images, which is held back to judge by.
+        stage: the first one to be done again; None: as ``first_stage`` says.
+
+    Raises:
+        TagmaskError: the first run has no masks or no reviews, there is no such stage, or the folder holds something
+            else.
+    """
+    if not RunFolder(out).is_begun:
+        first.require("make-masks")
+        reviews = first.reviews.all([record.id for record in first.dataset.split(first.recipe.data.train_split)])
+        if not reviews:
+            raise TagmaskError(f"nobody has reviewed a mask of {first.folder.path}; `tagmask review` shows them")
+        _begin(first, out, reviews, held_back(reviews, share), stage or first_stage(first, reviews.values()))
+    if not RunFolder(out).held_back.exists():
+        raise TagmaskError(f"{out} holds a run that improves no other; choose another --out folder")
+    return open_run(out, first.data)
+
+
+def first_stage(run: Run, reviews: Iterable[Review]) -> str:
+    """The first stage that reviews change: the classifier where tags were wrong, else the affinities or the network."""
+    if any(review.tags is not None for review in reviews):
+        return "train-method"
+    return "train-segmenter" if run.recipe.affinity is None else "train-affinity"
+
+
+def _begin(first: Run, out: Path, reviews: Mapping[str, Review], held: tuple[str, ...], stage: str) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise TagmaskError(f"{out} is not empty; choose another --out folder for the improved run")
+    again = {each.name for each in following(stage)}
+    draft = RunFolder(out.with_name(f".{out.name}-{os.getpid()}.tmp"))
+    try:
+        draft.path.mkdir(parents=True)
+        _copy_kept(first.folder, draft, again)
+        _drop_stale_maps(first, draft, reviews)
+        shutil.copytree(first.folder.reviews, draft.reviews)
+        write_json(draft.held_back, list(held))
+        draft.path.replace(out)  # an empty folder of this name makes way
+    finally:
+        shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def _copy_kept(first: RunFolder, draft: RunFolder, again: set[str]) -> None:
+    """Settings, data and the results of all finished stages that are not done again."""
+    kept = {name: note for name, note in first.manifest().items() if name not in again}
+    results = {result for name in kept for result in stage_named(name).writes}
+    for name in sorted({*_COPIED, *results}):
+        _link(first.path / name, draft.path / name)
+    write_json(draft.path / "manifest.json", kept)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file or folder in two places; what is missing stays so. A log is copied, as runs write on in theirs."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_same_file)
+    elif source.exists():
+        (shutil.copy2 if source.name in _COPIED else _same_file)(source, target)
+
+
+def _same_file(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copy2(source, target)
+
+
+def _drop_stale_maps(first: Run, draft: RunFolder, reviews: Mapping[str, Review]) -> None:
+    """Leave out maps of classes that an image does not show, or without one that it does: they are made again."""
+    for image_id, review in reviews.items():
+        path = draft.maps(image_id)
+        if review.tags is not None and path.exists():
+            shown = set(read_maps(path).classes.tolist()) - {BACKGROUND}
+            if shown != {first.dataset.classes.index(tag) + 1 for tag in review.tags}:
+                path.unlink()
