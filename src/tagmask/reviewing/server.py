@@ -1,7 +1,6 @@
 """The page over HTTP: files of the page, lists, pixels of one image, and the changes that come back."""
 
 import json
-import mimetypes
 import socket
 import threading
 from collections.abc import Callable
@@ -35,6 +34,8 @@ LARGEST_BODY = 2**28
 PAGE = {path.name: path for path in sorted((Path(__file__).parent / "page").iterdir()) if path.is_file()}
 """The files of the page; nothing else on the disk is sent."""
 
+# By hand: what the system takes .js for may be wrong, and browsers then run nothing.
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _KEPT = {"cache-control": "private, max-age=86400"}  # what lies behind a version or never changes
 _FRESH = {"cache-control": "no-store"}
 
@@ -71,8 +72,7 @@ class ReviewServer:
         path = PAGE.get(request.path_params.get("name", "index.html"))
         if path is None:
             raise HTTPException(404)
-        kind = mimetypes.types_map.get(path.suffix, "text/plain")
-        return Response(path.read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
+        return Response(path.read_bytes(), media_type=_KINDS[path.suffix], headers={"cache-control": "no-cache"})
 
     # ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
