@@ -83,8 +83,21 @@ class RunImages:
     def state(self, record: Record) -> dict[str, Any]:
         """What has been decided about an image: ``decision``, ``tags``, and the ``version`` of both and of its mask."""
         version = self.version(record)
-        review = (self.reviews.review(record.id) if version else None) or Review()
-        return {**review.model_dump(mode="json"), "version": version}
+        return {**self._review(record.id, version).model_dump(mode="json"), "version": version}
+
+    def review(self, record: Record) -> Review:
+        """What has been decided about an image, and nothing where nobody has."""
+        return self._review(record.id, self.version(record))
+
+    @cached_property
+    def _review(self) -> Callable[[str, str], Review]:
+        """Read once per version: the page asks about thousands at a time."""
+
+        @lru_cache(maxsize=2 * len(self.records))
+        def read(image_id: str, version: str) -> Review:
+            return (self.reviews.review(image_id) if version else None) or Review()
+
+        return read
 
     def version(self, record: Record) -> str:
         """Another one whenever a review has been written; empty if there is none."""
@@ -112,8 +125,7 @@ class RunImages:
 
     def mask(self, record: Record) -> MaskArray:
         """The mask as it was accepted or corrected; else as the run made it."""
-        review = self.reviews.review(record.id)
-        if review is not None and review.has_mask:
+        if self.review(record).has_mask:
             return self.reviews.mask(record.id, self.size(record))
         return self.pseudo_mask(record)
 

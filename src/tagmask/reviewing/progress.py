@@ -35,7 +35,7 @@ class Progress:
             TagmaskError: a review or a mask cannot be read.
         """
         records = {record.id: record for record in self.images.records}
-        reviews = self.images.reviews.all(list(records))
+        reviews = {image_id: self.images.review(record) for image_id, record in records.items()}
         decided = {image_id: review for image_id, review in reviews.items() if review.decision is not None}
         sample = leading(random_order(list(records)), set(decided))
         tally = Counter(review.decision for review in decided.values())

@@ -63,6 +63,7 @@ class ReviewServer:
                 Route("/images/{place:int}/mask", self._mask),
                 Route("/images/{place:int}/pseudo-mask", self._pseudo_mask),
                 Route("/images/{place:int}/regions/{spacing}", self._regions),
+                Route("/images/{place:int}/review", self._review),
                 Route("/images/{place:int}/review", self._save, methods=["PUT"]),
             ],
             exception_handlers={TagmaskError: _explain},
@@ -104,6 +105,9 @@ class ReviewServer:
         if along is None:
             raise HTTPException(404)
         return _packed(self._images.regions(self._record(request), along), _KEPT)
+
+    def _review(self, request: Request) -> Response:
+        return _json(self._images.state(self._record(request)))
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

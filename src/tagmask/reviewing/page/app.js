@@ -12,6 +12,8 @@ import { Strip } from './strip.js';
 
 const $ = (id) => document.getElementById(id);
 const SPACINGS = ['fine', 'medium', 'coarse'];
+const WITH_MASK = ['accepted', 'corrected'];
+const KEPT = 8; // images that can be undone further
 const WIDEST = 400; // pixels of the largest brush
 const NOTICE = 6000; // milliseconds
 
@@ -28,7 +30,8 @@ class App {
   isMaskShown = true;
   outlines = true;
   opacity = 55;
-  open = null; // {place, grid, original, history, decision, tags, photo, regions}
+  open = null; // {place, photo, grid, original, history, decision, tags}
+  kept = new Map();
   #opening = 0;
   #saves = 0;
   #counting = null;
@@ -41,7 +44,7 @@ class App {
     this.saver = new Saver(this.copies, (id) => this.seen.get(id), (news) => this.hear(news));
     this.recolour();
     this.canvas = new Canvas($('canvas'), this);
-    this.panel = new Panel($('labels'), $('search'), run, this);
+    this.panel = new Panel({ list: $('labels'), quick: $('quick'), search: $('search') }, run, this);
     this.strip = new Strip($('strip'), (place) => this.told(place), (place) => this.go(place));
   }
 
@@ -84,17 +87,31 @@ class App {
     if (turn === this.#opening) $('stage').classList.remove('waiting');
   }
 
+  /** An image as this page left it, with all that can be undone; or as the server has it, if nobody knows it here. */
   async fetched(place) {
-    const [states, photo, grid] = await Promise.all([
-      this.states(), getPhoto(`images/${place}/photo`), getGrid(`images/${place}/mask`),
-    ]);
-    const image = this.images[place];
-    if (states !== null && !this.saver.has(image.id)) Object.assign(image, states[place]);
-    if (!this.saver.has(image.id)) this.seen.set(image.id, image.version);
-    const hasMask = ['accepted', 'corrected'].includes(image.decision);
+    const [image, kept] = [this.images[place], this.kept.get(place)];
+    if (kept !== undefined && this.saver.has(image.id)) return kept;
+    const { version, decision, tags } = await getJson(`images/${place}/review`);
+    if (kept !== undefined && version === this.seen.get(image.id)) return kept;
+    const [photo, grid] = await Promise.all([getPhoto(`images/${place}/photo`), getGrid(`images/${place}/mask`)]);
+    const hasMask = WITH_MASK.includes(decision);
     const original = hasMask ? (await getGrid(`images/${place}/pseudo-mask`)).values : grid.values.slice();
-    const { decision, tags } = image;
-    return { place, photo, grid, original, history: new History(), decision, tags, regions: null };
+    Object.assign(image, { version, decision, tags });
+    this.seen.set(image.id, version);
+    return { place, photo, grid, original, history: new History(), decision, tags };
+  }
+
+  /** Keep the images that were open last. */
+  remember(opened) {
+    this.kept.delete(opened.place);
+    this.kept.set(opened.place, opened);
+    if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
+  }
+
+  /** Let the browser fetch the photograph that will probably come next. */
+  fetchAhead() {
+    const place = nextUndecided(this.images, this.places, this.open.place);
+    if (place !== null && !this.kept.has(place)) fetch(`images/${place}/photo`, { priority: 'low' }).catch(() => {});
   }
 
   async states() {
@@ -105,6 +122,7 @@ class App {
 
   present(opened) {
     this.open = opened;
+    this.remember(opened);
     $('message').hidden = true;
     this.canvas.open(opened);
     this.canvas.setRegions(null);
@@ -114,6 +132,8 @@ class App {
     this.panel.show(this.image, new Set([...this.counts.keys(), ...this.tagValues()]));
     this.refresh();
     this.strip.mark(opened.place);
+    this.strip.refresh(opened.place);
+    this.fetchAhead();
   }
 
   fail(place, error) {
@@ -135,7 +155,7 @@ class App {
   }
 
   async fetchRegions() {
-    const [{ open, spacing }] = [this];
+    const { open, spacing } = this;
     if (open === null || this.tool !== 'regions') return;
     try {
       const regions = await getGrid(`images/${open.place}/regions/${spacing}`);
@@ -180,8 +200,7 @@ class App {
   keep() {
     const { place, decision, tags, grid } = this.open;
     Object.assign(this.image, { decision, tags });
-    const hasMask = ['accepted', 'corrected'].includes(decision);
-    const mask = hasMask ? { ...grid, values: grid.values.slice() } : null;
+    const mask = WITH_MASK.includes(decision) ? { ...grid, values: grid.values.slice() } : null;
     this.saver.save({ id: this.image.id, place, decision, tags, mask, seen: this.seen.get(this.image.id) });
     this.count();
     this.refresh();
@@ -227,7 +246,7 @@ class App {
       saving: ['busy', 'Saving …'],
       saved: isDone ? ['good', 'Saved'] : ['busy', 'Saving …'],
       lost: ['bad', `Not saved: no answer. Trying again; ${this.saver.unsaved} kept in this browser`],
-      refused: ['bad', `Not saved: ${news.reason}`],
+      refused: ['bad', `Not saved, but kept in this browser: ${news.reason}`],
     }[news.state];
     [$('saved').dataset.state, $('saved').textContent] = words;
     if (news.state === 'saved') this.hearSaved(news);
@@ -475,7 +494,7 @@ class App {
   }
 
   turn(select) {
-    const [list] = [$(select)];
+    const list = $(select);
     list.selectedIndex = (list.selectedIndex + 1) % list.options.length;
     this.chooseImages();
     this.say(`${select === 'order' ? 'order' : 'shown'}: ${list.selectedOptions[0].text}`);
@@ -517,7 +536,7 @@ function isTaken(event) {
 
 function listenToKeys(app) {
   document.addEventListener('keydown', (event) => {
-    const [name] = [pressed(event)];
+    const name = pressed(event);
     const command = commandOf(name);
     if (isTaken(event) || command === null) return;
     event.preventDefault();

@@ -40,8 +40,8 @@ export const KEYS = [
     shown: '⇧ + arrows', command: 'cross', text: 'move a cross over the image',
   },
   { group: 'Without a mouse', keys: ['Space'], command: 'dab', text: 'use the tool at the cross' },
-  { group: 'Without a mouse', keys: ['i'], command: 'progress', text: 'what the review says so far' },
-  { group: 'Without a mouse', keys: ['?'], command: 'help', text: 'these keys' },
+  { group: 'Page', keys: ['i'], command: 'progress', text: 'what the review says so far' },
+  { group: 'Page', keys: ['?'], command: 'help', text: 'these keys' },
 ];
 
 /** The name of a pressed key, such as `ctrl+z`; Ctrl and the Command key are one. */

@@ -81,18 +81,26 @@ export function fillPolygon(grid, points, value) {
   return box;
 }
 
-/** Fill every pixel of one region of a region map. */
-export function fillRegion(grid, regions, region, value) {
-  const box = { left: grid.columns, top: grid.rows, right: 0, bottom: 0 };
-  for (let at = regions.values.indexOf(region); at !== -1; at = regions.values.indexOf(region, at + 1)) {
-    const [row, column] = [Math.floor(at / grid.columns), at % grid.columns];
-    grid.values[at] = value;
+/** Where a region of a region map is: its places in the array, and the box around them. */
+export function placesOf({ columns, values }, region) {
+  const places = [];
+  for (let at = values.indexOf(region); at !== -1; at = values.indexOf(region, at + 1)) places.push(at);
+  const box = { left: Infinity, top: Infinity, right: 0, bottom: 0 };
+  for (const at of places) {
+    const [row, column] = [Math.floor(at / columns), at % columns];
     box.left = Math.min(box.left, column);
     box.right = Math.max(box.right, column + 1);
     box.top = Math.min(box.top, row);
     box.bottom = Math.max(box.bottom, row + 1);
   }
-  return isEmpty(box) ? null : box;
+  return { places, box: places.length > 0 ? box : null };
+}
+
+/** Fill every pixel of one region of a region map. */
+export function fillRegion(grid, regions, region, value) {
+  const { places, box } = placesOf(regions, region);
+  for (const at of places) grid.values[at] = value;
+  return box;
 }
 
 /** The value at a point, or null outside. */
@@ -125,14 +133,15 @@ export function put(grid, places, values) {
 }
 
 export function areEqual(one, other) {
-  return one.length === other.length && one.every((value, at) => value === other[at]);
+  for (let at = 0; at < one.length; at++) if (one[at] !== other[at]) return false;
+  return one.length === other.length;
 }
 
 /** How many pixels each value has. */
 export function counted(values) {
-  const found = new Map();
-  for (const value of values) found.set(value, (found.get(value) ?? 0) + 1);
-  return found;
+  const found = new Uint32Array(NO_LABEL + 1);
+  for (let at = 0; at < values.length; at++) found[values[at]] += 1;
+  return new Map([...found.entries()].filter(([, count]) => count > 0));
 }
 
 // ── colouring ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 /** Pictures as large as the image, from which the canvas is drawn: the mask, and the borders of regions. */
 
-import { colour, colourBorders, rgba, wholeBox } from './labels.js';
+import { colour, colourBorders, joined, placesOf, rgba, wholeBox } from './labels.js';
 
 const BORDER = rgba(255, 255, 255, 90);
 const CHOSEN = rgba(255, 255, 255, 110);
@@ -35,18 +35,18 @@ export class RegionLayer extends Layer {
     this.show(wholeBox(regions));
     this.borders = this.picture;
     this.glow = new Layer(regions);
+    this.lit = { places: [], box: null };
   }
 
   /** Light up one region; null: none. */
   choose(region) {
-    if (region === this.chosen) return false;
+    if (region === this.chosen) return;
     this.chosen = region;
-    this.glow.pixels.fill(0);
-    const { values } = this.regions;
-    if (region !== null) {
-      for (let at = values.indexOf(region); at !== -1; at = values.indexOf(region, at + 1)) this.glow.pixels[at] = CHOSEN;
-    }
-    this.glow.show(wholeBox(this.regions));
-    return true;
+    const before = this.lit;
+    this.lit = region === null ? { places: [], box: null } : placesOf(this.regions, region);
+    for (const at of before.places) this.glow.pixels[at] = 0;
+    for (const at of this.lit.places) this.glow.pixels[at] = CHOSEN;
+    const box = joined(before.box, this.lit.box);
+    if (box !== null) this.glow.show(box);
   }
 }

@@ -29,17 +29,19 @@ export function listed(classes, present, wanted) {
 
 export class Panel {
   #list;
+  #quick;
   #search;
   #run;
   #owner;
   #rows = new Map();
 
   /**
+   * @param list, quick, search elements: all classes, those of the image for small screens, and the field to find one.
    * @param run {classes, colors}.
    * @param owner {choose(value), toggleTag(value), toggleShown(value)}.
    */
-  constructor(list, search, run, owner) {
-    [this.#list, this.#search, this.#run, this.#owner] = [list, search, run, owner];
+  constructor({ list, quick, search }, run, owner) {
+    [this.#list, this.#quick, this.#search, this.#run, this.#owner] = [list, quick, search, run, owner];
     this.order = [];
     search.hidden = run.classes.length <= MANY;
     search.addEventListener('input', () => this.show(this.image, this.present));
@@ -51,18 +53,38 @@ export class Panel {
     this.order = listed(this.#run.classes, present, this.#search.value);
     this.#rows = new Map([BACKGROUND, NO_LABEL, ...this.order].map((value) => [value, this.#row(value)]));
     this.#list.replaceChildren(...[...this.#rows.values()].map(({ row }) => row));
+    const first = [...this.order].sort((a, b) => present.has(b) - present.has(a));
+    this.#quick.replaceChildren(...[...first, BACKGROUND, NO_LABEL].map((value) => this.#chip(value)));
+  }
+
+  #chip(value) {
+    const choose = element('button', { type: 'button' }, this.#swatch(value), this.#name(value));
+    choose.addEventListener('click', () => this.#owner.choose(value));
+    const chip = element('li', {}, choose);
+    chip.dataset.value = value;
+    return chip;
+  }
+
+  #name(value) {
+    if (value === BACKGROUND) return 'background';
+    return value === NO_LABEL ? 'no label' : this.#run.classes[value - 1];
+  }
+
+  #swatch(value) {
+    const swatch = element('span', { className: 'swatch' });
+    if (value === BACKGROUND) swatch.classList.add('empty');
+    else if (value === NO_LABEL) swatch.classList.add('hatched');
+    else swatch.style.background = `rgb(${this.#run.colors[value].join(' ')})`;
+    return swatch;
   }
 
   #row(value) {
     const isClass = value !== BACKGROUND && value !== NO_LABEL;
-    const name = isClass ? this.#run.classes[value - 1] : value === BACKGROUND ? 'background' : 'no label';
+    const name = this.#name(value);
     const at = this.order.indexOf(value);
     const key = isClass ? (at < 9 ? String(at + 1) : '') : value === BACKGROUND ? '0' : 'N';
-    const swatch = element('span', { className: 'swatch' });
-    if (isClass) swatch.style.background = `rgb(${this.#run.colors[value].join(' ')})`;
-    else swatch.classList.add(value === BACKGROUND ? 'empty' : 'hatched');
     const count = element('span', { className: 'share' });
-    const choose = element('button', { type: 'button', className: 'choose' }, swatch,
+    const choose = element('button', { type: 'button', className: 'choose' }, this.#swatch(value),
       element('span', { className: 'name', textContent: name }), count, element('kbd', { textContent: key }));
     choose.addEventListener('click', () => this.#owner.choose(value));
     const row = element('li', {}, choose);
@@ -92,7 +114,11 @@ export class Panel {
 
   /** Bring every row up to date. */
   refresh({ value, hidden, counts, total }) {
-    const tags = this.image === null ? [] : tagsOf(this.image);
+    const tags = tagsOf(this.image);
+    for (const chip of this.#quick.children) {
+      chip.firstChild.setAttribute('aria-pressed', Number(chip.dataset.value) === value);
+      chip.classList.toggle('tagged', tags.includes(this.#name(Number(chip.dataset.value))));
+    }
     for (const [each, { row, choose, count, tag, eye }] of this.#rows) {
       choose.setAttribute('aria-pressed', each === value);
       count.textContent = share(counts.get(each), total);

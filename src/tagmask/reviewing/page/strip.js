@@ -1,6 +1,7 @@
 /** The filmstrip: thousands of images, of which only those in sight are on the page. */
 
 const SPARE = 4; // on either side
+const RIM = 4; // pixels before the first
 const REST = 90; // milliseconds that an image must be in sight before it is asked for
 
 /** Which of `count` items of a width are in sight, and a few around them. */
@@ -54,15 +55,18 @@ export class Strip {
 
   /** Show anew what has been decided about an image. */
   refresh(place) {
-    this.#items.get(place)?.remove();
-    this.#items.delete(place);
-    this.#fill();
+    const item = this.#items.get(place);
+    if (item === undefined) return;
+    const fresh = this.#item(place, this.#places.indexOf(place));
+    fresh.firstChild.src = item.firstChild.src; // until the new one is there
+    item.replaceWith(fresh);
+    this.#items.set(place, fresh);
   }
 
   #layOut() {
     for (const item of this.#items.values()) item.remove();
     this.#items.clear();
-    this.#rail.style.width = `${this.#places.length * this.#width}px`;
+    this.#rail.style.width = `${this.#places.length * this.#width + RIM}px`;
     this.#fill();
   }
 
@@ -88,10 +92,11 @@ export class Strip {
     item.type = 'button';
     item.title = title;
     item.tabIndex = -1;
+    item.dataset.place = place;
     item.dataset.decision = decision ?? '';
     item.setAttribute('aria-label', `${title}, ${decision ?? 'undecided'}`);
     item.toggleAttribute('aria-current', place === this.#current);
-    item.style.left = `${at * this.#width}px`;
+    item.style.left = `${at * this.#width + RIM}px`;
     item.addEventListener('click', () => this.#open(place));
     const picture = item.appendChild(document.createElement('img'));
     picture.alt = '';

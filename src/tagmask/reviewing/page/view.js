@@ -2,11 +2,12 @@
 
 const LARGEST = 40;
 
-/** Whole, in the middle, with some air around. */
-export function fitted(size, box, air = 12) {
-  const scale = Math.min((box.width - 2 * air) / size.columns, (box.height - 2 * air) / size.rows, LARGEST);
-  const useful = Math.max(scale, 0.01);
-  return { scale: useful, x: (box.width - useful * size.columns) / 2, y: (box.height - useful * size.rows) / 2 };
+/** Whole, in the middle, with some air around, and more above, where the options of a tool are. */
+export function fitted(size, box, air = 10, above = 62) {
+  const [width, height] = [box.width - 2 * air, box.height - air - above];
+  const scale = Math.max(0.01, Math.min(width / size.columns, height / size.rows, LARGEST));
+  const spare = { x: width - scale * size.columns, y: height - scale * size.rows };
+  return { scale, x: air + spare.x / 2, y: above + spare.y / 2 };
 }
 
 /** Larger or smaller, while the point below `at` stays where it is. */
