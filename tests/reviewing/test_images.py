@@ -66,7 +66,9 @@ def test_revised_masks_are_shown_where_the_network_learned_from_them(images, mon
     images.run.folder.note("revise-masks", done=True)
     again = RunImages(images.run)
     revised = np.full_like(images.pseudo_mask(record), 3)
-    write_mask(images.run.folder.revised(record.id), revised, images.run.mask_ignore_value, len(again.listing()["classes"]))
+    write_mask(
+        images.run.folder.revised(record.id), revised, images.run.mask_ignore_value, len(again.listing()["classes"])
+    )
     assert np.array_equal(again.pseudo_mask(record), revised)
 
 

@@ -19,7 +19,7 @@ def test_numbers_arrive_as_they_were_sent():
 
 @pytest.mark.parametrize("content", [b"", pack(MASK)[:-1], pack(MASK) + b"0", pack(MASK.T), b"x" * 20])
 def test_another_size_is_refused(content):
-    with pytest.raises(TagmaskError, match="2 x 3 rows x columns.*reload the page"):
+    with pytest.raises(TagmaskError, match=r"2 x 3 rows x columns.*reload the page"):
         unpack(content, (2, 3))
 
 

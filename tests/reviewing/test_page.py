@@ -30,8 +30,13 @@ def run(tmp_path):
     (tmp_path / "package.json").write_text('{"type": "module"}')
 
     def evaluate(module, names, statements, expression):
-        code = f"import {{ {names} }} from './{module}.js';\n{GRID}\n{statements}\nconsole.log(JSON.stringify({expression}));"
-        (tmp_path / "call.js").write_text(code)
+        lines = (
+            f"import {{ {names} }} from './{module}.js';",
+            GRID,
+            statements,
+            f"console.log(JSON.stringify({expression}));",
+        )
+        (tmp_path / "call.js").write_text("\n".join(lines))
         done = subprocess.run([NODE, tmp_path / "call.js"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -61,7 +66,9 @@ def test_a_polygon_holds_the_pixels_whose_centres_lie_inside(run):
     assert run("labels", "fillPolygon", fill, "shown(g)") == ["000000", "022220", "022220", "022220", "000000"]
     triangle = "const g = grid(4, 4); fillPolygon(g, [{ x: 0, y: 0 }, { x: 4, y: 0 }, { x: 0, y: 4 }], 1);"
     assert run("labels", "fillPolygon", triangle, "shown(g)") == ["1110", "1100", "1000", "0000"]
-    beyond = "const g = grid(2, 2); fillPolygon(g, [{ x: -9, y: -9 }, { x: 9, y: -9 }, { x: 9, y: 9 }, { x: -9, y: 9 }], 1);"
+    beyond = (
+        "const g = grid(2, 2); fillPolygon(g, [{ x: -9, y: -9 }, { x: 9, y: -9 }, { x: 9, y: 9 }, { x: -9, y: 9 }], 1);"
+    )
     assert run("labels", "fillPolygon", beyond, "shown(g)") == ["11", "11"]
 
 
@@ -135,7 +142,9 @@ def test_history_goes_back_and_forth_without_end(run):
     const back = Array.from({ length: 1001 }, () => h.undo());
     const again = [h.redo(), h.redo()];
     h.add('new');"""
-    found = run("history", "History", steps, "[back[0], back[999], back[1000], again, h.redo(), h.undo(), h.undo(), h.canUndo]")
+    found = run(
+        "history", "History", steps, "[back[0], back[999], back[1000], again, h.redo(), h.undo(), h.undo(), h.canUndo]"
+    )
     assert found == [999, 0, None, [0, 1], None, "new", 1, True]
 
 
@@ -170,9 +179,17 @@ def test_images_are_ordered_and_chosen(run):
     assert run("choosing", names, IMAGES, "chosen(images, [3, 1, 0, 2], 'undecided', '')") == [3, 0]
     assert run("choosing", names, IMAGES, "chosen(images, [0, 1, 2, 3], 'all', 'cat')") == [0]  # by the corrected tags
     assert run("choosing", names, IMAGES, "chosen(images, [0, 1, 2, 3], 'retagged', '')") == [1]
-    assert run("choosing", names, IMAGES, "[0, 3, null].map((from) => nextUndecided(images, [0, 1, 2, 3], from))") == [3, 0, 0]
+    assert run("choosing", names, IMAGES, "[0, 3, null].map((from) => nextUndecided(images, [0, 1, 2, 3], from))") == [
+        3,
+        0,
+        0,
+    ]
     assert run("choosing", names, IMAGES, "nextUndecided(images, [1, 2], 1)") is None
-    assert run("choosing", names, IMAGES, "[beside([2, 0], 2, 1), beside([2, 0], 0, 1), beside([2, 0], 9, 1)]") == [0, None, 2]
+    assert run("choosing", names, IMAGES, "[beside([2, 0], 2, 1), beside([2, 0], 0, 1), beside([2, 0], 9, 1)]") == [
+        0,
+        None,
+        2,
+    ]
 
 
 def test_tags_that_are_as_given_are_no_correction(run):
@@ -197,4 +214,9 @@ def test_every_key_has_one_command_and_every_command_is_one_of_the_page(run):
     for each in keys:
         assert f"  {each['command']}(" in page or f"{each['command']}: () =>" in page, each["command"]
     events = "[{ key: 'Z', ctrlKey: true, shiftKey: true }, { key: '?', shiftKey: true }, { key: ' ' }, { key: 'B' }]"
-    assert run("keys", "commandOf, pressed", "", f"{events}.map(pressed).map(commandOf)") == ["redo", "help", "dab", "brush"]
+    assert run("keys", "commandOf, pressed", "", f"{events}.map(pressed).map(commandOf)") == [
+        "redo",
+        "help",
+        "dab",
+        "brush",
+    ]

@@ -41,12 +41,15 @@ def test_the_page_and_its_files_are_sent_and_nothing_else(page):
     for name in server.PAGE:
         answer = page.get(f"page/{name}")
         assert answer.status_code == 200
-        assert answer.headers["content-type"].partition(";")[0] == {
-            "js": "text/javascript",
-            "css": "text/css",
-            "html": "text/html",
-            "svg": "image/svg+xml",
-        }[name.rpartition(".")[2]]
+        assert (
+            answer.headers["content-type"].partition(";")[0]
+            == {
+                "js": "text/javascript",
+                "css": "text/css",
+                "html": "text/html",
+                "svg": "image/svg+xml",
+            }[name.rpartition(".")[2]]
+        )
     for name in ("..%2fserver.py", "server.py", "../server.py", "%2fetc%2fpasswd"):
         assert page.get(f"page/{name}").status_code in (403, 404)
 
@@ -77,7 +80,9 @@ def test_an_image_comes_with_all_that_is_drawn(page, images):
     assert page.get("images/2/review").json() == {"decision": None, "tags": None, "version": ""}
 
 
-@pytest.mark.parametrize("path", ["images/4/mask", "images/-1/mask", "images/x/mask", "images/0/regions/9", "images/0/x"])
+@pytest.mark.parametrize(
+    "path", ["images/4/mask", "images/-1/mask", "images/x/mask", "images/0/regions/9", "images/0/x"]
+)
 def test_what_is_not_there_is_not_found(page, path):
     assert page.get(path).status_code == 404
 

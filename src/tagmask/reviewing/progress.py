@@ -83,7 +83,9 @@ def percent(estimate: Estimate) -> str:
 def short(accuracy: Accuracy, is_random: bool) -> str:
     """The line beside the number of images that are left."""
     whose = "estimated for the run" if is_random else "of those looked at, no random sample"
-    figures = f"{100 * accuracy.pixel_accuracy.value:.1f} % of pixels right, mean IoU {100 * accuracy.mean_iou.value:.1f} %"
+    figures = (
+        f"{100 * accuracy.pixel_accuracy.value:.1f} % of pixels right, mean IoU {100 * accuracy.mean_iou.value:.1f} %"
+    )
     return f"pseudo masks: {figures}, {whose}"
 
 
@@ -132,5 +134,5 @@ def _of_all(accuracy: Accuracy) -> str:
     return (
         f"The pseudo masks of all {accuracy.images} images that you accepted or corrected were right in "
         f"{percent(accuracy.pixel_accuracy)} of the pixels, with a mean IoU of {percent(accuracy.mean_iou)}. If you "
-        "took the least trustworthy first, these are no random sample, and the other masks of the run are rather better."
+        "took the least trustworthy first, they are no random sample, and the other masks of the run are rather better."
     )

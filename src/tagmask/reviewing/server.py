@@ -187,4 +187,6 @@ def _listening(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
-        raise TagmaskError(f"cannot listen at port {port} of {HOST}: {error.strerror}; choose another --port") from error
+        raise TagmaskError(
+            f"cannot listen at port {port} of {HOST}: {error.strerror}; choose another --port"
+        ) from error

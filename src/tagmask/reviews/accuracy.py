@@ -1,8 +1,8 @@
 """How right pseudo masks are, estimated from those that a person has accepted or corrected.
 
-Which images were looked at decides what such a number means. Images taken in the order of least trust are the worst of
-the run, and a number from them is too low for all of it. The first images of an order that was drawn by lot are a random
-sample, whatever is known of them; a number from them holds for the run.
+Which images were looked at decides what such a number means. Images taken in the order of least trust are the worst
+ones, and a number from them is too low for the run. The first images of an order that was drawn by lot are a random
+sample, whatever is known of them, and a number from them holds for the run.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int, Int64
+from jaxtyping import Float64, Int64
 
 from tagmask.contracts import MaskArray
 from tagmask.conventions import IGNORE
