@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,9 @@ def test_a_sample_of_the_least_trusted_is_called_no_sample():
     assert "No figure for the whole run yet" in words
     assert "all 40 images that you accepted or corrected were right in 92.0 % (88.0 to 95.0)" in words
     assert "no random sample" in words
+    assert "too narrow" not in words
+    few = replace(FOUND, images=29)
+    assert "from so few images it is rather too narrow" in " ".join(sentences(few, None, 0, False, 0))
     assert short(FOUND, is_random=False).endswith("no random sample")
 
 

@@ -21,6 +21,10 @@ from tagmask.reviews.accuracy import (
 from tagmask.reviews.store import Review
 
 
+FEW = 30
+"""Images below which bootstrap intervals hold the truth clearly less often than they say."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Reads every reviewed mask once, and again only after it has changed."""
@@ -110,7 +114,8 @@ def sentences(
             "counted. As bad masks are the ones that are rejected, the figures are rather too high."
         )
     found.append(
-        "In brackets: the 95 % interval, from drawing the images again and again (bootstrap). A mask that was accepted "
+        "In brackets: the 95 % interval, from drawing the images again and again (bootstrap)"
+        f"{'; from so few images it is rather too narrow' if of_all.images < FEW else ''}. A mask that was accepted "
         "counts as wholly right."
     )
     return [sentence for sentence in found if sentence]

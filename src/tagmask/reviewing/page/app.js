@@ -70,6 +70,20 @@ class App {
     this.showFacts();
   }
 
+  /** An order or a choice has changed: begin where it begins, unless the open image belongs to it. */
+  choseAnew(what) {
+    this.chooseImages();
+    if (what === 'order') this.go(nextUndecided(this.images, this.places, null));
+    else if (this.open === null || !this.places.includes(this.open.place)) this.go(this.places[0] ?? null);
+  }
+
+  inRandomOrder() {
+    $('progress-dialog').close();
+    $('order').value = 'random';
+    [$('filter').value, $('with').value] = ['all', ''];
+    this.choseAnew('order');
+  }
+
   go(place) { if (place !== null) this.show(place); }
 
   /** Open an image; what comes too late, because another was chosen meanwhile, is dropped. */
@@ -355,7 +369,7 @@ class App {
     this.panel.refresh({ value: this.value, hidden: this.hidden, counts: this.counts, total });
     document.querySelector('[data-command=undo]').disabled = !this.open.history.canUndo;
     document.querySelector('[data-command=redo]').disabled = !this.open.history.canRedo;
-    $('accept-words').textContent = this.isAsMade ? 'Accept' : 'Accept as corrected';
+    $('as-corrected').hidden = this.isAsMade;
     $('decide').dataset.decision = this.open.decision ?? '';
     $('stamp').hidden = this.open.decision === null;
     $('stamp').textContent = this.open.decision ?? '';
@@ -496,7 +510,7 @@ class App {
   turn(select) {
     const list = $(select);
     list.selectedIndex = (list.selectedIndex + 1) % list.options.length;
-    this.chooseImages();
+    this.choseAnew(select);
     this.say(`${select === 'order' ? 'order' : 'shown'}: ${list.selectedOptions[0].text}`);
   }
 
@@ -576,7 +590,7 @@ function listenToFields(app) {
   on('opacity', 'input', ({ value }) => app.veil(Number(value)));
   on('outlines', 'change', () => app.toggleOutlines());
   on('mask-shown', 'change', () => app.mask());
-  for (const id of ['order', 'filter', 'with']) on(id, 'change', (list) => { app.chooseImages(); list.blur(); });
+  for (const id of ['order', 'filter', 'with']) on(id, 'change', (list) => { app.choseAnew(id); list.blur(); });
   for (const radio of document.querySelectorAll('[name=spacing]')) {
     radio.addEventListener('change', () => { app.space(radio.value); radio.blur(); });
   }
