@@ -81,9 +81,10 @@ def new_page():
     said = []
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        windows = browser.new_context(viewport={"width": 1400, "height": 900})
 
         def opened(address):
-            page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+            page = windows.new_page()
             page.on("console", lambda message: said.append(message.text))
             page.on("pageerror", lambda error: said.append(str(error)))
             page.goto(address)
@@ -182,7 +183,29 @@ def test_nothing_is_lost_with_the_connection(run_copy, new_page, serve):
     expected[3, 3:10] = 1
     page.wait_for_selector("#saved[data-state=bad]")
     assert run_copy.reviews.is_empty
-    page.unroute("**/review")
+    page.close()
+
+    page = new_page(served.address)  # which sends what the other could not
     saved(page)
+    page.close()
     served.stop()
     assert np.array_equal(run_copy.reviews.mask(record.id, size), expected)
+
+
+@pytest.mark.slow
+def test_the_later_of_two_windows_wins_and_is_told(run_copy, new_page, serve):
+    record = RunImages(run_copy).records[0]
+    served = serve(run_copy.folder.path)
+    first, second = new_page(served.address), new_page(served.address)
+    for page in (first, second):
+        page.locator("#go-on").uncheck()
+        choose(page, 0)
+    first.keyboard.press("r")
+    saved(first)
+    second.keyboard.press("a")
+    saved(second)
+    assert "had been changed in another window" in second.locator("#notice").inner_text()
+    first.evaluate("window.dispatchEvent(new Event('focus'))")
+    first.wait_for_selector("#stamp[data-decision=accepted]")
+    served.stop()
+    assert run_copy.reviews.review(record.id) == Review(decision="accepted")
