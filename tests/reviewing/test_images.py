@@ -86,3 +86,4 @@ def test_a_mask_of_another_size_is_told(images):
     Image.fromarray(np.zeros((3, 3), np.uint8)).save(images.run.folder.mask(record.id))
     with pytest.raises(TagmaskError, match="3 x 3 rows x columns"):
         images.mask(record)
+    assert Image.open(io.BytesIO(images.thumbnail(record))).size == images.size(record)[::-1]

@@ -210,7 +210,7 @@ def test_every_key_has_one_command_and_every_command_is_one_of_the_page(run):
     keys = run("keys", "KEYS", "", "KEYS")
     names = [key for each in keys for key in each["keys"]]
     assert len(names) == len(set(names))
-    page = server.PAGE["app.js"].read_text()
+    page = server.PAGE["app.js"].read_text() + server.PAGE["commands.js"].read_text()
     for each in keys:
         assert f"  {each['command']}(" in page or f"{each['command']}: () =>" in page, each["command"]
     events = "[{ key: 'Z', ctrlKey: true, shiftKey: true }, { key: '?', shiftKey: true }, { key: ' ' }, { key: 'B' }]"

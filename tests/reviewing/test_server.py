@@ -37,7 +37,7 @@ def send(page, place, change, mask=None, squeeze=True):
 def test_the_page_and_its_files_are_sent_and_nothing_else(page):
     text = page.get("").text
     named = set(re.findall(r'(?:href|src)="page/([^"]+)"', text))
-    assert {"app.js", "style.css"} <= named
+    assert {"begin.js", "style.css"} <= named
     for name in server.PAGE:
         answer = page.get(f"page/{name}")
         assert answer.status_code == 200

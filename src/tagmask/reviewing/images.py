@@ -11,6 +11,7 @@ from jaxtyping import Int32
 from PIL import Image
 
 from tagmask.contracts import ImageArray, MaskArray, Record
+from tagmask.errors import TagmaskError
 from tagmask.masks.overlays import Picture, class_colors, shrink_image, shrink_mask, thumbnail_size
 from tagmask.reviewing.regions import superpixels
 from tagmask.reviews.accuracy import random_order
@@ -125,9 +126,12 @@ class RunImages:
 
     def mask(self, record: Record) -> MaskArray:
         """The mask as it was accepted or corrected; else as the run made it."""
+        return self._mask_of_size(record, self.size(record))
+
+    def _mask_of_size(self, record: Record, size: tuple[int, int]) -> MaskArray:
         if self.review(record).has_mask:
-            return self.reviews.mask(record.id, self.size(record))
-        return self.pseudo_mask(record)
+            return self.reviews.mask(record.id, size)
+        return read_pseudo_mask(self.run, record, size, self.shows_revised)
 
     def regions(self, record: Record, along: int) -> Int32[np.ndarray, "h w"]:
         """Superpixels of the photograph, so many along its longer side."""
@@ -139,9 +143,13 @@ class RunImages:
 
     def thumbnail(self, record: Record) -> bytes:
         """The photograph with its mask, small, as JPEG; without the mask where that cannot be read."""
-        image, mask = self.run.dataset.read_image(record), self.mask(record)
+        image = self.run.dataset.read_image(record)  # not kept: a strip of them would drive out the open one
         size = thumbnail_size(image.shape[:2], THUMBNAIL)
-        small, classes = shrink_image(image, size), shrink_mask(mask, size)
+        small = shrink_image(image, size)
+        try:
+            classes = shrink_mask(self._mask_of_size(record, image.shape[:2]), size)
+        except TagmaskError:
+            return _jpeg(small, 80)
         veil = VEIL * (classes > 0)[..., None]
         return _jpeg((small * (1 - veil) + class_colors(classes) * veil).astype(np.uint8), 80)
 

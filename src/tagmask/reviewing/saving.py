@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from tagmask.contracts import MaskArray, Record
 from tagmask.errors import TagmaskError
@@ -21,8 +21,6 @@ class Change(Review):
     Attributes:
         seen: the version of the review that the page has begun from.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seen: str = ""
 

@@ -3,6 +3,7 @@
  * It knows where things are and which tool is in hand. What is painted is told to its `owner`, which keeps it.
  */
 
+import { drawPointer, drawPolygon } from './drawing.js';
 import { RegionLayer, MaskLayer } from './layers.js';
 import { fillPolygon, fillRegion, joined, paintLine, valueAt } from './labels.js';
 import { fitted, held, moved, pinched, toImage, toScreen, zoomed } from './view.js';
@@ -120,48 +121,11 @@ export class Canvas {
       context.drawImage(this.regions.glow.picture, 0, 0);
     }
     context.setTransform(dots, 0, 0, dots, 0, 0);
-    this.#drawPolygon(context);
-    this.#drawPointer(context);
-  }
-
-  #drawPolygon(context) {
-    if (this.polygon.length === 0) return;
-    const points = this.polygon.map((point) => toScreen(this.#view, point));
-    const path = new Path2D();
-    points.forEach(({ x, y }) => path.lineTo(x, y));
-    if (this.pointer !== null) path.lineTo(this.pointer.x, this.pointer.y);
-    this.#twice(context, path);
-    const first = new Path2D();
-    first.arc(points[0].x, points[0].y, 5, 0, 2 * Math.PI);
-    context.fillStyle = '#fff';
-    context.fill(first);
-    this.#twice(context, first);
-  }
-
-  #drawPointer(context) {
-    if (this.pointer === null) return;
-    const { x, y } = this.pointer;
-    const path = new Path2D();
-    if (['brush', 'eraser'].includes(this.#owner.tool)) {
-      path.arc(x, y, Math.max(1.5, (this.#owner.size / 2) * this.#view.scale), 0, 2 * Math.PI);
+    if (this.polygon.length > 0) drawPolygon(context, this.polygon.map((each) => toScreen(this.#view, each)), this.pointer);
+    if (this.pointer !== null) {
+      const hasBrush = ['brush', 'eraser'].includes(this.#owner.tool);
+      drawPointer(context, this.pointer, hasBrush ? (this.#owner.size / 2) * this.#view.scale : 0, this.isCross);
     }
-    if (this.isCross) {
-      for (const [dx, dy] of [[12, 0], [-12, 0], [0, 12], [0, -12]]) {
-        path.moveTo(x + dx / 4, y + dy / 4);
-        path.lineTo(x + dx, y + dy);
-      }
-    }
-    this.#twice(context, path);
-  }
-
-  /** A line that is seen on light and on dark. */
-  #twice(context, path) {
-    context.lineWidth = 3;
-    context.strokeStyle = 'rgb(0 0 0 / 55%)';
-    context.stroke(path);
-    context.lineWidth = 1.25;
-    context.strokeStyle = '#fff';
-    context.stroke(path);
   }
 
   // ── where it is shown ──────────────────────────────────────────────────────────────────────────────────────────────
