@@ -20,7 +20,6 @@ from tagmask.reviews.accuracy import (
 )
 from tagmask.reviews.store import Review
 
-
 FEW = 30
 """Images below which bootstrap intervals hold the truth clearly less often than they say."""
 

@@ -43,6 +43,9 @@ export class App {
   /** The value that the tool in hand paints. */
   get value() { return this.tool === 'eraser' ? BACKGROUND : this.chosenValue; }
 
+  /** Whether another image is on its way: what is done now is not meant for the one that is still shown. */
+  get isWaiting() { return $('stage').classList.contains('waiting'); }
+
   get image() { return this.open && this.images[this.open.place]; }
 
   told(place) {
@@ -217,7 +220,7 @@ export class App {
   }
 
   toggleTag(value) {
-    if (this.open === null || value === BACKGROUND || value === NO_LABEL) return;
+    if (this.open === null || this.isWaiting || value === BACKGROUND || value === NO_LABEL) return;
     this.change({ tags: toggled(this.image, this.run.classes[value - 1], this.run.classes) });
   }
 

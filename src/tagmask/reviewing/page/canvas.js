@@ -56,9 +56,9 @@ export class Canvas {
 
   /** Show an image {photo, grid, regions}; null: none. */
   open(picture) {
+    this.#giveUp();
     this.picture = picture;
     this.polygon = [];
-    this.#stroke = null;
     this.original = null;
     this.mask = picture && new MaskLayer(picture.grid);
     this.regions = null;

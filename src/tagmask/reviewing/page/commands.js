@@ -15,8 +15,11 @@ export function resized(size, direction) {
   return Math.min(WIDEST, Math.max(1, size + direction * Math.max(1, Math.round(size * 0.2))));
 }
 
-/** Carry out the command of a key. */
-export function obey(app, command, name) {
+const CHANGES = ['accept', 'reject', 'startOver', 'tag', 'undo', 'redo', 'dab'];
+
+/** Carry out a command; `name` is that of the key. */
+export function obey(app, command, name = '') {
+  if (app.isWaiting && CHANGES.includes(command)) return;
   const [x, y] = { Up: [0, -1], Down: [0, 1], Left: [-1, 0], Right: [1, 0] }[name.split('Arrow')[1]] ?? [0, 0];
   const own = {
     size: () => app.resize(name === ']' ? 1 : -1),
@@ -64,7 +67,7 @@ export function listenToButtons(app) {
   document.addEventListener('click', (event) => {
     const button = event.target.closest('button');
     if (button === null) return;
-    if (button.dataset.command) app[button.dataset.command]();
+    if (button.dataset.command) obey(app, button.dataset.command);
     if (button.dataset.tool) app.takeUp(button.dataset.tool);
     if (event.detail > 0 && button.closest('dialog') === null) button.blur(); // else Space would press it again
   });
