@@ -19,10 +19,10 @@ class Change(Review):
     """A review as the page sends it.
 
     Attributes:
-        seen: the version of the review that the page has begun from.
+        seen: the version of the review that the page has begun from; None: it knows of none.
     """
 
-    seen: str = ""
+    seen: str | None = None
 
     def review(self) -> Review:
         """What is kept of it."""
@@ -81,7 +81,7 @@ class Desk:
             TagmaskError: as ``Reviews.write``.
         """
         with self._turn:
-            replaced = change.seen != self.images.version(record)
+            replaced = (change.seen or "") != self.images.version(record)
             review = change.review()
             if review == Review():
                 self.images.reviews.remove(record.id)
