@@ -9,12 +9,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tagmask.cli import doctor, exchange, lists, runs, stages, use
+from tagmask.cli import doctor, exchange, lists, review, runs, stages, use
 from tagmask.cli.words import Command, say
 from tagmask.errors import TagmaskError
 from tagmask.system.interruption import listen
 
-COMMANDS = (*doctor.COMMANDS, *runs.COMMANDS, *stages.COMMANDS, *use.COMMANDS, *exchange.COMMANDS, *lists.COMMANDS)
+COMMANDS = (
+    *doctor.COMMANDS,
+    *runs.COMMANDS,
+    *stages.COMMANDS,
+    *use.COMMANDS,
+    *review.COMMANDS,
+    *exchange.COMMANDS,
+    *lists.COMMANDS,
+)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def begin_improved(first: Run, out: Path, share: float, stage: str | None = None
     """
     if not RunFolder(out).is_begun:
         first.require("make-masks")
-        reviews = first.reviews.all([record.id for record in first.dataset.split(first.recipe.data.train_split)])
+        reviews = first.reviews.all([record.id for record in first.given_records])
         if not reviews:
             raise TagmaskError(f"nobody has reviewed a mask of {first.folder.path}; `tagmask review` shows them")
         _begin(first, out, reviews, held_back(reviews, share), stage or first_stage(first, reviews.values()))

@@ -47,9 +47,14 @@ class Run:
     data: Path | None
 
     @property
+    def given_records(self) -> tuple[Record, ...]:
+        """Images that are learned from, with their tags as the data have them."""
+        return self.dataset.split(self.recipe.data.train_split)
+
+    @property
     def training_records(self) -> tuple[Record, ...]:
         """Images that are learned from, with their tags as a person has corrected them."""
-        given = self.dataset.split(self.recipe.data.train_split)
+        given = self.given_records
         return tuple(self._with_own_tags(record) for record in given) if self.used_reviews else given
 
     def _with_own_tags(self, record: Record) -> Record:
@@ -63,7 +68,7 @@ class Run:
         """What a person had decided about training images when the run was opened; nothing where it is ignored."""
         if self.recipe.masks.reviews == "ignore":
             return {}
-        found = self.reviews.all([record.id for record in self.dataset.split(self.recipe.data.train_split)])
+        found = self.reviews.all([record.id for record in self.given_records])
         held = {image_id: found[image_id].model_copy(update={"decision": None}) for image_id in self.held_back}
         return {**found, **held}
 
