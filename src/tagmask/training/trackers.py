@@ -95,7 +95,7 @@ def _tell_picture(tracker: Any, title: str, picture: ImageArray) -> None:
     if tracker.name == "tensorboard":
         tracker.tracker.add_image(title, picture, dataformats="HWC")
     elif tracker.name == "mlflow":
-        import mlflow  # noqa: PLC0415 (optional dependency)
+        import mlflow  # noqa: PLC0415  # pyright: ignore[reportMissingImports] (optional dependency)
 
         mlflow.log_image(picture, f"{title}.png")
     elif hasattr(tracker, "log_images"):

@@ -110,18 +110,6 @@ def test_addresses_and_methods_that_are_not_there(serving):
         refused(client.post("/health"), 405, "POST does nothing here")
 
 
-def test_a_slow_client_is_told(serving):
-    def trickle():
-        yield b"a"
-        time.sleep(0.3)
-        yield b"b"
-
-    with serving(send_seconds=0.1) as (_, client):
-        answer = client.post("/predict", content=trickle())
-        # The client of the tests gathers the body first, so that nothing is slow: real ones are tried in test_running.
-        refused(answer, 415, "not an image")
-
-
 def test_a_full_queue_and_a_long_wait(serving, slow, encoded):
     go = threading.Event()
     waiting = slow(lambda: go.wait(10))
