@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from tagmask.contracts import ImageArray, Images
+from tagmask.contracts import Images
 from tagmask.errors import TagmaskError
 from tagmask.inference.passes import dense_logits, with_mirror
 from tagmask.inference.predictor import Predictor
+
+Photograph = UInt8[np.ndarray, "_ _ 3"]  # several of one size each
 
 LARGEST_DIFFERENCE = 1e-3  # of a logit, for numbers of 32 bits
 EQUAL_PIXELS = 0.999
@@ -52,7 +55,7 @@ class Comparison:
         )
 
 
-def compared(exported: Predictor, original: Predictor, images: Sequence[ImageArray]) -> Comparison:
+def compared(exported: Predictor, original: Predictor, images: Sequence[Photograph]) -> Comparison:
     """Compare both on photographs of the run, prepared as predictors do, and time both on the first.
 
     Args:

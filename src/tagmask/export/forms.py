@@ -21,7 +21,7 @@ FILES: dict[Form, str] = {
     "openvino": "network.xml",
     "torch-export": "network.pt2",
 }
-_PACKAGES: dict[Form, tuple[tuple[str, str], ...]] = {
+PACKAGES: dict[Form, tuple[tuple[str, str], ...]] = {
     "bundle": (),
     "onnx": (("onnx", "export"), ("onnxscript", "export"), ("onnxruntime", "export")),
     "openvino": (("onnx", "export"), ("onnxscript", "export"), ("openvino", "openvino")),
@@ -43,7 +43,7 @@ def require_packages(form: Form) -> None:
     Raises:
         TagmaskError: a package is missing.
     """
-    for package, extra in _PACKAGES[form]:
+    for package, extra in PACKAGES[form]:
         require(package, extra)
 
 
@@ -69,7 +69,7 @@ def write_bundle(trained: Trained, file: Path) -> None:
 
 def write_onnx(trained: Trained, file: Path) -> None:
     """One file, weights included, with axes ``batch``, ``height`` and ``width`` of any size."""
-    with _hushed():
+    with hushed():
         program = torch.onnx.export(
             traced(trained.network),
             (torch.zeros(EXAMPLE),),
@@ -93,17 +93,14 @@ def _name_axes(model: Any) -> None:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Without the exporter's remarks on operators that no network here uses."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+def hushed() -> Iterator[None]:
+    """Without the remarks of exporters, which are about operators that no network here has."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
 
 
 def write_openvino(trained: Trained, file: Path) -> None:

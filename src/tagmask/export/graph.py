@@ -5,14 +5,13 @@ enlarging in front of a transformer. Images are not scaled in it: Pillow's cubic
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import timm.layers.padding
 import torch
-from jaxtyping import Float
-from timm.layers import Conv2dSame
-from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.nn import functional as F
 
 from tagmask.errors import TagmaskError
 from tagmask.networks.deeplab import DeepLab
@@ -27,10 +26,10 @@ def traced(network: DeepLab) -> ExportedProgram:
     Raises:
         TagmaskError: the backbone does what a graph of any size cannot hold.
     """
-    plain = with_open_padding(copy.deepcopy(network).cpu().eval()).to(memory_format=torch.contiguous_format)
+    plain = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
     sizes = ({0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), open_padding():
             program = torch.export.export(
                 plain, (torch.zeros(EXAMPLE),), dynamic_shapes=sizes, prefer_deferred_runtime_asserts_over_guards=True
             )
@@ -53,45 +52,35 @@ def _forget_assertions(program: ExportedProgram) -> None:
             graph.erase_node(node)
     graph.eliminate_dead_code()
     program.graph_module.recompile()
+    for symbol, sizes in program.range_constraints.items():
+        program.range_constraints[symbol] = type(sizes)(1, sizes.upper)
 
 
 # ── padding ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def with_open_padding(module: Any) -> Any:
-    """Exchange, in place, convolutions that pad by the size of the image for ones whose arithmetic a graph can hold."""
-    for name, child in module.named_children():
-        if isinstance(child, Conv2dSame):
-            setattr(module, name, OpenSameConvolution(child))
-        else:
-            with_open_padding(child)
-    return module
+@contextmanager
+def open_padding() -> Iterator[None]:
+    """While it lasts, timm finds the padding that TensorFlow would take by arithmetic that a graph can hold.
+
+    Its own, of the convolutions and pools that pad by the size of the image, rounds a float: a graph for every size
+    would have to hold Python's ``math.ceil``.
+    """
+    own = timm.layers.padding.get_same_padding
+    timm.layers.padding.get_same_padding = same_padding
+    try:
+        yield
+    finally:
+        timm.layers.padding.get_same_padding = own
 
 
-class OpenSameConvolution(nn.Module):
-    """A convolution padded as TensorFlow does, to ceil(size / stride) cells, in whole numbers throughout."""
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.convolution = convolution
-
-    def forward(self, grid: Float[Tensor, "b _ _ _"]) -> Float[Tensor, "b _ _ _"]:
-        """The same as the convolution it stands for."""
-        inner = self.convolution
-        sides = zip(grid.shape[2:], inner.kernel_size, inner.stride, inner.dilation, strict=True)
-        rows, columns = (same_padding(*side) for side in sides)
-        padded = F.pad(grid, (*columns, *rows))
-        return F.conv2d(padded, inner.weight, inner.bias, inner.stride, 0, inner.dilation, inner.groups)
-
-
-def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Zeros before and behind a side.
+def same_padding(size: Any, kernel: int, stride: int, dilation: int) -> Any:
+    """Zeros before and behind a side together, so that it has ceil(size / stride) cells; sizes are ints or symbols.
 
     >>> same_padding(7, 3, 2, 1), same_padding(8, 3, 2, 1), same_padding(8, 3, 1, 2), same_padding(7, 1, 2, 1)
-    ((1, 1), (0, 1), (2, 2), (0, 0))
+    (2, 1, 4, 0)
     """
     extent = (kernel - 1) * dilation + 1
     total = (size + stride - 1) // stride * stride + extent - stride - size
-    if extent < stride:  # cells that are stepped over may need none
-        total = torch.sym_max(total, 0)
-    return total // 2, total - total // 2
+    # Cells that are stepped over may need none.
+    return torch.sym_max(total, 0) if extent < stride else total

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32
 
+from tagmask.export.forms import hushed
 from tagmask.inference.exported import require
 
 Int8 = Literal["dynamic", "static"]
@@ -33,10 +34,11 @@ def write_int8(file: Path, kind: Int8, images: Calibration) -> None:
 
     whole = file.with_name(f"float32-{file.name}")
     file.rename(whole)
-    if kind == "dynamic":
-        quantization.quantize_dynamic(whole, file, per_channel=True, weight_type=quantization.QuantType.QUInt8)
-    else:
-        quantization.quantize_static(whole, file, _reader(images), per_channel=True)
+    with hushed():
+        if kind == "dynamic":
+            quantization.quantize_dynamic(whole, file, per_channel=True, weight_type=quantization.QuantType.QUInt8)
+        else:
+            quantization.quantize_static(whole, file, _reader(images), per_channel=True)
     whole.unlink()
 
 

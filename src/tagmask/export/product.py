@@ -8,12 +8,12 @@ import torch
 from pydantic import TypeAdapter
 
 from tagmask.config import AnyData, FolderData
-from tagmask.contracts import Dataset, ImageArray, Record
+from tagmask.contracts import Dataset, Record
 from tagmask.data.class_list import CLASSES
 from tagmask.data.datasets import open_dataset
 from tagmask.errors import TagmaskError
 from tagmask.export.card import Facts, Score, card
-from tagmask.export.check import Comparison, compared, refuse_different
+from tagmask.export.check import Comparison, Photograph, compared, refuse_different
 from tagmask.export.folder import refuse_foreign, whole_folder
 from tagmask.export.forms import FILES, Trained, require_packages, write_form
 from tagmask.export.int8 import Int8, write_int8
@@ -108,12 +108,12 @@ def _write_checked(
     return found
 
 
-def _photographs(dataset: Dataset, split: str | None) -> list[ImageArray]:
+def _photographs(dataset: Dataset, split: str | None) -> list[Photograph]:
     records: Sequence[Record] = () if split is None else dataset.split(split)
     return [dataset.read_image(record) for record in spread_evenly(records, CHECKED)]
 
 
-def _calibration(predictor: Predictor, photographs: Sequence[ImageArray]) -> list[np.ndarray]:
+def _calibration(predictor: Predictor, photographs: Sequence[Photograph]) -> list[np.ndarray]:
     """Photographs as the network sees them, at the scale nearest to 1."""
     scales = predictor.config.scales
     nearest = min(range(len(scales)), key=lambda place: abs(scales[place] - 1))

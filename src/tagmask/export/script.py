@@ -27,7 +27,10 @@ _NEEDS: dict[Form, str] = {
 }
 
 _GRAPH = '''\
-"""Masks of photographs: python predict.py photo.jpg ... writes photo.jpg.png. Needs {needs}."""
+"""Masks of photographs: python predict.py photo.jpg ... writes photo.jpg.png.
+
+Needs {needs}.
+"""
 import json, sys
 from pathlib import Path
 import numpy as np
@@ -85,7 +88,10 @@ if __name__ == "__main__":
 '''
 
 _BUNDLE = '''\
-"""Masks of photographs: python predict.py photo.jpg ... writes photo.jpg.png. Needs tagmask."""
+"""Masks of photographs: python predict.py photo.jpg ... writes photo.jpg.png.
+
+Needs tagmask.
+"""
 import sys
 from pathlib import Path
 import tagmask
