@@ -1,14 +1,17 @@
 """An export of one run in each form."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from exports import sizes_as_symbols, written_run
-from tagmask.export.forms import FILES, PACKAGES
+from tagmask.conventions import Form
+from tagmask.export.forms import PACKAGES
 from tagmask.export.product import export_run
+
+SLOW: tuple[Form, ...] = ("openvino", "torch-export")  # together half a minute
 
 
 @pytest.fixture(autouse=True)
@@ -24,27 +27,23 @@ def trained(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def products(tmp_path_factory, trained) -> Path:
-    """A folder with an export of the run in each form that the packages here can write, under the form's name."""
+def exported(tmp_path_factory, trained) -> Callable[[Form], Path]:
+    """The folder of an export of the run in a form, made when it is first asked for; not to be changed."""
     folder = tmp_path_factory.mktemp("products")
-    for form in FILES:
-        if all(find_spec(package) for package, _ in PACKAGES[form]):
+
+    def made(form: Form) -> Path:
+        missing = [package for package, _ in PACKAGES[form] if not find_spec(package)]
+        if missing:
+            pytest.skip(f"not installed: {', '.join(missing)}")
+        if not (folder / form).exists():
             with sizes_as_symbols():
                 export_run(trained, folder / form, form)
-    return folder
+        return folder / form
+
+    return made
 
 
-@pytest.fixture(params=list(FILES))
-def product(request, products) -> Path:
-    """One of them."""
-    if not (products / request.param).exists():
-        pytest.skip(f"the packages for {request.param} are not installed")
-    return products / request.param
-
-
-@pytest.fixture
-def onnx_product(products) -> Path:
-    """The export as ONNX."""
-    if not (products / "onnx").exists():
-        pytest.skip("onnx, onnxscript and onnxruntime are not installed")
-    return products / "onnx"
+@pytest.fixture(params=["bundle", "onnx", *(pytest.param(form, marks=pytest.mark.slow) for form in SLOW)])
+def product(request, exported) -> Path:
+    """An export of the run in each form."""
+    return exported(request.param)

@@ -14,12 +14,12 @@ COMPARISON = Comparison(
 
 
 @pytest.fixture
-def facts(products, trained) -> Facts:
+def facts(exported, trained) -> Facts:
     return Facts(
         learned=segmenter_facts(trained / "segmenter.safetensors")[0],
         dataset="scenes",
         images=4,
-        settings=read_settings(products / "bundle" / "settings.json"),
+        settings=read_settings(exported("bundle") / "settings.json"),
         scores={
             "prediction": Score(protocol="on scenes.", mean_iou=0.625, iou={"a": 0.9, "b": 0.35, "c": None}),
             "tags": Score(protocol="on tags.", mean_average_precision=0.75),

@@ -41,10 +41,10 @@ def test_folders_and_files_of_others_are_refused(tmp_path):
             refuse_foreign(tmp_path / place)
 
 
-def test_an_earlier_export_is_replaced_only_when_the_new_one_is_whole(products, tmp_path):
+def test_an_earlier_export_is_replaced_only_when_the_new_one_is_whole(exported, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    for path in (products / "bundle").iterdir():
+    for path in exported("bundle").iterdir():
         (out / path.name).write_bytes(path.read_bytes())
     (out / "old").write_text("old")
     with pytest.raises(ValueError, match="no"):

@@ -58,9 +58,9 @@ def read(path):
         return np.array(mask), mask.getpalette()[:9]
 
 
-def test_masks_are_those_of_tagmask(onnx_product, trained, scenes, tmp_path):
+def test_masks_are_those_of_tagmask(exported, trained, scenes, tmp_path):
     paths = pictures(tmp_path, scenes)
-    done = run_alone(onnx_product, *paths)
+    done = run_alone(exported("onnx"), *paths)
     assert done.returncode == 0, done.stderr
     predictor = tagmask.load(trained, "cpu")
     for path in paths:
@@ -72,9 +72,9 @@ def test_masks_are_those_of_tagmask(onnx_product, trained, scenes, tmp_path):
     assert len(np.unique(predictor(paths[0]))) > 1  # random weights, and yet more than one class
 
 
-def test_the_refusal_of_packages_can_fail(onnx_product, tmp_path):
+def test_the_refusal_of_packages_can_fail(exported, tmp_path):
     Image.new("RGB", (SIZE, SIZE)).save(tmp_path / "x.png")
-    done = run_alone(onnx_product, tmp_path / "x.png", refused=("onnxruntime",))
+    done = run_alone(exported("onnx"), tmp_path / "x.png", refused=("onnxruntime",))
     assert done.returncode != 0
     assert "refused: onnxruntime" in done.stderr
 

@@ -1,22 +1,13 @@
 """What a finished run is for: masks of new images."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated
 
 import typer
 
 from tagmask.cli.words import Command, say, say_notes
+from tagmask.conventions import Form, Int8
 from tagmask.errors import TagmaskError
-
-Word = TypeVar("Word", bound=str)
-
-FORMS: tuple[Literal["bundle", "onnx", "openvino", "torch-export"], ...] = (
-    "bundle",
-    "onnx",
-    "openvino",
-    "torch-export",
-)
-INT8: tuple[Literal["dynamic", "static"], ...] = ("dynamic", "static")
 
 
 def predict(
@@ -40,28 +31,19 @@ def predict(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder with a trained segmenter.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="New folder; it appears whole or not at all.")],
-    to: Annotated[
-        str, typer.Option(metavar="FORM", help="What to make: bundle, onnx, openvino or torch-export.")
-    ] = "bundle",
+    to: Annotated[Form, typer.Option(help="What the network becomes.")] = "bundle",
     int8: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Round an ONNX network to 8 bits: dynamic or static.")
+        Int8 | None, typer.Option(help="Round an ONNX network to 8 bits, by ranges found in every pass or beforehand.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where the run's data lie now; left out: where they lay.")
     ] = None,
 ) -> None:
     """Make a product of a run: its network, its settings, a model card and a script, in one folder."""
-    form, kind = _one_of("--to", to, FORMS), None if int8 is None else _one_of("--int8", int8, INT8)
     from tagmask.export.product import export_run  # noqa: PLC0415
 
-    say(f"compared with torch on {export_run(run, out, form, kind, data)}")
+    say(f"compared with torch on {export_run(run, out, to, int8, data)}")
     say(f"written: {out}, which its README.md describes")
-
-
-def _one_of(option: str, word: str, known: tuple[Word, ...]) -> Word:
-    if word not in known:
-        raise TagmaskError(f"{option} is {word!r}; choose one of {', '.join(known)}")
-    return known[known.index(word)]
 
 
 COMMANDS = (

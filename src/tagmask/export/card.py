@@ -7,8 +7,9 @@ import timm
 from pydantic import BaseModel
 
 from tagmask.config import AnyBackbone, TimmBackbone
+from tagmask.conventions import Form
 from tagmask.export.check import Comparison
-from tagmask.inference.exported import ExportSettings, Form
+from tagmask.inference.exported import ExportSettings
 from tagmask.inference.predictor import SegmenterFacts
 
 UNKNOWN = "unknown: see where they came from"

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from tagmask.conventions import Form
 from tagmask.export.graph import EXAMPLE, traced
-from tagmask.inference.exported import Form, require
+from tagmask.inference.exported import require
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import read_facts, save_weights
 

@@ -6,15 +6,15 @@ every pass. Weights are rounded channel by channel, as those of depthwise convol
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
+from tagmask.conventions import Int8
 from tagmask.export.forms import hushed
 from tagmask.inference.exported import require
 
-Int8 = Literal["dynamic", "static"]
 Calibration = Sequence[Float32[np.ndarray, "1 3 _ _"]]
 
 
@@ -42,7 +42,7 @@ def write_int8(file: Path, kind: Int8, images: Calibration) -> None:
     whole.unlink()
 
 
-def _reader(images: Calibration) -> object:
+def _reader(images: Calibration) -> Any:
     """The photographs as onnxruntime asks for them: one by one, then none."""
     from onnxruntime.quantization import CalibrationDataReader  # noqa: PLC0415 (optional)
 

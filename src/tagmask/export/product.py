@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from tagmask.config import AnyData, FolderData
 from tagmask.contracts import Dataset, Record
+from tagmask.conventions import Form, Int8
 from tagmask.data.class_list import CLASSES
 from tagmask.data.datasets import open_dataset
 from tagmask.errors import TagmaskError
@@ -16,9 +17,9 @@ from tagmask.export.card import Facts, Score, card
 from tagmask.export.check import Comparison, Photograph, compared, refuse_different
 from tagmask.export.folder import refuse_foreign, whole_folder
 from tagmask.export.forms import FILES, Trained, require_packages, write_form
-from tagmask.export.int8 import Int8, write_int8
+from tagmask.export.int8 import write_int8
 from tagmask.export.script import script
-from tagmask.inference.exported import SETTINGS, ExportSettings, Form
+from tagmask.inference.exported import SETTINGS, ExportSettings, Precision
 from tagmask.inference.predictor import LARGEST, Predictor, SegmenterFacts, load, segmenter_facts
 from tagmask.masks.overlays import class_entries
 from tagmask.networks.deeplab import DeepLab
@@ -28,6 +29,7 @@ from tagmask.system.environment import environment
 from tagmask.system.storage import read_json_as, write_bytes, write_json
 
 CHECKED = 20  # photographs
+PRECISIONS: dict[Int8 | None, Precision] = {None: "float32", "dynamic": "int8-dynamic", "static": "int8-static"}
 
 
 def export_run(
@@ -55,12 +57,12 @@ def export_run(
     require_packages(form)
     known = RunFolder(run)
     predictor, weights = load(run, "cpu"), known.weights("segmenter")
-    learned = segmenter_facts(weights)[0]
+    learned, scores = segmenter_facts(weights)[0], _scores(known)
     dataset = open_dataset(learned.data, data or known.data())
     settings = settings_of_export(predictor, learned.data, form, int8)
     with whole_folder(out) as folder:
         found = _write_checked(folder, Trained(_network(predictor), weights), settings, dataset, learned.data)
-        _write_words(folder, settings, learned, dataset, _scores(known), found)
+        _write_words(folder, settings, learned, dataset, scores, found)
     return found
 
 
@@ -75,7 +77,7 @@ def settings_of_export(predictor: Predictor, data: AnyData, form: Form, int8: In
     return ExportSettings(
         form=form,
         file=FILES[form],
-        precision="float32" if int8 is None else f"int8-{int8}",
+        precision=PRECISIONS[int8],
         classes=predictor.classes,
         palette=tuple(tuple(entry["color"]) for entry in class_entries(predictor.classes)),
         mean=normalization.mean,

@@ -1,6 +1,6 @@
 """``predict.py`` of an exported network: all that tagmask does to a photograph, in one short file of its own."""
 
-from tagmask.inference.exported import Form
+from tagmask.conventions import Form
 
 _RUNNERS: dict[Form, tuple[str, str]] = {
     "onnx": (

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from tagmask.config import Config, CrfConfig
 from tagmask.contracts import Images, Normalization
+from tagmask.conventions import Form
 from tagmask.errors import TagmaskError
 from tagmask.system.storage import read_json_as
 
 SETTINGS = "settings.json"
 SUFFIXES = (".onnx", ".xml", ".pt2")
 
-Form = Literal["bundle", "onnx", "openvino", "torch-export"]
+Precision = Literal["float32", "int8-dynamic", "int8-static"]
 Bands = tuple[int, int, int]
 _Three = tuple[float, float, float]
 
@@ -47,9 +48,7 @@ class ExportSettings(Config):
     tagmask_export: Literal[1] = Field(default=1, description="Version of this file's form.")
     form: Form = Field(description="What the file of the network is.")
     file: str = Field(pattern=r"^\w[\w.-]*$", description="The file of the network, beside this one.")
-    precision: Literal["float32", "int8-dynamic", "int8-static"] = Field(
-        default="float32", description="Numbers that the network computes with."
-    )
+    precision: Precision = Field(default="float32", description="Numbers that the network computes with.")
     classes: tuple[str, ...] = Field(description="Names without background; mask value i + 1 is class i.")
     palette: tuple[tuple[int, int, int], ...] = Field(description="Colour of each mask value, background first.")
     mean: _Three = Field(description="RGB mean that is taken off, of values in [0, 1].")
