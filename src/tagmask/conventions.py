@@ -1,4 +1,4 @@
-"""What means the same everywhere: two numbers on every mask, and the three ends of a run."""
+"""What means the same everywhere: two numbers on every mask, the ends of a run, the forms of an export."""
 
 from typing import Literal
 
@@ -16,3 +16,9 @@ FEWEST_IMAGES = 2
 
 EPSILON = 1e-5
 """Keeps denominators from 0 in the published formulas of SEAM, SIPE and PPC, whose results contain it."""
+
+Form = Literal["bundle", "onnx", "openvino", "torch-export"]
+"""What a trained network can be exported as."""
+
+Int8 = Literal["dynamic", "static"]
+"""How the numbers of an exported network find their place in 8 bits: anew in every pass, or once and for all."""

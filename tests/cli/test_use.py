@@ -1,26 +1,8 @@
 """What a finished run is for."""
 
-import sys
-
-import pytest
-
-from tagmask.serving import server
 from typed import refused
 
 
 def test_predict_without_a_model_or_images(run, tmp_path, photos):
     refused(*run("predict", photos, "--model", tmp_path / "no", "--out", tmp_path / "out"), "no trained segmenter")
     refused(*run("predict", tmp_path / "no", "--model", tmp_path, "--out", tmp_path / "out"), "no such image or folder")
-
-
-def test_serve_without_a_model(run, tmp_path):
-    pytest.importorskip("uvicorn", reason="starlette and uvicorn belong to the development group: make setup")
-    refused(*run("serve", tmp_path / "no", "--port", "0"), "no trained segmenter")
-
-
-def test_serve_without_its_packages_names_the_extra(run, tmp_path, monkeypatch):
-    for name in ("running", "app"):
-        monkeypatch.delitem(sys.modules, f"tagmask.serving.server.{name}", raising=False)
-        monkeypatch.delattr(server, name, raising=False)
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    refused(*run("serve", tmp_path), "uvicorn is not installed: pip install 'tagmask[serve]'")

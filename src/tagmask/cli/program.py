@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tagmask.cli import doctor, exchange, lists, review, runs, stages, use
+from tagmask.cli import doctor, exchange, export, lists, review, runs, serve, stages, use
 from tagmask.cli.words import Command, say
 from tagmask.errors import TagmaskError
 from tagmask.system.interruption import listen
@@ -18,9 +18,11 @@ COMMANDS = (
     *doctor.COMMANDS,
     *runs.COMMANDS,
     *stages.COMMANDS,
-    *use.COMMANDS,
     *review.COMMANDS,
+    *use.COMMANDS,
     *exchange.COMMANDS,
+    *export.COMMANDS,
+    *serve.COMMANDS,
     *lists.COMMANDS,
 )
 

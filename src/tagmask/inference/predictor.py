@@ -15,6 +15,8 @@ from tagmask.config import AnyBackbone, AnyData, FolderData, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.data.orientation import read_photograph
 from tagmask.errors import TagmaskError
+from tagmask.inference.exported import FORMS, DenseNetwork, ExportSettings, read_settings, settings_file
+from tagmask.inference.hub import fetched, is_address
 from tagmask.inference.passes import dense_logits, pyramid, resize_image
 from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
@@ -45,8 +47,8 @@ class Predictor:
     """Segments new, untagged images.
 
     Args:
-        network: a trained segmenter.
-        config: its prediction settings.
+        network: a trained segmenter, or one that was exported.
+        config: its prediction settings, those of a run or of an export.
         classes: class names without background; mask value i + 1 is class i.
         device: where to compute.
         bands: which bands of image files it was trained on as red, green and blue; None: as the files say.
@@ -56,15 +58,17 @@ class Predictor:
 
     def __init__(
         self,
-        network: DeepLab,
-        config: SegmenterConfig,
+        network: DenseNetwork,
+        config: SegmenterConfig | ExportSettings,
         classes: tuple[str, ...],
         device: torch.device,
         bands: Bands | None = None,
         largest_side: int | None = None,
         as_stored: bool = False,
     ) -> None:
-        self.network = network.eval().to(device).to(memory_format=torch.channels_last)
+        if isinstance(network, DeepLab):
+            network = network.eval().to(device).to(memory_format=torch.channels_last)
+        self.network = network
         self.config = config
         self.classes = classes
         self.device = device
@@ -75,7 +79,7 @@ class Predictor:
     @property
     def normalization(self) -> Normalization:
         """How photographs are normalised for this network."""
-        return self.network.backbone.normalization
+        return self.network.normalization
 
     def __call__(self, image: np.ndarray | Image.Image | str | Path) -> MaskArray:
         """Mask of one image.
@@ -130,30 +134,55 @@ class Predictor:
 
 
 def load(run: str | Path, device: str | None = None) -> Predictor:
-    """The trained segmenter of a run folder, ready for new images.
+    """The trained segmenter of a run folder or of an export, ready for new images.
 
     Args:
-        run: a folder that ``tagmask run`` wrote, or a ``segmenter.safetensors`` file out of one.
-        device: ``cpu``, ``cuda``, ``mps`` ...; None: a GPU if there is one.
+        run: a folder that ``tagmask run`` or ``tagmask export`` wrote, or the file of the network in it; or the address
+            ``hf://user/name@revision`` of a bundle on the Hugging Face Hub.
+        device: ``cpu``, ``cuda``, ``mps`` ...; None: a GPU if there is one. Exported graphs run on the processor.
 
     Raises:
-        TagmaskError: there is no trained segmenter, or no such device.
+        TagmaskError: there is no trained segmenter, no such device, or no package that runs the graph.
 
     Example:
         ``mask = tagmask.load("runs/x")("photo.jpg")``
     """
+    path = fetched(str(run)) if is_address(run) else Path(run)
+    settings = settings_file(path)
+    if settings is not None:
+        return _load_export(settings.parent, read_settings(settings), device)
     place = _device(device)
-    path = Path(run)
     file = path / "segmenter.safetensors" if path.is_dir() else path
     if not file.exists():
         raise TagmaskError(
             f"no trained segmenter at {file}; train one with `tagmask run` or `tagmask train-segmenter`."
         )
-    facts, classes = _facts(file)
-    network = build_segmenter(facts.segmenter, facts.backbone, len(classes), load_initial=False)
-    load_network(file, network)
+    facts, classes = segmenter_facts(file)
+    network = _trained(file, facts, len(classes))
     as_stored = isinstance(facts.data, FolderData) and facts.data.exif == "as_stored"
     return Predictor(network, facts.segmenter, classes, place, facts.data.bands, facts.data.largest_side, as_stored)
+
+
+def _trained(file: Path, facts: "SegmenterFacts", num_classes: int) -> DeepLab:
+    network = build_segmenter(facts.segmenter, facts.backbone, num_classes, load_initial=False)
+    load_network(file, network)
+    return network
+
+
+def _load_export(folder: Path, settings: ExportSettings, device: str | None) -> Predictor:
+    """The network of a folder that ``tagmask export`` wrote."""
+    file = folder / settings.file
+    if not file.is_file():
+        raise TagmaskError(f"{folder} has no {settings.file}, which its settings name; export the run again")
+    if settings.form == "bundle":
+        place = _device(device)
+        network: DenseNetwork = _trained(file, segmenter_facts(file)[0], len(settings.classes))
+    elif device not in (None, "cpu"):
+        raise TagmaskError(f"the device {device!r} cannot run {file}, whose form runs on the processor; leave it out")
+    else:
+        place, network = torch.device("cpu"), FORMS[settings.form](file, settings.normalization)
+    as_stored = settings.exif == "as_stored"
+    return Predictor(network, settings, settings.classes, place, settings.bands, settings.largest_side, as_stored)
 
 
 def _device(name: str | None) -> torch.device:
@@ -169,21 +198,39 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-class _Facts(BaseModel):
+class MethodFacts(BaseModel):
+    """Which method made the maps, which may be of a package that is not here."""
+
+    kind: str
+
+
+class SegmenterFacts(BaseModel):
     """What of a recipe a trained segmenter needs; the rest has done its work, and its packages need not be here."""
 
+    name: str
+    seed: int
     data: AnyData
     segmenter: SegmenterConfig
     backbone: AnyBackbone
+    method: MethodFacts
+
+    @property
+    def own_backbone(self) -> AnyBackbone:
+        """The backbone of the segmenter."""
+        return self.segmenter.backbone or self.backbone
 
 
-def _facts(file: Path) -> tuple[_Facts, tuple[str, ...]]:
-    """The settings and the class names that a weights file was written with."""
+def segmenter_facts(file: Path) -> tuple[SegmenterFacts, tuple[str, ...]]:
+    """The settings and the class names that a weights file was written with.
+
+    Raises:
+        TagmaskError: it is no segmenter of tagmask, or one of another version.
+    """
     facts = read_facts(file)
     if "recipe" not in facts or "classes" not in facts:
         raise TagmaskError(f"{file} was not written by tagmask train-segmenter; give a run folder.")
     try:
-        return _Facts.model_validate_json(facts["recipe"]), tuple(json.loads(facts["classes"]))
+        return SegmenterFacts.model_validate_json(facts["recipe"]), tuple(json.loads(facts["classes"]))
     except ValidationError as error:
         raise TagmaskError(
             f"{file} was written by another version of tagmask, whose settings this one does not know; "

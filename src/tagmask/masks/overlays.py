@@ -2,7 +2,9 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -67,6 +69,17 @@ def class_colors(mask: Int[np.ndarray, "*s"]) -> UInt8[np.ndarray, "*s 3"]:
     """Palette colours of mask values, the same as in the mask files; they repeat beyond class 255."""
     numbers = np.maximum(mask, BACKGROUND)
     return palette()[np.where(numbers > 255, (numbers - 1) % 255 + 1, numbers)]
+
+
+def class_entries(classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Number, name and colour of each mask value, background first, as ``classes.json`` lists them.
+
+    >>> class_entries(["cat"])[1]
+    {'index': 1, 'name': 'cat', 'color': [128, 0, 0]}
+    """
+    names = ("background", *classes)
+    colors = class_colors(np.arange(len(names))).tolist()
+    return [{"index": i, "name": name, "color": colors[i]} for i, name in enumerate(names)]
 
 
 def thumbnail_size(size: tuple[int, int], width: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tagmask.config import SegmenterConfig
-from tagmask.contracts import Backbone, Batch, Images, Level, Losses, Masks, ParameterGroup, Trainable
+from tagmask.contracts import Backbone, Batch, Images, Level, Losses, Masks, Normalization, ParameterGroup, Trainable
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.networks.layers import FusedLevels, Grid, pointwise, resize, separable
@@ -62,6 +62,11 @@ class DeepLab(Trainable):
             )
         self.class_weights: Tensor
         self.register_buffer("class_weights", torch.ones(num_classes + 1), persistent=False)
+
+    @property
+    def normalization(self) -> Normalization:
+        """How photographs must be normalised."""
+        return self.backbone.normalization
 
     def forward(self, images: Images) -> Float[Tensor, "b k p q"]:
         """Class scores before the softmax, background first; with a tag head the log-probability of the tag is added.

@@ -28,7 +28,8 @@ def log_mean_exp(scores: Float[Tensor, "b c p q"], sharpness: Float[Tensor, " c"
     1.4337809085845947
     """
     flat = scores.flatten(2) * sharpness[:, None]
-    return (flat.logsumexp(2) - math.log(flat.shape[2])) / sharpness
+    cells = torch.full((), flat.shape[2], dtype=flat.dtype, device=flat.device)  # a tensor, so that a graph can hold it
+    return (flat.logsumexp(2) - cells.log()) / sharpness
 
 
 class TagHead(nn.Module):

@@ -10,7 +10,7 @@ import numpy as np
 from tagmask.contracts import MaskArray
 from tagmask.data.class_list import CLASSES, is_class_list
 from tagmask.errors import TagmaskError
-from tagmask.masks.overlays import class_colors
+from tagmask.masks.overlays import class_entries
 from tagmask.system.storage import read_json, write_bytes, write_json
 
 SHARES = "classes.csv"
@@ -36,8 +36,7 @@ class ClassShares:
         self._file, self._out = out / SHARES, out
         self._names = ("background", *classes)
         self._rows: dict[str, list[tuple[str, str, str, str]]] = {}
-        colors = class_colors(np.arange(len(self._names))).tolist()
-        entries = [{"index": i, "name": name, "color": colors[i]} for i, name in enumerate(self._names)]
+        entries = class_entries(classes)
         if (out / CLASSES).exists() and read_json(out / CLASSES) != entries:
             raise TagmaskError(
                 f"{out} holds masks of a network with other classes, whose numbers would get the names of this one; "

@@ -39,7 +39,7 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def predict_images(images: Path, model: Path, out: Path, overlays: bool) -> Outcome:
+def predict_images(images: Path, model: str | Path, out: Path, overlays: bool) -> Outcome:
     """Segment an image or all images of a folder; one bad image does not stop the others.
 
     Args:

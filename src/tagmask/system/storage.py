@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -78,11 +79,11 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove, anywhere below a folder, the temporary files of processes of this host that were killed."""
-    for path in folder.rglob(f".{HOST}-*-*.tmp*"):
+    """Remove, anywhere below a folder, temporary files and folders of processes of this host that were killed."""
+    for path in list(folder.rglob(f".{HOST}-*-*.tmp*")):
         process = path.name.removeprefix(f".{HOST}-").partition("-")[0]
         if process.isdecimal() and not _is_alive(int(process)):
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def is_temporary(path: Path) -> bool:

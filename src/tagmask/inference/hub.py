@@ -1,0 +1,59 @@
+"""Bundles on the Hugging Face Hub: fetched into its cache, and named by the commit that they are of."""
+
+import re
+from pathlib import Path
+
+from tagmask.data.class_list import CLASSES
+from tagmask.errors import TagmaskError
+from tagmask.inference.exported import SETTINGS, read_settings
+
+SCHEME = "hf://"
+FETCHED = ("segmenter.safetensors", SETTINGS, CLASSES, "README.md")
+"""All that is fetched of a repository: weights without code, words and numbers. Nothing in it can be executed."""
+
+_ADDRESS = re.compile(r"hf://(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+
+def is_address(model: str | Path) -> bool:
+    """Whether a model is named by an address of the Hub."""
+    return isinstance(model, str) and model.startswith(SCHEME)
+
+
+def parts_of(address: str) -> tuple[str, str | None]:
+    """The repository of an address, and the branch, tag or commit behind it.
+
+    Raises:
+        TagmaskError: it is none.
+
+    >>> parts_of("hf://me/animals"), parts_of("hf://me/animals@v1")
+    (('me/animals', None), ('me/animals', 'v1'))
+    """
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        raise TagmaskError(f"{address} is no address of the Hub; expected hf://USER/NAME or hf://USER/NAME@REVISION")
+    return found["name"], found["revision"]
+
+
+def fetched(address: str) -> Path:
+    """The folder in the Hub's cache that holds the bundle of an address; downloaded if it is not there.
+
+    Without a revision the newest commit is taken; the folder has its name, so that the same can be named again.
+
+    Raises:
+        TagmaskError: there is no such repository or revision, none may be read, or it holds no bundle.
+    """
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 (slow to import, and rarely needed)
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    name, revision = parts_of(address)
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(FETCHED)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise TagmaskError(f"{address} cannot be fetched: {_first_line(error)}") from error
+    if not (folder / SETTINGS).is_file() or read_settings(folder / SETTINGS).form != "bundle":
+        raise TagmaskError(f"{address} holds no bundle of tagmask; `tagmask push` makes one")
+    return folder
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

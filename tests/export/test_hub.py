@@ -1,0 +1,87 @@
+"""A network on its way to the Hub and back, on a stand-in that listens on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tagmask
+from hub_server import hub
+from tagmask.errors import TagmaskError
+from tagmask.export.hub import push
+from tagmask.export.product import export_run
+
+PROGRAM = """
+import json, sys
+import numpy as np
+from PIL import Image
+import tagmask
+from tagmask.cli import main
+sys.argv = ["tagmask", "push", {run!r}, "me/animals"]
+main()
+"""
+
+
+def call(server, cache: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own: huggingface_hub reads where the Hub is when it is imported."""
+    surroundings = os.environ | {"HF_ENDPOINT": server.address, "HF_HOME": str(cache), "HF_TOKEN": "hf_secret",
+                                 "PYTHONPATH": str(Path(tagmask.__file__).parents[1])}  # fmt: skip
+    surroundings |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", program], env=surroundings, capture_output=True, text=True, check=False
+    )
+
+
+FETCH = """
+import json, sys
+import tagmask
+try:
+    predictor = tagmask.load({address!r}, "cpu")
+    print(json.dumps(predictor({image!r}).tolist()))
+except tagmask.TagmaskError as error:
+    print("error:", error)
+"""
+
+
+@pytest.mark.slow
+def test_what_was_pushed_is_loaded_by_its_commit(tiny_run, tmp_path):
+    image = tmp_path / "new.png"
+    Image.fromarray(tiny_run.dataset.read_image(tiny_run.validation_records[0])).save(image)
+    with hub() as server:
+        done = call(server, tmp_path / "cache", PROGRAM.format(run=str(tiny_run.folder.path)))
+        assert done.returncode == 0, done.stderr
+        (commit,) = server.repositories["me/animals"]
+        address = f"hf://me/animals@{commit}"
+        assert f"pushed: {address}" in done.stdout
+        files = server.repositories["me/animals"][commit]
+        assert set(files) == {"segmenter.safetensors", "settings.json", "classes.json", "README.md"}
+        loaded = call(server, tmp_path / "other", FETCH.format(address=address, image=str(image)))
+        newest = call(server, tmp_path / "third", FETCH.format(address="hf://me/animals", image=str(image)))
+        missing = call(server, tmp_path / "other", FETCH.format(address="hf://me/dragons", image=str(image)))
+    expected = tagmask.load(tiny_run.folder.path, "cpu")(image)
+    assert np.array_equal(json.loads(loaded.stdout), expected), loaded.stderr
+    assert newest.stdout == loaded.stdout
+    assert "error: hf://me/dragons cannot be fetched: " in missing.stdout
+
+
+@pytest.mark.parametrize("name", ["animals", "me/animals/more", "me/../..", "me/an imals", ""])
+def test_a_name_that_is_none_is_refused(tmp_path, name):
+    with pytest.raises(TagmaskError, match="is no address of the Hub"):
+        push(tmp_path, name)
+
+
+def test_a_push_names_no_revision(tmp_path):
+    with pytest.raises(TagmaskError, match="a push makes a revision and takes none"):
+        push(tmp_path, "me/animals@v1")
+
+
+def test_a_graph_is_no_bundle(tiny_run, tmp_path):
+    export_run(tiny_run.folder.path, tmp_path / "bundle")
+    (tmp_path / "bundle" / "segmenter.safetensors").unlink()
+    with pytest.raises(TagmaskError, match=r"has no segmenter\.safetensors; the Hub takes bundles"):
+        push(tmp_path / "bundle", "me/animals")
