@@ -60,7 +60,7 @@ def test_every_command_has_a_section_with_all_its_options(commands: ModuleType) 
 
 
 def test_a_call_shows_what_is_required_alone(commands: ModuleType) -> None:
-    assert "tagmask predict IMAGES --model RUN --out FOLDER\n" in commands.commands()
+    assert "tagmask predict IMAGES --model MODEL --out FOLDER\n" in commands.commands()
 
 
 def test_an_example_at_the_end_of_help_becomes_a_block(commands: ModuleType) -> None:
