@@ -29,7 +29,7 @@ def export(
 
 def push(
     model: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder with a trained segmenter, or a bundle.")],
-    name: Annotated[str, typer.Argument(metavar="USER/NAME", help="Repository on the Hugging Face Hub.")],
+    repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="Repository on the Hugging Face Hub.")],
     private: Annotated[bool, typer.Option("--private", help="A new repository can be seen by you alone.")] = False,
     data: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where the run's data lie now; left out: where they lay.")
@@ -38,7 +38,7 @@ def push(
     """Put a bundle on the Hub."""
     from tagmask.export import hub  # noqa: PLC0415
 
-    say(f"pushed: {hub.push(model, name, private, data)}")
+    say(f"pushed: {hub.push(model, repository, private, data)}")
 
 
 COMMANDS = (
