@@ -106,7 +106,7 @@ def hushed() -> Iterator[None]:
 
 def write_openvino(trained: Trained, file: Path) -> None:
     """The ONNX file converted, in 32 bits: ``.xml`` and, beside it, ``.bin``."""
-    import openvino  # noqa: PLC0415 (optional)
+    import openvino  # noqa: PLC0415  # pyright: ignore[reportMissingImports] (optional)
 
     onnx = file.with_suffix(".onnx")
     write_onnx(trained, onnx)

@@ -169,7 +169,7 @@ class OpenvinoNetwork(ExportedNetwork):
     def open(self, file: Path) -> None:
         """Load the file."""
         require("openvino", "openvino")
-        import openvino  # noqa: PLC0415 (optional)
+        import openvino  # noqa: PLC0415  # pyright: ignore[reportMissingImports] (optional)
 
         wanted = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled: Any = openvino.Core().compile_model(file, "CPU", wanted)
