@@ -269,6 +269,14 @@ def test_only_what_dead_processes_were_writing_is_removed(tmp_path: Path):
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == kept
 
 
+def test_folders_that_killed_processes_were_writing_are_removed_too(tmp_path: Path):
+    gone = tmp_path / "deep" / f".{HOST}-{2**31 - 2}-abcdef.tmp"
+    gone.mkdir(parents=True)
+    (gone / f".{HOST}-{2**31 - 2}-abcdef.tmp.json").write_text("half")
+    remove_abandoned(tmp_path)
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
 def test_files_being_written_are_known_to_belong_to_their_process(tmp_path: Path):
     with writing(tmp_path / "a.txt") as temporary:
         temporary.write_text("half")

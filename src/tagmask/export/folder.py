@@ -40,6 +40,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         TagmaskError: there is something else than an earlier export, or nothing may be written there.
     """
     refuse_foreign(folder)
+    folder = folder.absolute()
     begun = folder.with_name(f".{HOST}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         begun.mkdir(parents=True)
