@@ -10,22 +10,22 @@ writes ``study.json`` and prints a table: points of mean IoU against the recipe 
 
 import argparse
 import json
-import os
-import shutil
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from tagmask.config.recipes import changed_recipe
+from tagmask.improving.beginning import copy_kept
 from tagmask.scoring.evaluation import evaluate
 from tagmask.scoring.scores_file import read_scores
 from tagmask.stages.masks import make_masks
 from tagmask.stages.run import Run, open_run
+from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.segmenter import train_segmenter
+from tagmask.stages.table import following
+from tagmask.system.storage import write_json
+from tagmask.system.whole_folders import writing_folder
 
-KEPT = ("data.json", "method.safetensors", "affinity.safetensors", "maps", "tags.json", "walks", "background.json")
-MASKS = ("masks", "confidence", "quality.csv")
-STAGES = ("train-method", "make-maps", "train-affinity")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it is": (),
     "DeepLab v3+ in place of the FPN": ("segmenter.kind=deeplab_v3plus",),
@@ -81,20 +81,13 @@ def _found(run: Run) -> Outcome:
 
 
 def _copy(source: Path, folder: Path, settings: tuple[str, ...]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    has_own_masks = any(setting.startswith("masks.") for setting in settings)
-    for name in KEPT if has_own_masks else (*KEPT, *MASKS):
-        if (source / name).is_dir():
-            shutil.copytree(source / name, folder / name, copy_function=os.link, dirs_exist_ok=True)
-        elif (source / name).exists():
-            shutil.copy2(source / name, folder / name)
-    manifest = json.loads((source / "manifest.json").read_text())
-    stages = STAGES if has_own_masks else (*STAGES, "make-masks")
-    kept = {stage: note for stage, note in manifest.items() if stage in stages}
-    (folder / "manifest.json").write_text(json.dumps(kept))
-    claim = json.loads((source / "recipe.json").read_text())
-    recipe = changed_recipe(open_run(source, alone=False).recipe, ("segmenter.revision=null", *settings))
-    (folder / "recipe.json").write_text(json.dumps({**claim, "recipe": recipe.model_dump(mode="json")}))
+    changes_masks = any(setting.startswith("masks.") for setting in settings)
+    again = following("make-masks" if changes_masks else "train-segmenter")
+    with writing_folder(folder) as draft:
+        copy_kept(RunFolder(source), RunFolder(draft), {stage.name for stage in again})
+        claim = json.loads((source / "recipe.json").read_text())
+        recipe = changed_recipe(open_run(source, alone=False).recipe, ("segmenter.revision=null", *settings))
+        write_json(draft / "recipe.json", {**claim, "recipe": recipe.model_dump(mode="json")})
 
 
 def table(found: dict[str, list[Outcome]]) -> str:

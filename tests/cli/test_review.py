@@ -5,7 +5,8 @@ import webbrowser
 import pytest
 
 from tagmask.cli import review as module
-from tagmask.reviewing import packages, server
+from tagmask.reviewing import server
+from tagmask.system import extras
 from typed import refused
 
 
@@ -42,5 +43,5 @@ def test_a_display_is_known_by_the_environment(monkeypatch):
 def test_review_without_its_packages_a_run_or_masks(run, tmp_path, begun, monkeypatch):
     refused(*run("review", tmp_path), "holds no run")
     refused(*run("review", begun), "run `tagmask make-masks", "first")
-    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     refused(*run("review", begun), "pip install 'tagmask[review]'")

@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-from tagmask.serving import server
 from typed import refused
 
 
@@ -14,8 +13,5 @@ def test_serve_without_a_model(run, tmp_path):
 
 
 def test_serve_without_its_packages_names_the_extra(run, tmp_path, monkeypatch):
-    for name in ("running", "app"):
-        monkeypatch.delitem(sys.modules, f"tagmask.serving.server.{name}", raising=False)
-        monkeypatch.delattr(server, name, raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     refused(*run("serve", tmp_path), "uvicorn is not installed: pip install 'tagmask[serve]'")

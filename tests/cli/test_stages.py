@@ -62,7 +62,7 @@ def test_full_disk_leaves_earlier_results(run, begun, monkeypatch):
         if path.suffix == ".npz":
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(storage, "_flush", full)
+    monkeypatch.setattr(storage, "flush", full)
     refused(*run("make-maps", begun), "No space left on device", "free some space")
     assert (begun / "method.safetensors").read_bytes() == before
     assert not list((begun / "maps").glob("*"))

@@ -1,11 +1,12 @@
 import pytest
 
 from tagmask.errors import TagmaskError
-from tagmask.export.folder import refuse_foreign, whole_folder
+from tagmask.export.folder import refuse_foreign
+from tagmask.system.whole_folders import writing_folder
 
 
 def test_a_folder_appears_with_all_that_is_in_it(tmp_path):
-    with whole_folder(tmp_path / "deep" / "out") as folder:
+    with writing_folder(tmp_path / "deep" / "out", refuse_foreign) as folder:
         (folder / "a").write_text("a")
         assert not (tmp_path / "deep" / "out").exists()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
@@ -14,7 +15,7 @@ def test_a_folder_appears_with_all_that_is_in_it(tmp_path):
 
 def stopped(out, error):
     """Write half of a folder, then stop."""
-    with whole_folder(out) as folder:
+    with writing_folder(out, refuse_foreign) as folder:
         (folder / "a").write_text("a")
         raise error
 
@@ -27,7 +28,7 @@ def test_after_an_error_nothing_is_left(tmp_path):
 
 def test_an_empty_folder_is_taken(tmp_path):
     (tmp_path / "out").mkdir()
-    with whole_folder(tmp_path / "out") as folder:
+    with writing_folder(tmp_path / "out", refuse_foreign) as folder:
         (folder / "a").write_text("a")
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
 
@@ -50,12 +51,15 @@ def test_an_earlier_export_is_replaced_only_when_the_new_one_is_whole(exported, 
     with pytest.raises(ValueError, match="no"):
         stopped(out, ValueError("no"))
     assert (out / "old").exists()
-    with whole_folder(out) as folder:
+    with writing_folder(out, refuse_foreign) as folder:
         (folder / "new").write_text("new")
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(TagmaskError, match=r"cannot write .*out"), whole_folder(tmp_path / "file" / "out"):
+    with (
+        pytest.raises(TagmaskError, match=r"cannot write .*out"),
+        writing_folder(tmp_path / "file" / "out", refuse_foreign),
+    ):
         pass

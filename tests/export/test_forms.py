@@ -23,6 +23,7 @@ from tagmask.export.forms import (
 from tagmask.inference import exported
 from tagmask.inference.exported import OnnxNetwork, OpenvinoNetwork, TorchExportNetwork
 from tagmask.networks.saved import read_facts, save_weights
+from tagmask.system import extras
 
 PLAIN = Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 SIZES = ((1, 41, 55), (2, 33, 97), (1, 7, 18), (1, 1, 1))
@@ -71,7 +72,7 @@ def test_a_bundle_keeps_the_weights_and_leaves_out_where_files_lay(tmp_path):
     [("onnx", "onnxscript", "export"), ("onnx", "onnxruntime", "export"), ("openvino", "openvino", "openvino")],
 )
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, form, missing, extra):
-    monkeypatch.setattr(exported, "find_spec", lambda name: None if name == missing else True)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == missing else True)
     with pytest.raises(TagmaskError, match=rf"{missing} is not installed: pip install 'tagmask\[{extra}\]'"):
         require_packages(form)
 

@@ -10,7 +10,7 @@ from exports import tiny_network, written_run
 from tagmask.contracts import Normalization
 from tagmask.errors import TagmaskError
 from tagmask.export.product import export_run
-from tagmask.inference.exported import DenseNetwork, OnnxNetwork, TorchExportNetwork, require, settings_file
+from tagmask.inference.exported import DenseNetwork, OnnxNetwork, TorchExportNetwork, settings_file
 
 PLAIN = Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
@@ -48,11 +48,6 @@ def test_damaged_networks_are_named(tmp_path, network, package):
     (tmp_path / "network").write_bytes(b"no network")
     with pytest.raises(TagmaskError, match=r"network cannot be opened: .*export the run again"):
         network(tmp_path / "network", PLAIN)
-
-
-def test_a_missing_package_is_named_with_its_extra():
-    with pytest.raises(TagmaskError, match=r"no_such_package is not installed: pip install 'tagmask\[export\]'"):
-        require("no_such_package")
 
 
 def test_settings_of_an_export_are_followed(bundle, scenes):

@@ -8,6 +8,7 @@ import typer
 
 from tagmask.cli.opening import open_run
 from tagmask.cli.words import Command, MovedData, RunPath, say
+from tagmask.system.extras import require
 
 
 def review(
@@ -17,9 +18,7 @@ def review(
     browser: Annotated[bool, typer.Option(help="Open the page, where there is a display.")] = True,
 ) -> None:
     """Look through pseudo masks on a local page."""
-    from tagmask.reviewing.packages import require_packages  # noqa: PLC0415
-
-    require_packages()
+    require("review", "starlette", "uvicorn")
     opened = open_run(folder, data, [], alone=False, scores=False)
     from tagmask.reviewing.server import serve  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tagmask.cli.words import Command, say
-from tagmask.errors import TagmaskError
+from tagmask.system.extras import require
 
 LOCAL = "127.0.0.1"
 
@@ -36,12 +36,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve masks until Ctrl-C or SIGTERM."""
-    try:
-        from tagmask.serving.server import running  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
-            raise
-        raise TagmaskError(f"{error.name} is not installed: pip install 'tagmask[serve]'") from error
+    require("serve", "starlette", "uvicorn")
+    from tagmask.serving.server import running  # noqa: PLC0415
     from tagmask.serving.server.limits import Limits  # noqa: PLC0415
 
     limits = Limits(

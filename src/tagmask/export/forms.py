@@ -12,9 +12,9 @@ import torch
 
 from tagmask.conventions import Form
 from tagmask.export.graph import EXAMPLE, traced
-from tagmask.inference.exported import require
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import read_facts, save_weights
+from tagmask.system.extras import require
 
 FILES: dict[Form, str] = {
     "bundle": "segmenter.safetensors",
@@ -45,7 +45,7 @@ def require_packages(form: Form) -> None:
         TagmaskError: a package is missing.
     """
     for package, extra in PACKAGES[form]:
-        require(package, extra)
+        require(extra, package)
 
 
 def write_form(form: Form, trained: Trained, file: Path) -> None:

@@ -13,7 +13,7 @@ import timm.layers.padding
 import torch
 from torch.export import Dim, ExportedProgram
 
-from tagmask.errors import TagmaskError
+from tagmask.errors import TagmaskError, first_line
 from tagmask.networks.deeplab import DeepLab
 
 EXAMPLE = (2, 3, 193, 257)
@@ -34,8 +34,7 @@ def traced(network: DeepLab) -> ExportedProgram:
                 plain, (torch.zeros(EXAMPLE),), dynamic_shapes=sizes, prefer_deferred_runtime_asserts_over_guards=True
             )
     except Exception as error:  # whatever a backbone does that the tracer does not follow
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TagmaskError(f"this network cannot be made a graph ({reason}); take --to bundle") from error
+        raise TagmaskError(f"this network cannot be made a graph ({first_line(error)}); take --to bundle") from error
     _forget_assertions(program)
     return program
 

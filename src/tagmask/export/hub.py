@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from tagmask.errors import TagmaskError
+from tagmask.errors import TagmaskError, first_line
 from tagmask.export.product import export_run
 from tagmask.inference.exported import settings_file
 from tagmask.inference.hub import FETCHED, SCHEME, parts_of
@@ -51,6 +51,6 @@ def _uploaded(bundle: Path, name: str, private: bool) -> str:
             repo_id=name, folder_path=bundle, allow_patterns=list(FETCHED), commit_message="A bundle of tagmask"
         )
     except (HfHubHTTPError, OSError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise TagmaskError(f"{name}: the Hub refuses: {reason}; `hf auth login` tells it who you are") from error
+        told = f"{name}: the Hub refuses: {first_line(error)}; `hf auth login` tells it who you are"
+        raise TagmaskError(told) from error
     return f"{SCHEME}{name}@{done.oid}"

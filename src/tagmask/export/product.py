@@ -15,7 +15,7 @@ from tagmask.data.datasets import open_dataset
 from tagmask.errors import TagmaskError
 from tagmask.export.card import Facts, Score, card
 from tagmask.export.check import Comparison, Photograph, compared, refuse_different
-from tagmask.export.folder import refuse_foreign, whole_folder
+from tagmask.export.folder import refuse_foreign
 from tagmask.export.forms import FILES, Trained, require_packages, write_form
 from tagmask.export.int8 import write_int8
 from tagmask.export.script import script
@@ -27,6 +27,7 @@ from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import spread_evenly
 from tagmask.system.environment import environment
 from tagmask.system.storage import read_json_as, write_bytes, write_json
+from tagmask.system.whole_folders import writing_folder
 
 CHECKED = 20  # photographs
 PRECISIONS: dict[Int8 | None, Precision] = {None: "float32", "dynamic": "int8-dynamic", "static": "int8-static"}
@@ -60,7 +61,7 @@ def export_run(
     learned, scores = segmenter_facts(weights)[0], _scores(known)
     dataset = open_dataset(learned.data, data or known.data())
     settings = settings_of_export(predictor, learned.data, form, int8)
-    with whole_folder(out) as folder:
+    with writing_folder(out, refuse_foreign) as folder:
         found = _write_checked(folder, Trained(_network(predictor), weights), settings, dataset, learned.data)
         _write_words(folder, settings, learned, dataset, scores, found)
     return found

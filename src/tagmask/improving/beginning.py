@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from tagmask.conventions import BACKGROUND
@@ -13,6 +13,7 @@ from tagmask.stages.run import Run, open_run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.table import following, stage_named
 from tagmask.system.storage import read_maps, write_json
+from tagmask.system.whole_folders import writing_folder
 
 _COPIED = ("recipe.json", "data.json", "choices.json", "log.jsonl")
 
@@ -52,23 +53,17 @@ def first_stage(run: Run, reviews: Iterable[Review]) -> str:
 
 
 def _begin(first: Run, out: Path, reviews: Mapping[str, Review], held: tuple[str, ...], stage: str) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise TagmaskError(f"{out} is not empty; choose another --out folder for the improved run")
     again = {each.name for each in following(stage)}
-    draft = RunFolder(out.with_name(f".{out.name}-{os.getpid()}.tmp"))
-    try:
-        draft.path.mkdir(parents=True)
-        _copy_kept(first.folder, draft, again)
+    with writing_folder(out) as folder:
+        draft = RunFolder(folder)
+        copy_kept(first.folder, draft, again)
         _drop_stale_maps(first, draft, reviews)
         shutil.copytree(first.folder.reviews, draft.reviews)
         write_json(draft.held_back, list(held))
-        draft.path.replace(out)  # an empty folder of this name makes way
-    finally:
-        shutil.rmtree(draft.path, ignore_errors=True)
 
 
-def _copy_kept(first: RunFolder, draft: RunFolder, again: set[str]) -> None:
-    """Settings, data and the results of all finished stages that are not done again."""
+def copy_kept(first: RunFolder, draft: RunFolder, again: Collection[str]) -> None:
+    """Settings, data and the results of all finished stages but those that are done again, into an empty folder."""
     kept = {name: note for name, note in first.manifest().items() if name not in again}
     results = {result for name in kept for result in stage_named(name).writes}
     for name in sorted({*_COPIED, *results}):

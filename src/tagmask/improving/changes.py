@@ -9,14 +9,11 @@ from jaxtyping import Int64
 
 from tagmask.contracts import ImageArray, MaskArray, Record
 from tagmask.inference.predictor import load
-from tagmask.scoring.metrics import Protocol, confusion_matrix, counts_of, score_counts
+from tagmask.masks.agreement import DRAWS, count_agreement, interval, mean_iou, resampled
 from tagmask.stages.results import best_pseudo_mask
 from tagmask.stages.run import Run
 from tagmask.system.progress import track
 from tagmask.system.storage import write_json
-
-DRAWS = 1000
-CERTAINTY = 0.95
 
 Counts = Int64[np.ndarray, "n 3 k"]
 MaskOf = Callable[[Record, ImageArray], MaskArray]
@@ -92,35 +89,27 @@ class _Network:
 
 
 def _change(subject: str, improved: Run, records: Sequence[Record], before: MaskOf, after: MaskOf) -> Change:
-    counts: list[tuple[np.ndarray, np.ndarray]] = []
+    counts = []
     for record in track(records, f"compare {subject}", len(records)):
         image = improved.dataset.read_image(record)
-        truth = improved.reviews.mask(record.id, (image.shape[0], image.shape[1]))
-        k = len(improved.dataset.classes) + 1
-        first, second = (counts_of(confusion_matrix(truth, mask(record, image), k)) for mask in (before, after))
-        counts.append((first, second))
-    one, other = (np.stack([pair[i] for pair in counts]) for i in range(2))
-    return Change(subject, _mean_iou(one), _mean_iou(other), lead_between(one, other))
-
-
-def _mean_iou(counts: Counts) -> float:
-    scores = score_counts(counts.sum(axis=0), Protocol("held back", "", "", len(counts)))
-    return round(100 * scores.mean_iou, 2)
+        truth, known = improved.reviews.mask(record.id, (image.shape[0], image.shape[1])), improved.dataset.classes
+        counts.append([count_agreement(truth, mask(record, image), len(known)) for mask in (before, after)])
+    both = np.array(counts)
+    first, second = (100 * mean_iou(both.sum(axis=0))).round(2).tolist()
+    return Change(subject, first, second, lead_between(both[:, 0], both[:, 1]))
 
 
 def lead_between(first: Counts, second: Counts) -> tuple[float, float]:
     """By bootstrap over images, between what the lead of the second lies, in percent.
 
     Args:
-        first: hits, true and predicted pixels of each image and class (see ``metrics.counts_of``).
+        first: hits, true and predicted pixels of each image and class (see ``masks.agreement.count_agreement``).
         second: the same of the other.
 
     >>> right, wrong = np.array([[[1, 1], [1, 1], [1, 1]]] * 4), np.array([[[0, 0], [1, 1], [1, 1]]] * 4)
     >>> lead_between(wrong, right)
     (100.0, 100.0)
     """
-    random = np.random.default_rng(0)
-    draws = (random.integers(0, len(first), len(first)) for _ in range(DRAWS))
-    leads = [_mean_iou(second[draw]) - _mean_iou(first[draw]) for draw in draws]
-    low, high = np.quantile(leads, [(1 - CERTAINTY) / 2, (1 + CERTAINTY) / 2])
-    return round(float(low), 2), round(float(high), 2)
+    drawn = mean_iou(resampled(np.stack([first, second], axis=1)))  # both of the same images in every draw
+    low, high = interval(100 * (drawn[:, 1] - drawn[:, 0]))
+    return round(low, 2), round(high, 2)

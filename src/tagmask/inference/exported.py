@@ -5,7 +5,6 @@ the first network of their form is opened.
 """
 
 from abc import ABC, abstractmethod
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol, final, runtime_checkable
 
@@ -17,7 +16,8 @@ from torch import Tensor
 from tagmask.config import Config, CrfConfig
 from tagmask.contracts import Images, Normalization
 from tagmask.conventions import Form
-from tagmask.errors import TagmaskError
+from tagmask.errors import TagmaskError, first_line
+from tagmask.system.extras import require
 from tagmask.system.storage import read_json_as
 
 SETTINGS = "settings.json"
@@ -99,16 +99,6 @@ def read_settings(file: Path) -> ExportSettings:
     return read_json_as(file, ExportSettings.model_validate, "restore it, or export the run again")
 
 
-def require(package: str, extra: str = "export") -> None:
-    """Find out, before any work, whether an optional package is here.
-
-    Raises:
-        TagmaskError: it is not installed.
-    """
-    if find_spec(package) is None:
-        raise TagmaskError(f"{package} is not installed: pip install 'tagmask[{extra}]'")
-
-
 # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -130,8 +120,7 @@ class ExportedNetwork(ABC):
         except TagmaskError:
             raise
         except Exception as error:  # each package has errors of its own, and some are plain RuntimeErrors
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise TagmaskError(f"{file} cannot be opened: {reason}; export the run again") from error
+            raise TagmaskError(f"{file} cannot be opened: {first_line(error)}; export the run again") from error
 
     @abstractmethod
     def open(self, file: Path) -> None:
@@ -148,7 +137,7 @@ class OnnxNetwork(ExportedNetwork):
 
     def open(self, file: Path) -> None:
         """Load the file."""
-        require("onnxruntime")
+        require("export", "onnxruntime")
         import onnxruntime  # noqa: PLC0415 (optional)
 
         options = onnxruntime.SessionOptions()

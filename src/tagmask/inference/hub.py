@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tagmask.data.class_list import CLASSES
-from tagmask.errors import TagmaskError
+from tagmask.errors import TagmaskError, first_line
 from tagmask.inference.exported import SETTINGS, read_settings
 
 SCHEME = "hf://"
@@ -49,11 +49,7 @@ def fetched(address: str) -> Path:
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(FETCHED)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise TagmaskError(f"{address} cannot be fetched: {_first_line(error)}") from error
+        raise TagmaskError(f"{address} cannot be fetched: {first_line(error)}") from error
     if not (folder / SETTINGS).is_file() or read_settings(folder / SETTINGS).form != "bundle":
         raise TagmaskError(f"{address} holds no bundle of tagmask; `tagmask push` makes one")
     return folder
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

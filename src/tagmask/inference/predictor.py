@@ -14,7 +14,7 @@ from torch import Tensor
 from tagmask.config import AnyBackbone, AnyData, FolderData, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.data.orientation import read_photograph
-from tagmask.errors import TagmaskError
+from tagmask.errors import TagmaskError, first_line
 from tagmask.inference.exported import FORMS, DenseNetwork, ExportSettings, read_settings, settings_file
 from tagmask.inference.hub import fetched, is_address
 from tagmask.inference.passes import dense_logits, pyramid, resize_image
@@ -193,8 +193,8 @@ def _device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TagmaskError(f"the device {name!r} cannot be used here: {reason}; take cpu, or leave it out") from error
+        told = f"the device {name!r} cannot be used here: {first_line(error)}; take cpu, or leave it out"
+        raise TagmaskError(told) from error
     return device
 
 

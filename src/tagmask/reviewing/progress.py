@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tagmask.contracts import Record
+from tagmask.masks.agreement import count_agreement
 from tagmask.reviewing.images import RunImages
 from tagmask.reviews.accuracy import (
     FEWEST,
@@ -13,7 +14,6 @@ from tagmask.reviews.accuracy import (
     Accuracy,
     Counts,
     Estimate,
-    count_agreement,
     estimate_accuracy,
     leading,
     random_order,

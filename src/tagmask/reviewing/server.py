@@ -27,7 +27,8 @@ from tagmask.reviewing.progress import Progress
 from tagmask.reviewing.regions import SPACINGS, superpixels
 from tagmask.reviewing.saving import Desk, largest_change, read_change
 from tagmask.stages.run import Run
-from tagmask.system.local_only import Application, LocalOnly, new_token
+from tagmask.system.asgi import AsgiApp
+from tagmask.system.local_only import LocalOnly, new_token
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 2**28
@@ -149,7 +150,7 @@ async def _explain(request: Request, error: Exception) -> Response:  # noqa: ARG
 # ── serving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def guarded(run: Run, port: int, token: str) -> Application:
+def guarded(run: Run, port: int, token: str) -> AsgiApp:
     """The application of a run that answers this machine alone, at addresses with the token.
 
     Raises:

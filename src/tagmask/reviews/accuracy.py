@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from tagmask.contracts import MaskArray
-from tagmask.conventions import IGNORE
+from tagmask.masks.agreement import interval, mean_iou, resampled
 
 Counts = Int64[np.ndarray, "3 k"]
 """Right, true and predicted pixels of each class of one image, background first."""
 
-DRAWS = 2000
 FEWEST = 5
 """Images without which nothing is estimated: the spread of fewer says nothing."""
 
@@ -50,38 +48,17 @@ class Accuracy:
     mean_iou: Estimate
 
 
-def count_agreement(true: MaskArray, predicted: MaskArray, num_classes: int) -> Counts:
-    """Count right, true and predicted pixels of each class; pixels without true label are left out.
-
-    A pixel that has a true label and no predicted one is a miss.
-
-    Args:
-        true: as a person left it.
-        predicted: as it was made.
-        num_classes: without background.
-
-    Example:
-        >>> count_agreement(np.array([[0, 1, 1, -1]], np.int32), np.array([[0, 1, -1, 1]], np.int32), 1).tolist()
-        [[1, 1], [1, 2], [1, 1]]
-    """
-    labelled = true != IGNORE
-    groups = true[labelled & (true == predicted)], true[labelled], predicted[labelled & (predicted != IGNORE)]
-    return np.stack([np.bincount(group, minlength=num_classes + 1) for group in groups])
-
-
 def estimate_accuracy(counts: Sequence[Counts], seed: int = 0) -> Accuracy | None:
     """Accuracy of the images that were counted, with percentile bootstrap intervals over images; None: too few.
 
     Args:
-        counts: of each image, see ``count_agreement``.
+        counts: of each image, see ``masks.agreement.count_agreement``.
         seed: of the draws.
     """
     if len(counts) < FEWEST or not any(each[1].any() for each in counts):
         return None
-    stacked = np.stack(counts).astype(float)
-    times = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), DRAWS)
-    drawn = np.tensordot(times.astype(float), stacked, 1)
-    whole = stacked.sum(axis=0)[None]
+    stacked = np.stack(counts)
+    drawn, whole = resampled(stacked, seed), stacked.sum(axis=0)[None].astype(float)
     return Accuracy(len(counts), *(_estimate(measure, whole, drawn) for measure in (pixel_accuracy, mean_iou)))
 
 
@@ -89,8 +66,7 @@ _Measure = Callable[[Float64[np.ndarray, "n 3 k"]], Float64[np.ndarray, " n"]]
 
 
 def _estimate(measure: _Measure, whole: Float64[np.ndarray, "1 3 k"], drawn: Float64[np.ndarray, "n 3 k"]) -> Estimate:
-    low, high = np.percentile(measure(drawn), (2.5, 97.5))
-    return Estimate(float(measure(whole)[0]), float(low), float(high))
+    return Estimate(float(measure(whole)[0]), *interval(measure(drawn)))
 
 
 def pixel_accuracy(counts: Float64[np.ndarray, "n 3 k"]) -> Float64[np.ndarray, " n"]:
@@ -100,17 +76,6 @@ def pixel_accuracy(counts: Float64[np.ndarray, "n 3 k"]) -> Float64[np.ndarray, 
     [0.5]
     """
     return counts[:, 0].sum(axis=1) / np.maximum(counts[:, 1].sum(axis=1), 1)
-
-
-def mean_iou(counts: Float64[np.ndarray, "n 3 k"]) -> Float64[np.ndarray, " n"]:
-    """Mean IoU over the classes that occur in truth or predictions; 0 if none does.
-
-    >>> mean_iou(np.array([[[1.0, 1, 0], [1, 3, 0], [2, 2, 0]]])).round(3).tolist()
-    [0.375]
-    """
-    hits, true, predicted = counts[:, 0], counts[:, 1], counts[:, 2]
-    union = true + predicted - hits
-    return (hits / np.maximum(union, 1)).sum(axis=1) / np.maximum((union > 0).sum(axis=1), 1)
 
 
 # ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────

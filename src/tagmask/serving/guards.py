@@ -8,15 +8,9 @@ a local address (DNS rebinding) it can even read the answers. A browser always s
 import ipaddress
 import json
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Collection
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = Iterable[tuple[bytes, bytes]]
+from tagmask.system.asgi import AsgiApp, Headers, Receive, Scope, Send, with_headers
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -114,13 +108,7 @@ class SafeHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; the headers go with the answer."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *SAFE_HEADERS]}
-            await send(message)
-
-        await self.app(scope, receive, with_headers)
+        await self.app(scope, receive, with_headers(send, SAFE_HEADERS))
 
 
 def header_values(scope: Scope, name: bytes) -> list[str]:

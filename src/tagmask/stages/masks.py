@@ -18,8 +18,9 @@ from tagmask.contracts import Dataset, ImageArray, Record
 from tagmask.conventions import BACKGROUND
 from tagmask.data.images import write_mask
 from tagmask.errors import TagmaskError
+from tagmask.masks.agreement import count_agreement
 from tagmask.masks.confident_labels import agreed_labels
-from tagmask.masks.factor_on_masks import chosen_factor, class_counts
+from tagmask.masks.factor_on_masks import chosen_factor
 from tagmask.masks.from_archives import (
     label_posteriors,
     refined_scores,
@@ -239,7 +240,7 @@ def _counts(maker: MaskMaker, record: Record) -> Int64[np.ndarray, "f 3 k"]:
     image, truth = maker.dataset.read_image(record), maker.dataset.read_mask(record)
     assert truth is not None
     known = len(maker.dataset.classes)
-    return np.stack([class_counts(truth, mask, known) for mask in _masks_of_factors(maker, record, image)])
+    return np.stack([count_agreement(truth, mask, known) for mask in _masks_of_factors(maker, record, image)])
 
 
 def _masks_of_factors(maker: MaskMaker, record: Record, image: ImageArray) -> Iterator[Mask]:

@@ -1,13 +1,8 @@
 """A guard before a web application that one person uses on their own machine. Needs nothing but ASGI."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+from tagmask.system.asgi import AsgiApp, Headers, Receive, Scope, Send, with_headers
 
 CONTENT_POLICY = "; ".join(
     (
@@ -18,13 +13,13 @@ CONTENT_POLICY = "; ".join(
 )
 """What a page may load: its own files, and nothing of anybody else's."""
 
-_HEADERS = {
-    "content-security-policy": CONTENT_POLICY,
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
+_HEADERS = (
+    (b"content-security-policy", CONTENT_POLICY.encode()),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 def new_token() -> str:
@@ -46,26 +41,26 @@ class LocalOnly:
         largest_body: bytes.
     """
 
-    def __init__(self, application: Application, port: int, token: str, largest_body: int) -> None:
+    def __init__(self, application: AsgiApp, port: int, token: str, largest_body: int) -> None:
         self._application, self._token, self._largest_body = application, token, largest_body
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         if port == 80:  # browsers leave it out
             self._hosts |= {"127.0.0.1", "localhost"}
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or say why not."""
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
             return
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._application({**scope, "root_path": f"/{self._token}"}, receive, _with_headers(send))
+            await self._application({**scope, "root_path": f"/{self._token}"}, receive, with_headers(send, _HEADERS))
         elif scope["type"] == "http":
-            await _refuse(*refusal, _with_headers(send))
+            await _refuse(*refusal, with_headers(send, _HEADERS))
         else:
             await send({"type": "websocket.close", "code": 1008})
 
-    def _refusal(self, scope: Message) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = _headers(scope["headers"])
         if scope["type"] != "http":
             return 403, "nothing but HTTP is spoken here"
@@ -93,25 +88,13 @@ class LocalOnly:
         return None
 
 
-def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def _headers(pairs: Headers) -> dict[str, str]:
     """Headers by name; of one that comes twice both values, which no check lets pass."""
     found: dict[str, str] = {}
     for name, value in pairs:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         found[key] = f"{found[key]},{text}" if key in found else text
     return found
-
-
-def _with_headers(send: Send) -> Send:
-    """Add what keeps other pages out to every answer."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            more = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-            message = {**message, "headers": [*message.get("headers", ()), *more]}
-        await send(message)
-
-    return sending
 
 
 async def _refuse(status: int, reason: str, send: Send) -> None:

@@ -1,34 +1,58 @@
 """Folders that appear whole or not at all."""
 
+import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tagmask.errors import TagmaskError
-from tagmask.system.storage import explained
+from tagmask.system.storage import HOST, explained, flush
 
 
-@contextmanager
-def writing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``path`` when the block ends well, and vanishes when it does not.
-
-    It lies beside ``path``, hidden, so that it can be renamed.
+def refuse_filled(path: Path) -> None:
+    """Refuse a place that holds anything.
 
     Raises:
-        TagmaskError: ``path`` is there and not empty, the disk is full, or the folder may not be written.
+        TagmaskError: it is a file, or a folder that is not empty.
     """
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise TagmaskError(f"{path} is not empty; nothing in it is replaced: choose another folder, or remove it first")
+
+
+@contextmanager
+def writing_folder(path: Path, refuse: Callable[[Path], None] = refuse_filled) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``path`` when the block ends well, and vanishes when it does not.
+
+    It lies beside ``path``, hidden, and is flushed to the disk before it is renamed. What ``refuse`` lets be replaced
+    is removed only then.
+
+    Args:
+        path: the new folder.
+        refuse: raises for a place that must stay as it is; asked before the block, and once more after it.
+
+    Raises:
+        TagmaskError: ``path`` is refused, the disk is full, or the folder may not be written.
+    """
+    refuse(path)
+    path = path.absolute()
+    begun = path.with_name(f".{HOST}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:50]}-", suffix=".tmp", dir=path.parent))
+        begun.mkdir(parents=True)
         try:
-            temporary.chmod(0o755)  # mkdtemp's own are private
-            yield temporary
-            if path.is_dir():
-                path.rmdir()
-            temporary.rename(path)
+            yield begun
+            for each in (*begun.rglob("*"), begun):
+                flush(each)
+            refuse(path)  # minutes may have passed
+            _take_place(begun, path)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(begun, ignore_errors=True)
+
+
+def _take_place(begun: Path, path: Path) -> None:
+    earlier = begun.with_suffix(".old")
+    if path.exists():
+        path.rename(earlier)
+    begun.rename(path)
+    shutil.rmtree(earlier, ignore_errors=True)

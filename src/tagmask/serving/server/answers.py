@@ -15,8 +15,8 @@ from tagmask.data.images import mask_png
 from tagmask.inference.predictor import largest_factor
 from tagmask.masks.grids import scaled_size
 from tagmask.masks.overlays import class_colors, overlay_mask, shrink_image, shrink_mask
-from tagmask.serving.guards import Send
 from tagmask.serving.server.refusals import GoneError, RefusedError
+from tagmask.system.asgi import Send
 from tagmask.system.rle import encode_counts, pixel_runs
 
 PIECE = 64 * 1024

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tagmask.serving.guards import AsgiApp, Guard, Receive, SafeHeaders, Scope, Send, header_values, send_error
+from tagmask.serving.guards import Guard, SafeHeaders, header_values, send_error
 from tagmask.serving.server import meters, pages
 from tagmask.serving.server.answers import class_list, send_answer, wanted_format
 from tagmask.serving.server.bodies import Body
@@ -20,6 +20,7 @@ from tagmask.serving.server.meters import Metered
 from tagmask.serving.server.openapi import description
 from tagmask.serving.server.refusals import GoneError, RefusedError
 from tagmask.serving.server.service import Service
+from tagmask.system.asgi import AsgiApp, Receive, Scope, Send
 
 CLOSE = (b"connection", b"close")
 

@@ -5,9 +5,9 @@ import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tagmask.serving.guards import Receive
 from tagmask.serving.server.limits import Limits
 from tagmask.serving.server.refusals import GoneError, RefusedError, too_large
+from tagmask.system.asgi import Receive
 
 LINGER_SECONDS = 2.0
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from itertools import accumulate
 
-from tagmask.serving.guards import AsgiApp, Message, Receive, Scope, Send
+from tagmask.system.asgi import AsgiApp, Message, Receive, Scope, Send
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
