@@ -61,6 +61,8 @@ def test_a_factor_is_refused_without_a_background_that_it_acts_on():
         tiny_recipe(factor, none)
     learnt = tiny_recipe(factor, none, "method={kind: sipe}")  # whose background takes part whatever the rule
     assert learnt.masks.background.factor == 2
+    with pytest.raises(TagmaskError, match=r"factor is 2\.0, and masks\.confident makes masks of two backgrounds"):
+        tiny_recipe(factor, "masks.confident={kind: thresholds}")
 
 
 # ── what identifies a run ────────────────────────────────────────────────────────────────────────────────────────────

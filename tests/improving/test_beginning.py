@@ -81,3 +81,13 @@ def test_ignoring_reviews_holds_nothing_back_either(reviewed, tmp_path):
     masks = improved.recipe.masks.model_copy(update={"reviews": "ignore"})
     ignoring = replace(improved, recipe=improved.recipe.model_copy(update={"masks": masks}))
     assert not any(map(ignoring.is_drawn, ignoring.training_records))
+
+
+def test_what_a_person_may_paint_over_is_a_file_of_its_own(reviewed, tmp_path):
+    improved = begin_improved(reviewed, tmp_path / "better", 0.5, "train-segmenter")
+    record = reviewed.training_records[0]
+    ours, theirs = (run.folder for run in (reviewed, improved))
+    assert theirs.mask(record.id).read_bytes() == ours.mask(record.id).read_bytes()
+    assert not theirs.mask(record.id).samefile(ours.mask(record.id))
+    assert not theirs.log.samefile(ours.log)
+    assert theirs.maps(record.id).read_bytes() == ours.maps(record.id).read_bytes()

@@ -76,6 +76,11 @@ class Recipe(Config):
                 f"masks.background.factor is {background.factor}, and with masks.background.rule=none there is no "
                 "background that it could make stronger or weaker; leave out the factor, or take another rule"
             )
+        if self.masks.confident is not None and background.factor != 1:
+            raise ValueError(
+                f"masks.background.factor is {background.factor}, and masks.confident makes masks of two backgrounds "
+                "of its own, which it does not change; leave out one of them"
+            )
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,8 @@ from tagmask.system.storage import read_maps, write_json
 from tagmask.system.whole_folders import writing_folder
 
 _COPIED = ("recipe.json", "data.json", "choices.json", "log.jsonl")
+_SHARED = (".npz", ".safetensors")
+"""Kinds of files that both runs may have in one place on the disk: nobody writes on in them or paints over them."""
 
 
 def begin_improved(first: Run, out: Path, share: float, stage: str | None = None) -> Run:
@@ -72,14 +74,17 @@ def copy_kept(first: RunFolder, draft: RunFolder, again: Collection[str]) -> Non
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file or folder in two places; what is missing stays so. A log is copied, as runs write on in theirs."""
+    """The same file or folder in two places; what is missing stays so."""
     if source.is_dir():
         shutil.copytree(source, target, copy_function=_same_file)
     elif source.exists():
-        (shutil.copy2 if source.name in _COPIED else _same_file)(source, target)
+        _same_file(source, target)
 
 
 def _same_file(source: str | Path, target: str | Path) -> None:
+    if Path(source).suffix not in _SHARED:
+        shutil.copy2(source, target)
+        return
     try:
         os.link(source, target)
     except OSError:  # another disk, or one that knows no links
