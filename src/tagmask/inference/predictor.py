@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,14 @@ from torch import Tensor
 
 from tagmask.config import AnyBackbone, AnyData, FolderData, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
+from tagmask.data.images import image_size
 from tagmask.data.orientation import read_photograph
+from tagmask.data.rasters import is_placed, open_windows, raster_size
+from tagmask.data.stretch import DEFAULT, Stretch, stretch_of
+from tagmask.data.windows import InMemory, Source
 from tagmask.errors import TagmaskError
 from tagmask.inference.passes import dense_logits, pyramid, resize_image
+from tagmask.inference.tiles import Tiles, Tiling, checked_tiles, usual_side
 from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
@@ -52,7 +58,16 @@ class Predictor:
         bands: which bands of image files it was trained on as red, green and blue; None: as the files say.
         largest_side: long side that larger photographs were scaled down to in training, and are here; None: they were
             not.
+        as_stored: whether photographs that EXIF turns are taken as they are stored.
+        tiles: side of the tiles that images are taken in at their own scale; ``none``: images are taken as a whole,
+            large ones scaled down; ``auto``: tiles for georeferenced files of more than ``LARGEST`` pixels.
+
+    Attributes:
+        stretch: how image files' numbers of more than 8 bits become 8 bits, as in training.
     """
+
+    stretch: Stretch = DEFAULT
+    tiles: Tiles = "auto"
 
     def __init__(
         self,
@@ -63,6 +78,7 @@ class Predictor:
         bands: Bands | None = None,
         largest_side: int | None = None,
         as_stored: bool = False,
+        tiles: Tiles = "auto",
     ) -> None:
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         self.config = config
@@ -71,6 +87,7 @@ class Predictor:
         self.bands: Bands | None = bands
         self.largest_side: int | None = largest_side
         self.as_stored = as_stored
+        self.tiles = tiles
 
     @property
     def normalization(self) -> Normalization:
@@ -81,7 +98,7 @@ class Predictor:
         """Mask of one image.
 
         Photographs that are larger than those of the training, or than ``LARGEST`` pixels, are scaled down, and their
-        masks enlarged again.
+        masks enlarged again; or they are taken in tiles, see ``tiles``.
 
         Args:
             image: RGB pixels ``uint8 h w 3``, a Pillow image, or a path.
@@ -92,6 +109,10 @@ class Predictor:
         Raises:
             TagmaskError: the file is no readable image, or the array is not RGB ``uint8 h w 3``.
         """
+        side = self.tile_side(Path(image) if isinstance(image, str | Path) else None)
+        if side is not None:
+            with self._source(image) as source:
+                return np.concatenate(list(self.tiling(source, side).strips()))
         pixels = self.read(Path(image)) if isinstance(image, str | Path) else _pixels(image)
         size = (pixels.shape[0], pixels.shape[1])
         side = max(size) if self.largest_side is None else self.largest_side
@@ -107,14 +128,50 @@ class Predictor:
         Raises:
             TagmaskError: it is no readable image.
         """
-        return read_photograph(path, self.bands, self.as_stored)
+        return read_photograph(path, self.bands, self.as_stored, self.stretch)
+
+    def windows(self, path: Path) -> AbstractContextManager[Source]:
+        """The same, to be read in parts.
+
+        Raises:
+            TagmaskError: it is no readable image.
+        """
+        return open_windows(path, self.bands, self.as_stored, self.stretch)
+
+    def tile_side(self, path: Path | None) -> int | None:
+        """Side of the tiles that an image is taken in; None: as a whole, as are pixels (no path) unless asked for."""
+        if self.tiles != "auto":
+            return None if self.tiles == "none" else self.tiles
+        size = None if path is None else image_size(path) or raster_size(path)
+        if path is None or size is None or size[0] * size[1] <= LARGEST or not is_placed(path):
+            return None
+        return self.usual_side
+
+    @property
+    def usual_side(self) -> int:
+        """Side of tiles for this network, unless another one is asked for."""
+        return usual_side(self.config.training.augment.crop)
+
+    def tiling(self, source: Source, side: int) -> Tiling:
+        """An image in tiles, each of which is told its own tags and has its own CRF, if there are any."""
+        return Tiling(source, side, self._tile_posterior, len(self.classes) + 1)
+
+    def _tile_posterior(self, pixels: ImageArray) -> Float[np.ndarray, "k h w"]:
+        images = pyramid(pixels, self.config.scales, self.normalization)
+        return self._refined(pixels, self.posterior((pixels.shape[0], pixels.shape[1]), images))
+
+    def _source(self, image: np.ndarray | Image.Image | str | Path) -> AbstractContextManager[Source]:
+        if isinstance(image, str | Path):
+            return self.windows(Path(image))
+        return nullcontext(InMemory(_pixels(image)))
 
     def mask(self, image: ImageArray, images: list[Float[Tensor, "3 _ _"]]) -> MaskArray:
         """Mask from the image and its normalised copies at every scale, for callers that read ahead."""
-        posterior = self.posterior((image.shape[0], image.shape[1]), images)
-        if self.config.crf is not None:
-            posterior = refine(image, posterior, self.config.crf)
+        posterior = self._refined(image, self.posterior((image.shape[0], image.shape[1]), images))
         return posterior.argmax(axis=0).astype(np.int32)
+
+    def _refined(self, image: ImageArray, posterior: Float[np.ndarray, "k h w"]) -> Float[np.ndarray, "k h w"]:
+        return posterior if self.config.crf is None else refine(image, posterior, self.config.crf)
 
     def posterior(self, size: tuple[int, int], images: list[Float[Tensor, "3 _ _"]]) -> Float[np.ndarray, "k h w"]:
         """Probability of background and classes per pixel, before any CRF."""
@@ -122,15 +179,16 @@ class Predictor:
         return logits.softmax(dim=0).cpu().numpy()
 
 
-def load(run: str | Path, device: str | None = None) -> Predictor:
+def load(run: str | Path, device: str | None = None, tiles: int | str = "auto") -> Predictor:
     """The trained segmenter of a run folder, ready for new images.
 
     Args:
         run: a folder that ``tagmask run`` wrote, or a ``segmenter.safetensors`` file out of one.
         device: ``cpu``, ``cuda``, ``mps`` ...; None: a GPU if there is one.
+        tiles: ``auto``, ``none``, or the side of the tiles that images are taken in at their own scale.
 
     Raises:
-        TagmaskError: there is no trained segmenter, or no such device.
+        TagmaskError: there is no trained segmenter, no such device, or tiles cannot have this side.
 
     Example:
         ``mask = tagmask.load("runs/x")("photo.jpg")``
@@ -146,7 +204,10 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
     network = build_segmenter(facts.segmenter, facts.backbone, len(classes), load_initial=False)
     load_network(file, network)
     as_stored = isinstance(facts.data, FolderData) and facts.data.exif == "as_stored"
-    return Predictor(network, facts.segmenter, classes, place, facts.data.bands, facts.data.largest_side, as_stored)
+    data, chosen = facts.data, checked_tiles(tiles)
+    predictor = Predictor(network, facts.segmenter, classes, place, data.bands, data.largest_side, as_stored, chosen)
+    predictor.stretch = stretch_of(data)
+    return predictor
 
 
 def _device(name: str | None) -> torch.device:
