@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.geotiffs import geotiff
 from data.tiff_of_bands import numbers, tiff
 from tagmask.data import rasters
 from tagmask.data.images import read_image
@@ -23,18 +24,6 @@ def without_rasterio(monkeypatch):
 def put_together(source):
     rows = [np.concatenate([source.read(row, column) for column in PARTS[1]], axis=1) for row in PARTS[0]]
     return np.concatenate(rows)
-
-
-def geotiff(path, values, crs="EPSG:32632", **settings):
-    """A GeoTIFF of 10 metres a pixel."""
-    import rasterio  # noqa: PLC0415
-    from affine import Affine  # noqa: PLC0415
-
-    size = {"height": values.shape[0], "width": values.shape[1], "count": values.shape[2], "dtype": values.dtype}
-    place = {"crs": crs, "transform": Affine(10, 0, 500_000, 0, -10, 5_300_000)}
-    with rasterio.open(path, "w", driver="GTiff", **size, **place, **settings) as file:
-        file.write(np.moveaxis(values, 2, 0))
-    return path
 
 
 # ── parts of files ───────────────────────────────────────────────────────────────────────────────────────────────────

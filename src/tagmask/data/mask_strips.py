@@ -57,7 +57,11 @@ class PngStrips:
     def add(self, strip: Int[np.ndarray, "_ w"]) -> None:
         """The next rows."""
         numbers = numbers_of(strip, self._num_classes)
-        content = numbers.astype(numbers.dtype.newbyteorder(">")).view(np.uint8).reshape(len(strip), numbers.itemsize * strip.shape[1])
+        content = (
+            numbers.astype(numbers.dtype.newbyteorder(">"))
+            .view(np.uint8)
+            .reshape(len(strip), numbers.itemsize * strip.shape[1])
+        )
         filtered = np.pad(content, ((0, 0), (1, 0)))  # each row begins with 0: it is not predicted from another
         self._chunk(b"IDAT", self._compress.compress(filtered.tobytes()))
 
