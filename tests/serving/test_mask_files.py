@@ -85,13 +85,9 @@ def test_masks_of_images_on_a_map_lie_there_too(run, mosaic, tmp_path, tiles):
     outcome = predict_images(mosaic.parent, run, tmp_path / "out", overlays=True, tiles=tiles)
     assert (outcome.done, outcome.failed, outcome.notes) == (1, (), ())
     with rasterio.open(mosaic) as before, rasterio.open(tmp_path / "out/a.tif_mask.tif") as after:
-        assert (after.crs, after.transform, after.shape, after.nodata) == (
-            before.crs,
-            before.transform,
-            (150, 100),
-            255,
-        )
-        mask = after.read(1)
+        assert (after.crs, after.transform) == (before.crs, before.transform)
+        assert (after.shape, after.nodata) == ((150, 100), 255)
+        mask = after.read(1).astype(int)
     assert (mask[:20] == 255).all()
     assert mask[20:].max() <= 4
     np.testing.assert_array_equal(np.where(mask == 255, IGNORE, mask), read_mask(tmp_path / "out/a.tif.png", 255))
