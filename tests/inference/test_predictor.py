@@ -208,7 +208,7 @@ def test_tiles_are_chosen_for_large_georeferenced_files_alone(run, tmp_path, mon
     monkeypatch.setattr(predictor, "is_placed", lambda path: True)
     assert segment.tile_side(tmp_path / "x.tif") is None
     monkeypatch.setattr(predictor, "LARGEST", 40 * 50 - 1)
-    assert segment.tile_side(tmp_path / "x.tif") == segment.usual_side == 512
+    assert segment.tile_side(tmp_path / "x.tif") == segment.usual_side == 256
     assert segment.tile_side(None) is None
     assert load(run, tiles="none").tile_side(tmp_path / "x.tif") is None
     monkeypatch.setattr(predictor, "is_placed", lambda path: False)

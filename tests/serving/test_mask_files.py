@@ -108,7 +108,7 @@ def test_large_images_on_a_map_are_taken_in_tiles_and_a_note_says_so(run, mosaic
     monkeypatch.setattr(predictor, "LARGEST", 100)
     outcome = predict_images(mosaic, run, tmp_path / "out", overlays=False)
     assert len(outcome.notes) == 1
-    assert "in tiles of 512 pixels at their own scale: a.tif. With --tiles none" in outcome.notes[0]
+    assert "in tiles of 256 pixels at their own scale: a.tif. With --tiles none" in outcome.notes[0]
 
 
 @needs_rasterio

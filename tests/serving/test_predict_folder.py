@@ -168,7 +168,7 @@ def test_large_photographs_are_said_to_be_scaled_down_and_so_are_their_overlays(
     monkeypatch.setattr(mask_files, "largest_factor", lambda size: min(1.0, 10 / max(size)))
     picture(photos / "large.png", size=(40, 20))
     outcome = predict_images(photos, tmp_path, tmp_path / "out", overlays=True)
-    assert any("masks enlarged: large.png" in note and "--tiles 512" in note for note in outcome.notes)
+    assert any("masks enlarged: large.png" in note and "--tiles 256" in note for note in outcome.notes)
     assert read_mask(tmp_path / "out/large.png.png", 255).shape == (20, 40)
     with Image.open(tmp_path / "out/large.png_overlay.jpg") as overlay:
         assert overlay.size == (10, 5)

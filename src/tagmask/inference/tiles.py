@@ -19,7 +19,7 @@ from tagmask.errors import TagmaskError
 
 ALIGNED = 32  # pixels that starts of tiles are a multiple of, as strides of networks divide it
 SMALLEST = 64
-USUAL = 512  # side that tiles have at least if nobody chooses one
+LEAST = 256  # side that tiles have at least if nobody chooses one
 
 Tiles = int | Literal["auto", "none"]
 Posterior = Float[np.ndarray, "k _ _"]
@@ -48,12 +48,15 @@ def checked_tiles(tiles: str | int) -> Tiles:
 
 
 def usual_side(crop: int) -> int:
-    """Side of tiles for a network that learned from crops of so many pixels: that of a crop, and no less than 512.
+    """Side of tiles for a network that learned from crops of so many pixels: that of a crop, and no less than 256.
 
-    >>> usual_side(257), usual_side(713)
-    (512, 736)
+    A tile should show as much as an image of the training did: what an image shows altogether, its tags above all, is
+    judged from that.
+
+    >>> usual_side(48), usual_side(257)
+    (256, 288)
     """
-    return max(USUAL, math.ceil(crop / ALIGNED) * ALIGNED)
+    return max(LEAST, math.ceil(crop / ALIGNED) * ALIGNED)
 
 
 # ── along one axis ───────────────────────────────────────────────────────────────────────────────────────────────────
