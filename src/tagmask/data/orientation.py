@@ -47,7 +47,7 @@ def shape_of(path: Path) -> Shape | None:
     except _UNREADABLE:
         return None
     turn = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
-    return Shape(size[::-1] if is_upright and turn >= 5 else size, turn)
+    return Shape((size[1], size[0]) if is_upright and turn >= 5 else size, turn)
 
 
 def as_stored(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "_ _ 3"]:
