@@ -199,7 +199,9 @@ def test_what_is_kept_is_a_band_and_not_the_image():
 PEAK = """
 import json, resource, sys
 from pathlib import Path
+import torch
 from tagmask.serving.predict_folder import predict_images
+torch.set_num_threads(1)
 outcome = predict_images(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), overlays=True, tiles=512)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps([outcome.done, outcome.failed, peak]))
