@@ -117,3 +117,25 @@ def test_masks_are_for_scoring_alone(kind):
 
 def test_all_data_share_their_settings():
     assert set(DataConfig.model_fields) <= set(CocoData.model_fields)
+
+
+def test_numbers_are_stretched_by_percentiles_or_between_fixed_ones():
+    assert FolderData(stretch=[2, 98]).stretch == (2, 98)
+    assert FolderData(stretch_values=[0, 3000]).stretch_values == (0, 3000)
+    three = ((0, 1), (0, 2), (0, 3))
+    assert ADAPTER.validate_json(FolderData(stretch_values=three).model_dump_json()).stretch_values == three
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"stretch": (98, 2)}, "percentiles that rise, from 0 to 100"),
+        ({"stretch": (0, 101)}, "percentiles that rise"),
+        ({"stretch_values": (5, 5)}, r"must rise from black to white, got \[5.0, 5.0\]"),
+        ({"stretch_values": ((0, 1), (0, 1), (2, 1))}, "must rise"),
+        ({"stretch": (2, 98), "stretch_values": (0, 1)}, "exclude each other"),
+    ],
+)
+def test_stretches_that_cannot_be_are_refused(settings, words):
+    with pytest.raises(ValidationError, match=words):
+        FolderData(**settings)

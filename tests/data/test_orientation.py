@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tagmask.data.images import read_image
+from tagmask.data.images import image_size, read_image
 from tagmask.data.orientation import Shape, as_stored, read_photograph, shape_of
 
 
@@ -47,3 +47,15 @@ def test_a_photograph_is_read_upright_or_as_it_is_stored(tmp_path):
     image.save(tmp_path / "a.jpg", exif=exif)
     assert read_photograph(tmp_path / "a.jpg", None, stored=False).shape == (3, 2, 3)
     assert read_photograph(tmp_path / "a.jpg", None, stored=True).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("bands", [None, (0, 1, 2)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiff_files_are_turned_once(tmp_path, orientation, bands):
+    pixels = photograph(tmp_path / "a.png", orientation)
+    photograph(tmp_path / "a.tif", orientation)
+    upright = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", bands), upright)
+    assert image_size(tmp_path / "a.tif") == upright.shape[:2]
+    np.testing.assert_array_equal(read_photograph(tmp_path / "a.tif", bands, stored=True), pixels)
+    assert shape_of(tmp_path / "a.tif") == shape_of(tmp_path / "a.png") == Shape((3, 5), orientation)

@@ -80,6 +80,14 @@ def test_the_refusal_of_packages_can_fail(exported, tmp_path):
 
 
 @pytest.mark.slow
+def test_images_of_more_than_8_bits_are_refused(exported, tmp_path):
+    Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(tmp_path / "deep.png")
+    outcome = run_alone(exported, tmp_path / "deep.png")
+    assert outcome.returncode == 1
+    assert "deep.png has more than 8 bits" in outcome.stderr
+    assert not (tmp_path / "deep.png.png").exists()
+
+
 def test_other_settings_of_a_run_are_followed_too(scenes, tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -8,6 +8,7 @@ import torch
 import tagmask
 from exports import tiny_network, written_run
 from tagmask.contracts import Normalization
+from tagmask.data.stretch import Stretch
 from tagmask.errors import TagmaskError
 from tagmask.export.product import export_run
 from tagmask.inference.exported import DenseNetwork, OnnxNetwork, TorchExportNetwork, settings_file
@@ -54,8 +55,14 @@ def test_settings_of_an_export_are_followed(bundle, scenes):
     image = scenes.read_image(scenes.records[0])
     before = tagmask.load(bundle, "cpu")
     after = tagmask.load(changed(bundle, scales=[2.0], flip=False, largest_side=None), "cpu")
-    assert (before.largest_side, after.largest_side) == (40, None)
+    assert (before.reading.largest_side, after.reading.largest_side) == (40, None)
     assert (before(image) != after(image)).any()
+
+
+def test_numbers_of_many_bits_and_large_images_are_taken_as_the_export_says(bundle):
+    predictor = tagmask.load(changed(bundle, stretch=[2, 98], tile=96), "cpu", tiles=128)
+    assert predictor.reading.stretch == Stretch((2, 98))
+    assert (predictor.usual_side, predictor.tiles) == (96, 128)
 
 
 @pytest.mark.parametrize(

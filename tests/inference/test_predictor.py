@@ -8,23 +8,14 @@ from safetensors.torch import save_file
 
 import tagmask
 from conftest import SIZE, tiny_recipe
+from data.tiff_of_bands import numbers, tiff
+from inference.random_segmenter import CLASSES, written_segmenter
+from tagmask.data.images import read_image
+from tagmask.data.stretch import stretch_of
 from tagmask.errors import TagmaskError
 from tagmask.inference import predictor
-from tagmask.inference.predictor import build_segmenter, load
+from tagmask.inference.predictor import load
 from tagmask.networks.saved import save_weights
-
-CLASSES = ("a", "b", "c", "d")
-
-
-def written_segmenter(folder, *settings: str):
-    """A run folder with a segmenter of random weights."""
-    recipe = tiny_recipe(*settings)
-    torch.manual_seed(0)
-    facts = {"recipe": recipe.model_dump_json(), "classes": json.dumps(CLASSES)}
-    save_weights(
-        folder / "segmenter.safetensors", build_segmenter(recipe.segmenter, recipe.backbone, len(CLASSES), False), facts
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -192,5 +183,34 @@ def test_the_limit_is_of_pixels():
 def test_images_are_read_as_the_run_read_them(tmp_path, image):
     Image.fromarray(image).save(tmp_path / "x.png")
     turned = load(written_segmenter(tmp_path, "data.bands=[2,1,0]"))
-    assert turned.bands == (2, 1, 0)
+    assert turned.reading.bands == (2, 1, 0)
     np.testing.assert_array_equal(turned(tmp_path / "x.png"), turned(image[:, :, ::-1].copy()))
+
+
+def test_numbers_of_16_bits_are_stretched_as_the_run_stretched_them(tmp_path):
+    (tmp_path / "x.tif").write_bytes(tiff(numbers("uint16")))
+    data = tiny_recipe("data.bands=[0,1,2]", "data.stretch=[2,98]").data
+    segment = load(written_segmenter(tmp_path, "data.bands=[0,1,2]", "data.stretch=[2,98]"))
+    trained = read_image(tmp_path / "x.tif", data.bands, stretch_of(data))
+    assert trained.max() == 255
+    np.testing.assert_array_equal(segment.reading.photograph(tmp_path / "x.tif"), trained)
+    with segment.reading.windows(tmp_path / "x.tif") as source:
+        np.testing.assert_array_equal(source.read((3, 20), (5, 30)), trained[3:20, 5:30])
+
+
+# ── whether in tiles ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_tiles_are_chosen_for_large_georeferenced_files_alone(run, tmp_path, monkeypatch):
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "x.tif")
+    segment = load(run)
+    assert segment.tile_side(tmp_path / "x.tif") is None
+    monkeypatch.setattr(predictor, "is_placed", lambda path: True)
+    assert segment.tile_side(tmp_path / "x.tif") is None
+    monkeypatch.setattr(predictor, "LARGEST", 40 * 50 - 1)
+    assert segment.tile_side(tmp_path / "x.tif") == segment.usual_side == 256
+    assert segment.tile_side(None) is None
+    assert load(run, tiles="none").tile_side(tmp_path / "x.tif") is None
+    monkeypatch.setattr(predictor, "is_placed", lambda path: False)
+    assert segment.tile_side(tmp_path / "x.tif") is None
+    assert load(run, tiles="64").tile_side(None) == 64

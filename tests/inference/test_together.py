@@ -45,3 +45,5 @@ def test_only_an_accelerator_gains(predictor, monkeypatch):
     assert not gains_together(predictor)
     monkeypatch.setattr(predictor, "device", torch.device("cuda"))
     assert gains_together(predictor)
+    monkeypatch.setattr(predictor, "tiles", 64)
+    assert not gains_together(predictor)

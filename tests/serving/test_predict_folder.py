@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from conftest import tiny_recipe
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import Predictor
-from tagmask.serving import predict_folder
+from tagmask.serving import mask_files, predict_folder
 from tagmask.serving.predict_folder import predict_images
 
 LISTS = ["classes.csv", "classes.json"]
@@ -21,6 +22,7 @@ class Halves(Predictor):
 
     def __init__(self):
         self.classes, self.bands, self.as_stored = ("a", "b"), None, False  # without a network
+        self.config = tiny_recipe().segmenter
 
     def __call__(self, image):
         if image[0, 0, 2] > 200 > image[0, 0, 0]:
@@ -49,7 +51,7 @@ def picture(path, color="red", size=(8, 6)):
 @pytest.fixture(autouse=True)
 def predictor(monkeypatch):
     halves = Halves()
-    monkeypatch.setattr(predict_folder, "load", lambda model: halves)
+    monkeypatch.setattr(predict_folder, "load", lambda model, tiles: halves)
     return halves
 
 
@@ -163,17 +165,17 @@ def test_images_of_one_colour_are_pointed_out(photos, tmp_path):
 
 def test_large_photographs_are_said_to_be_scaled_down_and_so_are_their_overlays(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(predict_folder, "LARGEST", 100)
-    monkeypatch.setattr(predict_folder, "largest_factor", lambda size: min(1.0, 10 / max(size)))
+    monkeypatch.setattr(mask_files, "largest_factor", lambda size: min(1.0, 10 / max(size)))
     picture(photos / "large.png", size=(40, 20))
     outcome = predict_images(photos, tmp_path, tmp_path / "out", overlays=True)
-    assert any("masks enlarged: large.png" in note for note in outcome.notes)
+    assert any("masks enlarged: large.png" in note and "--tiles 256" in note for note in outcome.notes)
     assert read_mask(tmp_path / "out/large.png.png", 255).shape == (20, 40)
     with Image.open(tmp_path / "out/large.png_overlay.jpg") as overlay:
         assert overlay.size == (10, 5)
 
 
 def test_overlays_fit_into_a_jpeg(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict_folder, "LONGEST_JPEG", 20)
+    monkeypatch.setattr(mask_files, "LONGEST_JPEG", 20)
     picture(photos / "wide.png", size=(80, 4))
     predict_images(photos / "wide.png", tmp_path, tmp_path / "out", overlays=True)
     with Image.open(tmp_path / "out/wide.png_overlay.jpg") as overlay:

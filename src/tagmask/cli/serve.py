@@ -1,7 +1,6 @@
 """Masks over HTTP."""
 
 import signal
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,13 @@ LOCAL = "127.0.0.1"
 
 
 def serve(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder with a trained segmenter.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Run folder with a trained segmenter, what `export` made of one, or hf://USER/NAME@REVISION.",
+        ),
+    ],
     *,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0: on every network.")] = LOCAL,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0: any that is free.")] = 8000,
@@ -31,6 +36,10 @@ def serve(
     queue: Annotated[int, typer.Option(min=1, help="Photographs in hand at a time.")] = 32,
     queue_seconds: Annotated[float, typer.Option(min=0.1, help="How long a photograph waits for its turn.")] = 30,
     stop_seconds: Annotated[float, typer.Option(min=0, help="For what is in hand when asked to stop.")] = 30,
+    tiles: Annotated[
+        str,
+        typer.Option(metavar="SIDE", help="Take photographs in tiles of SIDE pixels at their own scale."),
+    ] = "none",
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, mps ...; left out: a GPU if there is one.")
     ] = None,
@@ -48,7 +57,7 @@ def serve(
         queue_seconds=queue_seconds,
         stop_seconds=stop_seconds,
     )
-    if running.serve(model, host, port, allow_host, limits, device, say) == signal.SIGINT:
+    if running.serve(model, host, port, allow_host, limits, device, tiles, say) == signal.SIGINT:
         raise typer.Exit(128 + signal.SIGINT)
 
 

@@ -19,12 +19,20 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the masks (indexed PNG) and overlays.")],
+    tiles: Annotated[
+        str,
+        typer.Option(
+            metavar="SIDE",
+            help="Take images in tiles of SIDE pixels at their own scale; none: scale large ones down; auto: tiles "
+            "for large georeferenced ones.",
+        ),
+    ] = "auto",
     overlays: Annotated[bool, typer.Option(help="Also write the image with its mask drawn over it.")] = True,
 ) -> None:
     """Segment an image, or every image of a folder."""
     from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
 
-    outcome = predict_images(images, model, out, overlays)
+    outcome = predict_images(images, model, out, overlays, tiles)
     say_notes(outcome.notes)
     say(f"{outcome.done} masks written to {out}")
     if outcome.failed:

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, StringConstraints
+from pydantic import Field, NonNegativeInt, StringConstraints, model_validator
 
 from tagmask.config.base import Config, Role
 
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]
+Numbers = tuple[float, float]
 
 
 class DataConfig(Config):
@@ -41,10 +42,44 @@ class DataConfig(Config):
         default=None,
         description="Which bands of image files are red, green and blue, counted from 0; none: as the files say.",
     )
+    stretch: tuple[float, float] | None = Field(
+        default=None,
+        description="Bands of more than 8 bits: percentiles of each image's band that become black and white, such as "
+        "`[2, 98]`; none: integers are taken as 0 to 65535, floats as 0 to 1 or as 0 to 255.",
+    )
+    stretch_values: tuple[Numbers, Numbers, Numbers] | Numbers | None = Field(
+        default=None,
+        description="Bands of more than 8 bits: the numbers that become black and white in all images, such as "
+        "`[0, 3000]`, or a pair for each of red, green and blue; none: not fixed.",
+    )
     saliency: str | None = Field(
         default=None,
         description="For methods that learn from it: a folder of saliency maps named like the images, or `built-in`.",
     )
+
+    @model_validator(mode="after")
+    def _can_be_stretched(self) -> "DataConfig":
+        if self.stretch is not None and not 0 <= self.stretch[0] < self.stretch[1] <= 100:
+            raise ValueError(f"stretch must be two percentiles that rise, from 0 to 100, got {list(self.stretch)}")
+        if self.stretch is not None and self.stretch_values is not None:
+            raise ValueError("stretch and stretch_values exclude each other: choose percentiles or fixed numbers")
+        for low, high in value_pairs(self.stretch_values):
+            if low >= high:
+                raise ValueError(f"stretch_values must rise from black to white, got {[low, high]}")
+        return self
+
+
+def value_pairs(values: tuple[Numbers, Numbers, Numbers] | Numbers | None) -> tuple[Numbers, ...]:
+    """The pairs of ``stretch_values``: one for all bands, or three; none if nothing is fixed.
+
+    >>> value_pairs((0, 3000)), value_pairs(None)
+    (((0, 3000),), ())
+    """
+    if values is None:
+        return ()
+    pairs = tuple(pair for pair in values if isinstance(pair, tuple))
+    low, *_, high = values
+    return pairs or ((low, high),)  # pyright: ignore[reportReturnType] — numbers where there are no pairs
 
 
 class MaskFilesConfig(DataConfig):

@@ -20,6 +20,7 @@ from tagmask.data.quiet_pillow import hush_pillow
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 256, 257, 258, 259, 262, 277
 _STRIPS, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 278, 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT = 322, 323, 324, 325, 339
+_ORIENTATION, _PIXEL_SCALE, _TRANSFORMATION = 274, 33550, 34264
 _LONG_TAGS = {_WIDTH, _HEIGHT, _STRIPS, _ROWS_PER_STRIP, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES}
 _SHORT_TAGS = (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _PREDICTOR, _FORMAT)
 _COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 50000: "zstd"}
@@ -36,6 +37,8 @@ class BandLayout:
         bits: of each number.
         tags: what of its first directory says how to read it.
         is_swapped: whether the first byte of a number is its largest.
+        is_turned: whether its pixels are stored in another direction than they are shown.
+        is_placed: whether it says where on a map it lies (GeoTIFF).
     """
 
     size: tuple[int, int]
@@ -43,6 +46,8 @@ class BandLayout:
     bits: int
     tags: dict[int, tuple[int, ...]]
     is_swapped: bool
+    is_turned: bool
+    is_placed: bool
 
     def refuse_damaged(self, path: Path) -> None:
         """Refuse what decoders would remark upon or read wrongly.
@@ -73,8 +78,10 @@ def band_layout(path: Path) -> BandLayout | None:
             file.seek(directory.next)
             directory.load(file)
             tags = {tag: _integers(directory[tag]) for tag in (*_LONG_TAGS, *_SHORT_TAGS) if tag in directory}
+            is_turned = directory.get(_ORIENTATION, 1) in range(2, 9)
+            is_placed = _PIXEL_SCALE in directory or _TRANSFORMATION in directory
         size, is_swapped = (tags[_HEIGHT][0], tags[_WIDTH][0]), header[:2] == b"MM"
-        return BandLayout(size, _first(tags, _SAMPLES), _first(tags, _BITS), tags, is_swapped)
+        return BandLayout(size, _first(tags, _SAMPLES), _first(tags, _BITS), tags, is_swapped, is_turned, is_placed)
     except (OSError, ValueError, LookupError, TypeError, SyntaxError, struct.error):
         return None
 

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Int32, Num, UInt8
+from jaxtyping import Int, Int32, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from tagmask.conventions import IGNORE
 from tagmask.data.bands import band_layout, chosen_bands, read_bands
 from tagmask.data.quiet_pillow import hush_pillow
+from tagmask.data.stretch import DEFAULT, Stretch, eight_bits
 from tagmask.errors import TagmaskError
 from tagmask.system.storage import write_bytes
 
@@ -47,22 +48,23 @@ _ORIENTATION_TAG = 0x0112
 Bands = tuple[int, int, int]
 
 
-def read_image(path: Path, bands: Bands | None = None) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(path: Path, bands: Bands | None = None, stretch: Stretch = DEFAULT) -> UInt8[np.ndarray, "h w 3"]:
     """Upright RGB pixels of a photograph in any of ``PHOTO_FORMATS``; the first frame of several.
 
-    EXIF rotation is applied; transparency lies on white; CMYK is converted; integers of more than 8 bits are taken as
-    0..65535, floats as 0..1 if none is larger and else as 0..255. Pillow's limit on the number of pixels holds.
+    EXIF rotation is applied; transparency lies on white; CMYK is converted. Pillow's limit on the number of pixels
+    holds.
 
     Args:
         path: the file.
         bands: which of its bands are red, green and blue, as they are in the file; None: as the file says.
+        stretch: how integers of more than 8 bits and floats become 8 bits.
 
     Raises:
         TagmaskError: the file is missing, empty, truncated, too large, not an image, or has not these bands.
     """
-    with _image(path, PHOTO_FORMATS, bands) as image:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
-        pixels = _rgb(image)
+    with _image(path, PHOTO_FORMATS, bands, stretch) as image:
+        orientation = _left_to_turn(image)
+        pixels = rgb(image, stretch)
         return np.array(pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels)
 
 
@@ -70,7 +72,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
     """Rows and columns of a photograph as ``read_image`` returns it, from the head of its file; None: unreadable."""
     try:
         with _image(path, PHOTO_FORMATS, None) as image:
-            turned = image.getexif().get(_ORIENTATION_TAG) in _TURNED
+            turned = _left_to_turn(image) in _TURNED
             return (image.width, image.height) if turned else (image.height, image.width)
     except TagmaskError:
         layout = band_layout(path)
@@ -90,10 +92,10 @@ def read_small(path: Path, side: int, bands: Bands | None = None) -> tuple[UInt8
         TagmaskError: as for ``read_image``.
     """
     with _image(path, PHOTO_FORMATS, bands) as image:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
+        orientation = _left_to_turn(image)
         size = (image.width, image.height) if orientation in _TURNED else (image.height, image.width)
         image.draft("RGB", (side, side))
-        pixels = _rgb(image)
+        pixels = rgb(image)
         return np.array(pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels), size
 
 
@@ -102,14 +104,14 @@ def check_image(path: Path, bands: Bands | None = None) -> str | None:
     return examine(path, bands)[0]
 
 
-def examine(path: Path, bands: Bands | None = None) -> tuple[str | None, bool]:
+def examine(path: Path, bands: Bands | None = None, stretch: Stretch = DEFAULT) -> tuple[str | None, bool]:
     """What is wrong with an image file, if anything, and whether it has become one colour when it was converted."""
     try:
-        with _image(path, PHOTO_FORMATS, bands) as image:
+        with _image(path, PHOTO_FORMATS, bands, stretch) as image:
             # A JPEG is decoded at an eighth of its size, yet read to its end; other formats ignore this.
             image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
             may_fade = bands is not None or image.mode[0] in "IF" or image.has_transparency_data
-            return None, is_blank(np.asarray(_rgb(image))) and may_fade
+            return None, is_blank(np.asarray(rgb(image, stretch))) and may_fade
     except TagmaskError as error:
         return _reason(path, error.__cause__ or error), False
 
@@ -120,14 +122,16 @@ def is_blank(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
 
 
 @contextmanager
-def _image(path: Path, formats: tuple[str, ...], bands: Bands | None = None) -> Iterator[Image.Image]:
+def _image(
+    path: Path, formats: tuple[str, ...], bands: Bands | None = None, stretch: Stretch = DEFAULT
+) -> Iterator[Image.Image]:
     hush_pillow()
     try:
         layout = band_layout(path)
         if layout is not None:
             layout.refuse_damaged(path)
         if bands is not None:
-            yield _of_bands(path, bands)
+            yield _of_bands(path, bands, stretch)
             return
         with Image.open(path, formats=formats) as image:
             yield image
@@ -139,14 +143,14 @@ def _image(path: Path, formats: tuple[str, ...], bands: Bands | None = None) -> 
         raise TagmaskError(f"cannot read the image {path}: {reason}; expected a whole {expected} file") from error
 
 
-def _of_bands(path: Path, bands: Bands) -> Image.Image:
+def _of_bands(path: Path, bands: Bands, stretch: Stretch) -> Image.Image:
     """Three bands of a file as an upright RGB image."""
     layout = band_layout(path)
     orientation = None
     try:
         with Image.open(path, formats=PHOTO_FORMATS) as image:
-            orientation = image.getexif().get(_ORIENTATION_TAG)
             whole = layout is None or layout.bands == len(image.getbands())
+            orientation = _left_to_turn(image) if whole else image.getexif().get(_ORIENTATION_TAG)
             values = np.atleast_3d(np.asarray(image.convert("RGB") if image.mode == "P" else image)) if whole else None
     except UnidentifiedImageError:
         if layout is None:
@@ -156,9 +160,13 @@ def _of_bands(path: Path, bands: Bands) -> Image.Image:
         _refuse_too_large(layout.size)
         values = read_bands(path, layout)
     assert values is not None
-    chosen = chosen_bands(values, bands)
-    pixels = Image.fromarray(np.ascontiguousarray(chosen if chosen.dtype == np.uint8 else _eight_bits(chosen)))
+    pixels = Image.fromarray(np.ascontiguousarray(eight_bits(chosen_bands(values, bands), stretch)))
     return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+
+
+def _left_to_turn(image: Image.Image) -> int | None:
+    """How EXIF turns a picture that has not been decoded yet; None for TIFF, which Pillow turns as it decodes it."""
+    return None if image.format == "TIFF" else image.getexif().get(_ORIENTATION_TAG)
 
 
 def _refuse_too_large(size: tuple[int, int]) -> None:
@@ -204,22 +212,15 @@ def _unknown_content(path: Path) -> str:
     return begins or "not an image"
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image, stretch: Stretch = DEFAULT) -> Image.Image:
+    """A picture of any mode in RGB, transparency laid on white."""
     if image.mode[0] in "IF":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+        return Image.fromarray(eight_bits(np.asarray(image)[..., None], stretch)[..., 0]).convert("RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
     return Image.alpha_composite(white, layer).convert("RGB")
-
-
-def _eight_bits(values: Num[np.ndarray, "*s"]) -> UInt8[np.ndarray, "*s"]:
-    if np.issubdtype(values.dtype, np.integer):
-        return (values.clip(0, 65535) / 257.0).round().astype(np.uint8)
-    finite = np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0)
-    scale = 255.0 if finite.max() <= 1 else 1.0
-    return (finite * scale).clip(0, 255).round().astype(np.uint8)
 
 
 # ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────────

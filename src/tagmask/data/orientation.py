@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from tagmask.data.images import read_image
+from tagmask.data.stretch import DEFAULT, Stretch
 
 _ORIENTATION_TAG = 0x0112
 _UNREADABLE = (
@@ -42,9 +43,11 @@ def shape_of(path: Path) -> Shape | None:
         with Image.open(path) as image:
             orientation = image.getexif().get(_ORIENTATION_TAG)
             size = image.height, image.width
+            is_upright = image.format == "TIFF"  # as Pillow shows it
     except _UNREADABLE:
         return None
-    return Shape(size, orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1)
+    turn = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+    return Shape((size[1], size[0]) if is_upright and turn >= 5 else size, turn)
 
 
 def as_stored(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "_ _ 3"]:
@@ -67,12 +70,14 @@ def as_stored(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.
     return np.ascontiguousarray(turned.get(orientation, pixels))
 
 
-def read_photograph(path: Path, bands: tuple[int, int, int] | None, stored: bool) -> UInt8[np.ndarray, "h w 3"]:
+def read_photograph(
+    path: Path, bands: tuple[int, int, int] | None, stored: bool, stretch: Stretch = DEFAULT
+) -> UInt8[np.ndarray, "h w 3"]:
     """RGB pixels of an image file, upright, or as the file stores them.
 
     Raises:
         TagmaskError: it is no readable image.
     """
-    pixels = read_image(path, bands)
+    pixels = read_image(path, bands, stretch)
     shape = shape_of(path) if stored else None
     return as_stored(pixels, shape.orientation) if shape else pixels

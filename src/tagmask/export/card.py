@@ -113,6 +113,10 @@ def _steps(settings: ExportSettings) -> Iterator[str]:
     yield "RGB, " + ("turned upright by its EXIF" if settings.exif == "upright" else "as the file stores it")
     if settings.bands:
         yield f"Bands {', '.join(map(str, settings.bands))} of the file are red, green and blue"
+    if settings.stretch:
+        yield f"Of more than 8 bits, percentiles {list(settings.stretch)} of each band become black and white"
+    if settings.stretch_values:
+        yield f"Of more than 8 bits, these numbers become black and white: {list(map(list, settings.stretch_values))}"
     if settings.largest_side:
         yield f"Scaled down to a long side of {settings.largest_side} pixels if it is larger, by Pillow's cubic filter"
     yield f"Scaled down to {settings.largest_pixels / 1e6:g} megapixels if it is larger"

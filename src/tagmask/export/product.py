@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter
 
-from tagmask.config import AnyData, FolderData
+from tagmask.config import AnyData
 from tagmask.contracts import Dataset, Record
 from tagmask.conventions import Form, Int8
 from tagmask.data.class_list import CLASSES
@@ -60,7 +60,7 @@ def export_run(
     predictor, weights = load(run, "cpu"), known.weights("segmenter")
     learned, scores = segmenter_facts(weights)[0], _scores(known)
     dataset = open_dataset(learned.data, data or known.data())
-    settings = settings_of_export(predictor, learned.data, form, int8)
+    settings = settings_of_export(predictor, form, int8)
     with writing_folder(out, refuse_foreign) as folder:
         found = _write_checked(folder, Trained(_network(predictor), weights), settings, dataset, learned.data)
         _write_words(folder, settings, learned, dataset, scores, found)
@@ -72,9 +72,9 @@ def _network(predictor: Predictor) -> DeepLab:
     return predictor.network
 
 
-def settings_of_export(predictor: Predictor, data: AnyData, form: Form, int8: Int8 | None) -> ExportSettings:
+def settings_of_export(predictor: Predictor, form: Form, int8: Int8 | None) -> ExportSettings:
     """All that is done to a photograph, from a run's predictor."""
-    config, normalization = predictor.config, predictor.normalization
+    config, normalization, reading = predictor.config, predictor.normalization, predictor.reading
     return ExportSettings(
         form=form,
         file=FILES[form],
@@ -86,10 +86,13 @@ def settings_of_export(predictor: Predictor, data: AnyData, form: Form, int8: In
         scales=config.scales,
         flip=config.flip,
         base_long_side=config.base_long_side,
-        largest_side=predictor.largest_side,
+        largest_side=reading.largest_side,
         largest_pixels=LARGEST,
-        bands=predictor.bands,
-        exif=data.exif if isinstance(data, FolderData) else "upright",
+        bands=reading.bands,
+        exif="as_stored" if reading.as_stored else "upright",
+        stretch=reading.stretch.percentiles,
+        stretch_values=reading.stretch.values,
+        tile=predictor.usual_side,
         crf=config.crf,
     )
 
@@ -98,7 +101,7 @@ def _write_checked(
     folder: Path, trained: Trained, settings: ExportSettings, dataset: Dataset, data: AnyData
 ) -> Comparison:
     """Write the network and its settings, open both again, and compare."""
-    original = Predictor(trained.network, settings, settings.classes, torch.device("cpu"), None, settings.largest_side)
+    original = Predictor(trained.network, settings, settings.classes, torch.device("cpu"), settings.reading)
     file = folder / settings.file
     write_form(settings.form, trained, file)
     if settings.precision != "float32":

@@ -43,6 +43,8 @@ S = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))
 
 def read(path):  # RGB, upright, transparency on white
     image = Image.open(path)
+    if image.mode[0] in "IF":
+        sys.exit(f"{{path}} has more than 8 bits, which only tagmask itself reads")
     image = image if S["exif"] == "as_stored" else ImageOps.exif_transpose(image)
     if S["bands"]:
         return Image.fromarray(np.ascontiguousarray(np.atleast_3d(np.asarray(image))[..., S["bands"]]))

@@ -16,7 +16,10 @@ from torch import Tensor
 from tagmask.config import Config, CrfConfig
 from tagmask.contracts import Images, Normalization
 from tagmask.conventions import Form
+from tagmask.data.stretch import Stretch
 from tagmask.errors import TagmaskError, first_line
+from tagmask.inference.reading import Bands, Reading
+from tagmask.inference.tiles import LEAST
 from tagmask.system.extras import require
 from tagmask.system.storage import read_json_as
 
@@ -24,7 +27,6 @@ SETTINGS = "settings.json"
 SUFFIXES = (".onnx", ".xml", ".pt2")
 
 Precision = Literal["float32", "int8-dynamic", "int8-static"]
-Bands = tuple[int, int, int]
 _Three = tuple[float, float, float]
 
 
@@ -63,12 +65,25 @@ class ExportSettings(Config):
     )
     bands: Bands | None = Field(description="Bands of a file that are red, green and blue; none: as it says.")
     exif: Literal["upright", "as_stored"] = Field(description="Whether photographs are turned as their EXIF says.")
+    stretch: tuple[float, float] | None = Field(
+        default=None, description="Percentiles of a band of more than 8 bits that become black and white."
+    )
+    stretch_values: tuple[tuple[float, float], ...] | None = Field(
+        default=None, description="Numbers of bands of more than 8 bits that become black and white."
+    )
+    tile: PositiveInt = Field(default=LEAST, description="Side of tiles for large images, unless another is asked for.")
     crf: CrfConfig | None = Field(description="Dense CRF on the probabilities; none: none.")
 
     @property
     def normalization(self) -> Normalization:
         """How photographs must be normalised."""
         return Normalization(self.mean, self.std)
+
+    @property
+    def reading(self) -> Reading:
+        """How photographs are read."""
+        stretch = Stretch(self.stretch, self.stretch_values)
+        return Reading(self.bands, self.largest_side, self.exif == "as_stored", stretch)
 
 
 def settings_file(path: Path) -> Path | None:

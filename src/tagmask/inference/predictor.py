@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,17 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from tagmask.config import AnyBackbone, AnyData, FolderData, SegmenterConfig
+from tagmask.config import AnyBackbone, AnyData, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
-from tagmask.data.orientation import read_photograph
+from tagmask.data.images import image_size
+from tagmask.data.rasters import is_placed, raster_size
+from tagmask.data.windows import InMemory, Source
 from tagmask.errors import TagmaskError, first_line
 from tagmask.inference.exported import FORMS, DenseNetwork, ExportSettings, read_settings, settings_file
 from tagmask.inference.hub import fetched, is_address
 from tagmask.inference.passes import dense_logits, pyramid, resize_image
+from tagmask.inference.reading import AS_THE_FILE_SAYS, Reading, reading_of
+from tagmask.inference.tiles import Tiles, Tiling, checked_tiles, usual_side
 from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
@@ -25,8 +30,6 @@ from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network, read_facts
 
 LARGEST = 12_500_000  # pixels: what a telephone takes; more would need memory without end
-
-Bands = tuple[int, int, int]
 
 
 def largest_factor(size: tuple[int, int]) -> float:
@@ -51,10 +54,13 @@ class Predictor:
         config: its prediction settings, those of a run or of an export.
         classes: class names without background; mask value i + 1 is class i.
         device: where to compute.
-        bands: which bands of image files it was trained on as red, green and blue; None: as the files say.
-        largest_side: long side that larger photographs were scaled down to in training, and are here; None: they were
-            not.
+        reading: how photographs were read in training, and new ones are.
+        tiles: side of the tiles that images are taken in at their own scale; ``none``: images are taken as a whole,
+            large ones scaled down; ``auto``: tiles for georeferenced files of more than ``LARGEST`` pixels.
     """
+
+    reading: Reading = AS_THE_FILE_SAYS
+    tiles: Tiles = "auto"
 
     def __init__(
         self,
@@ -62,9 +68,8 @@ class Predictor:
         config: SegmenterConfig | ExportSettings,
         classes: tuple[str, ...],
         device: torch.device,
-        bands: Bands | None = None,
-        largest_side: int | None = None,
-        as_stored: bool = False,
+        reading: Reading = AS_THE_FILE_SAYS,
+        tiles: Tiles = "auto",
     ) -> None:
         if isinstance(network, DeepLab):
             network = network.eval().to(device).to(memory_format=torch.channels_last)
@@ -72,9 +77,8 @@ class Predictor:
         self.config = config
         self.classes = classes
         self.device = device
-        self.bands: Bands | None = bands
-        self.largest_side: int | None = largest_side
-        self.as_stored = as_stored
+        self.reading = reading
+        self.tiles = tiles
 
     @property
     def normalization(self) -> Normalization:
@@ -85,7 +89,7 @@ class Predictor:
         """Mask of one image.
 
         Photographs that are larger than those of the training, or than ``LARGEST`` pixels, are scaled down, and their
-        masks enlarged again.
+        masks enlarged again; or they are taken in tiles, see ``tiles``.
 
         Args:
             image: RGB pixels ``uint8 h w 3``, a Pillow image, or a path.
@@ -96,7 +100,11 @@ class Predictor:
         Raises:
             TagmaskError: the file is no readable image, or the array is not RGB ``uint8 h w 3``.
         """
-        pixels = self.read(Path(image)) if isinstance(image, str | Path) else _pixels(image)
+        side = self.tile_side(Path(image) if isinstance(image, str | Path) else None)
+        if side is not None:
+            with self._source(image) as source:
+                return np.concatenate(list(self.tiling(source, side).strips()))
+        pixels = self.reading.photograph(Path(image)) if isinstance(image, str | Path) else _pixels(image)
         size = (pixels.shape[0], pixels.shape[1])
         mask = self.mask(*self.scaled(pixels))
         return mask if mask.shape == size else enlarged(mask, size)
@@ -104,18 +112,38 @@ class Predictor:
     def scaled(self, pixels: ImageArray) -> tuple[UInt8[np.ndarray, "_ _ 3"], list[Float[Tensor, "3 _ _"]]]:
         """A photograph at the size at which it gets its mask, and normalised at every scale."""
         size = (pixels.shape[0], pixels.shape[1])
-        side = max(size) if self.largest_side is None else self.largest_side
+        side = self.reading.largest_side or max(size)
         smaller = resize_image(pixels, min(largest_factor(size), side / max(size)))
         factor = long_side_factor((smaller.shape[0], smaller.shape[1]), self.config.base_long_side)
         return smaller, pyramid(smaller, [factor * scale for scale in self.config.scales], self.normalization)
 
-    def read(self, path: Path) -> ImageArray:
-        """A photograph as those of the training were read: their bands, turned upright or not.
+    def tile_side(self, path: Path | None) -> int | None:
+        """Side of the tiles that an image is taken in; None: as a whole, as are pixels (no path) unless asked for."""
+        if self.tiles != "auto":
+            return None if self.tiles == "none" else self.tiles
+        size = None if path is None else image_size(path) or raster_size(path)
+        if path is None or size is None or size[0] * size[1] <= LARGEST or not is_placed(path):
+            return None
+        return self.usual_side
 
-        Raises:
-            TagmaskError: it is no readable image.
-        """
-        return read_photograph(path, self.bands, self.as_stored)
+    @property
+    def usual_side(self) -> int:
+        """Side of tiles for this network, unless another one is asked for."""
+        config = self.config
+        return config.tile if isinstance(config, ExportSettings) else usual_side(config.training.augment.crop)
+
+    def tiling(self, source: Source, side: int) -> Tiling:
+        """An image in tiles, each of which is told its own tags and has its own CRF, if there are any."""
+        return Tiling(source, side, self._tile_posterior, len(self.classes) + 1)
+
+    def _tile_posterior(self, pixels: ImageArray) -> Float[np.ndarray, "k h w"]:
+        images = pyramid(pixels, self.config.scales, self.normalization)
+        return self._refined(pixels, self.posterior((pixels.shape[0], pixels.shape[1]), images))
+
+    def _source(self, image: np.ndarray | Image.Image | str | Path) -> AbstractContextManager[Source]:
+        if isinstance(image, str | Path):
+            return self.reading.windows(Path(image))
+        return nullcontext(InMemory(_pixels(image)))
 
     def mask(self, image: ImageArray, images: list[Float[Tensor, "3 _ _"]]) -> MaskArray:
         """Mask from the image and its normalised copies at every scale, for callers that read ahead."""
@@ -123,9 +151,10 @@ class Predictor:
 
     def decided(self, image: ImageArray, posterior: Float[np.ndarray, "k h w"]) -> MaskArray:
         """The likeliest class of every pixel, after the CRF if there is one."""
-        if self.config.crf is not None:
-            posterior = refine(image, posterior, self.config.crf)
-        return posterior.argmax(axis=0).astype(np.int32)
+        return self._refined(image, posterior).argmax(axis=0).astype(np.int32)
+
+    def _refined(self, image: ImageArray, posterior: Float[np.ndarray, "k h w"]) -> Float[np.ndarray, "k h w"]:
+        return posterior if self.config.crf is None else refine(image, posterior, self.config.crf)
 
     def posterior(self, size: tuple[int, int], images: list[Float[Tensor, "3 _ _"]]) -> Float[np.ndarray, "k h w"]:
         """Probability of background and classes per pixel, before any CRF."""
@@ -133,24 +162,27 @@ class Predictor:
         return logits.softmax(dim=0).cpu().numpy()
 
 
-def load(run: str | Path, device: str | None = None) -> Predictor:
+def load(run: str | Path, device: str | None = None, tiles: int | str = "auto") -> Predictor:
     """The trained segmenter of a run folder or of an export, ready for new images.
 
     Args:
         run: a folder that ``tagmask run`` or ``tagmask export`` wrote, or the file of the network in it; or the address
             ``hf://user/name@revision`` of a bundle on the Hugging Face Hub.
         device: ``cpu``, ``cuda``, ``mps`` ...; None: a GPU if there is one. Exported graphs run on the processor.
+        tiles: ``auto``, ``none``, or the side of the tiles that images are taken in at their own scale.
 
     Raises:
-        TagmaskError: there is no trained segmenter, no such device, or no package that runs the graph.
+        TagmaskError: there is no trained segmenter, no such device, no package that runs the graph, or tiles cannot
+            have this side.
 
     Example:
         ``mask = tagmask.load("runs/x")("photo.jpg")``
     """
+    chosen = checked_tiles(tiles)
     path = fetched(str(run)) if is_address(run) else Path(run)
     settings = settings_file(path)
     if settings is not None:
-        return _load_export(settings.parent, read_settings(settings), device)
+        return _load_export(settings.parent, read_settings(settings), device, chosen)
     place = _device(device)
     file = path / "segmenter.safetensors" if path.is_dir() else path
     if not file.exists():
@@ -159,8 +191,7 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
         )
     facts, classes = segmenter_facts(file)
     network = _trained(file, facts, len(classes))
-    as_stored = isinstance(facts.data, FolderData) and facts.data.exif == "as_stored"
-    return Predictor(network, facts.segmenter, classes, place, facts.data.bands, facts.data.largest_side, as_stored)
+    return Predictor(network, facts.segmenter, classes, place, reading_of(facts.data), chosen)
 
 
 def _trained(file: Path, facts: "SegmenterFacts", num_classes: int) -> DeepLab:
@@ -169,7 +200,7 @@ def _trained(file: Path, facts: "SegmenterFacts", num_classes: int) -> DeepLab:
     return network
 
 
-def _load_export(folder: Path, settings: ExportSettings, device: str | None) -> Predictor:
+def _load_export(folder: Path, settings: ExportSettings, device: str | None, tiles: Tiles) -> Predictor:
     """The network of a folder that ``tagmask export`` wrote."""
     file = folder / settings.file
     if not file.is_file():
@@ -181,8 +212,7 @@ def _load_export(folder: Path, settings: ExportSettings, device: str | None) -> 
         raise TagmaskError(f"the device {device!r} cannot run {file}, whose form runs on the processor; leave it out")
     else:
         place, network = torch.device("cpu"), FORMS[settings.form](file, settings.normalization)
-    as_stored = settings.exif == "as_stored"
-    return Predictor(network, settings, settings.classes, place, settings.bands, settings.largest_side, as_stored)
+    return Predictor(network, settings, settings.classes, place, settings.reading, tiles)
 
 
 def _device(name: str | None) -> torch.device:

@@ -13,7 +13,8 @@ def gains_together(predictor: Predictor) -> bool:
     It is on an accelerator. A processor is busy with one already: batches of two and four saved some percent of the
     network's time, and batches of eight lost more (``benchmarks/LOG.md``).
     """
-    return type(predictor) is Predictor and predictor.device.type != "cpu"
+    is_whole = predictor.tiles in ("auto", "none")
+    return type(predictor) is Predictor and is_whole and predictor.device.type != "cpu"
 
 
 def masks_together(predictor: Predictor, images: Sequence[ImageArray]) -> list[MaskArray]:

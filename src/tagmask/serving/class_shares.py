@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from tagmask.contracts import MaskArray
 from tagmask.data.class_list import CLASSES, is_class_list
@@ -46,8 +47,12 @@ class ClassShares:
 
     def add(self, image: str, mask: MaskArray) -> None:
         """Count the pixels of one mask."""
-        counts = zip(self._names, np.bincount(mask.ravel(), minlength=len(self._names)).tolist(), strict=True)
-        self._rows[image] = [(image, name, str(n), f"{n / mask.size:.6f}") for name, n in counts if n]
+        self.add_counts(image, np.bincount(mask.ravel(), minlength=len(self._names)))
+
+    def add_counts(self, image: str, counts: Int[np.ndarray, " k"]) -> None:
+        """Take the pixels of background and of each class; shares are of the pixels that have a label."""
+        total, named = int(counts.sum()), zip(self._names, counts.tolist(), strict=True)
+        self._rows[image] = [(image, name, str(n), f"{n / total:.6f}") for name, n in named if n]
 
     def write(self) -> None:
         """Write the table: a line for each class that an image shows, also of earlier calls, if its mask is there."""

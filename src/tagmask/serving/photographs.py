@@ -9,6 +9,8 @@ from tagmask.data.class_list import CLASSES, is_class_list
 from tagmask.errors import TagmaskError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+PNG, GEOTIFF, OVERLAY = ".png", "_mask.tif", "_overlay.jpg"
+ENDINGS = (PNG, GEOTIFF, OVERLAY)
 OTHER_KINDS = frozenset(
     {".heic", ".heif", ".avif", ".jfif", ".jpe", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"}
     | {".orf", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".tga", ".eps"}
@@ -97,7 +99,8 @@ def _sort(file: Path, root: Path, is_output: bool, found: Photographs) -> None:
 
 def _photograph(name: str) -> str:
     """The photograph of a mask or an overlay: of ``a.jpg.png`` and ``a.jpg_overlay.jpg`` it is ``a.jpg``."""
-    return name.removesuffix("_overlay.jpg") if name.endswith("_overlay.jpg") else name.removesuffix(".png")
+    ending = next((ending for ending in ENDINGS if name.endswith(ending)), "")
+    return name.removesuffix(ending)
 
 
 def _is_written(name: str) -> bool:

@@ -1,27 +1,25 @@
 """Masks for a folder of new images."""
 
 import errno
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from PIL import Image
 
-from tagmask.contracts import ImageArray, MaskArray
+from tagmask.contracts import MaskArray
 from tagmask.data.images import is_blank, write_mask
+from tagmask.data.rasters import DamagedPartError, Placement, has_rasterio, is_placed, placement
+from tagmask.data.windows import Source
 from tagmask.errors import TagmaskError
-from tagmask.inference.predictor import LARGEST, Predictor, largest_factor, load
-from tagmask.masks.grids import scaled_size
-from tagmask.masks.overlays import overlay_mask, shrink_image, shrink_mask
+from tagmask.inference.predictor import LARGEST, Predictor, load
 from tagmask.serving.class_shares import ClassShares
-from tagmask.serving.photographs import Photographs, photographs
+from tagmask.serving.mask_files import beside, known_strips, write_overlay, write_strips
+from tagmask.serving.photographs import ENDINGS, OVERLAY, PNG, Photographs, photographs
 from tagmask.system.progress import track
-from tagmask.system.storage import writing
 
 NAMES_SHOWN = 10
-LONGEST_JPEG = 65_500  # pixels of a side
 
 
 @dataclass(frozen=True)
@@ -39,21 +37,23 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def predict_images(images: Path, model: str | Path, out: Path, overlays: bool) -> Outcome:
+def predict_images(images: Path, model: str | Path, out: Path, overlays: bool, tiles: int | str = "auto") -> Outcome:
     """Segment an image or all images of a folder; one bad image does not stop the others.
 
     Args:
         images: an image or a folder.
         model: a run folder with a trained segmenter.
         out: receives the masks at the images' relative paths, ``a.jpg.png`` for ``a.jpg``, and, if asked,
-            ``a.jpg_overlay.jpg``; and ``classes.json`` and ``classes.csv``.
+            ``a.jpg_overlay.jpg``; ``a.tif_mask.tif`` for images that lie on a map; and ``classes.json`` and
+            ``classes.csv``.
         overlays: whether to write overlays.
+        tiles: ``auto``, ``none``, or the side of the tiles that images are taken in.
 
     Raises:
-        TagmaskError: no images, or no model.
+        TagmaskError: no images, no model, or tiles cannot have this side.
     """
     found = photographs(images, without=out)  # masks of an earlier call are no photographs
-    predictor = load(model)
+    predictor = load(model, tiles=tiles)
     root = images if images.is_dir() else images.parent
     work = _Work(predictor, out, ClassShares(out, predictor.classes), overlays)
     failed = list(found.broken)
@@ -69,7 +69,7 @@ def predict_images(images: Path, model: str | Path, out: Path, overlays: bool) -
     finally:
         work.shares.write()
     done = len(found.files) + len(found.broken) - len(failed)
-    notes = (*_notes(found, root), *_picture_notes(work.blank, work.large))
+    notes = (*_notes(found, root), *work.notes())
     return Outcome(done, tuple(failed), notes)
 
 
@@ -77,8 +77,7 @@ def _refuse_overwriting(files: Sequence[Path], out: Path, root: Path) -> None:
     """Refuse an output folder where a mask or an overlay would take the place of a photograph."""
     photographs = {file.resolve() for file in files}
     names = [out / file.relative_to(root) for file in files]
-    ends = (".png", "_overlay.jpg")
-    taken = sorted(photographs & {name.with_name(f"{name.name}{end}").resolve() for name in names for end in ends})
+    taken = sorted(photographs & {beside(name, ending).resolve() for name in names for ending in ENDINGS})
     if taken:
         raise TagmaskError(
             f"masks in {out} would overwrite {len(taken)} photograph(s), such as {taken[0]}; choose another --out "
@@ -100,6 +99,8 @@ class _Work:
     overlays: bool
     blank: list[str] = field(default_factory=list)
     large: list[str] = field(default_factory=list)
+    tiled: list[str] = field(default_factory=list)
+    unplaced: list[str] = field(default_factory=list)
 
     def do(self, file: Path, name: Path) -> None:
         """Write the mask of a photograph; large arrays are let go at the end, to make room for the next.
@@ -107,18 +108,72 @@ class _Work:
         Raises:
             TagmaskError: it cannot be read or written, or there is not enough memory for it.
         """
+        side, place = self.predictor.tile_side(file), placement(file)
         with _memory_named(file):
-            pixels = _read(file, self.predictor)
-            mask = self.predictor(pixels)
-            _write(self.out / name, pixels, mask, self.predictor, self.overlays)
+            if side is not None:
+                self._in_tiles(file, name, side, place)
+            else:
+                self._as_a_whole(file, name, place)
+        self.unplaced += [name.as_posix()] if place is None and not has_rasterio() and is_placed(file) else []
+
+    def _as_a_whole(self, file: Path, name: Path, place: Placement | None) -> None:
+        with _photograph_named():
+            pixels = self.predictor.reading.photograph(file)
+        mask = self.predictor(pixels)
+        if place is not None:
+            with self.predictor.reading.windows(file) as source:
+                self._write_strips(name, source, [mask], place)
+        else:
+            write_mask(beside(self.out / name, PNG), mask, None, len(self.predictor.classes))
             self.shares.add(name.as_posix(), mask)
-            self.blank += [name.as_posix()] if is_blank(pixels) else []
-            self.large += [name.as_posix()] if mask.size > LARGEST else []
+            if self.overlays:
+                write_overlay(beside(self.out / name, OVERLAY), pixels, mask)
+        self.blank += [name.as_posix()] if is_blank(pixels) else []
+        self.large += [name.as_posix()] if mask.size > LARGEST else []
+
+    def _in_tiles(self, file: Path, name: Path, side: int, place: Placement | None) -> None:
+        with ExitStack() as stack:
+            with _photograph_named():
+                source = stack.enter_context(self.predictor.reading.windows(file))
+            self._write_strips(name, source, self.predictor.tiling(source, side).strips(), place)
+        self.tiled += [name.as_posix()] if self.predictor.tiles == "auto" else []
+
+    def _write_strips(self, name: Path, source: Source, strips: Iterable[MaskArray], place: Placement | None) -> None:
+        known = known_strips(source, strips)
+        counts = write_strips(self.out / name, source, known, place, len(self.predictor.classes), self.overlays)
+        self.shares.add_counts(name.as_posix(), counts)
+
+    def notes(self) -> Iterator[str]:
+        """What was odd about photographs, and what else could have been done with them."""
+        megapixels = f"{LARGEST / 1e6:.1f} megapixels"
+        if self.blank:
+            yield (
+                f"{len(self.blank)} images have one colour throughout: {_some(self.blank)}; their masks mean nothing. "
+                "A band may have been taken for transparency, or their numbers are very small."
+            )
+        if self.large:
+            yield (
+                f"{len(self.large)} images of more than {megapixels} were segmented at that size, and their masks "
+                f"enlarged: {_some(self.large)}. If their objects have as many pixels as in training, take them in "
+                f"tiles: --tiles {self.predictor.usual_side}."
+            )
+        if self.tiled:
+            yield (
+                f"{len(self.tiled)} georeferenced images of more than {megapixels} were segmented in tiles of "
+                f"{self.predictor.usual_side} pixels at their own scale: {_some(self.tiled)}. With --tiles none they "
+                "are scaled down instead."
+            )
+        if self.unplaced:
+            yield (
+                f"{len(self.unplaced)} images are georeferenced, and their masks are not, as rasterio is not installed "
+                f"(pip install 'tagmask[geo]'): {_some(self.unplaced)}."
+            )
 
 
-def _read(file: Path, predictor: Predictor) -> ImageArray:
+@contextmanager
+def _photograph_named() -> Iterator[None]:
     try:
-        return predictor.read(file)
+        yield
     except TagmaskError as error:
         raise _PhotographError(str(error)) from error
 
@@ -147,20 +202,7 @@ def _concerns_one(error: TagmaskError) -> bool:
     """Whether an error is one photograph's alone, as a full disk is not."""
     cause = error.__cause__
     is_long_name = isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG
-    return isinstance(error, _PhotographError) or is_long_name
-
-
-def _write(target: Path, pixels: ImageArray, mask: MaskArray, predictor: Predictor, overlays: bool) -> None:
-    # The suffix stays in the name: a.jpg and a.png are two images.
-    write_mask(target.with_name(f"{target.name}.png"), mask, None, len(predictor.classes))
-    if not overlays:
-        return
-    size = (mask.shape[0], mask.shape[1])
-    smaller = scaled_size(size, min(largest_factor(size), LONGEST_JPEG / max(size)))
-    if smaller != size:
-        pixels, mask = shrink_image(pixels, smaller), shrink_mask(mask, smaller)
-    with writing(target.with_name(f"{target.name}_overlay.jpg")) as temporary:
-        Image.fromarray(overlay_mask(pixels, mask)).save(temporary, "JPEG", quality=90)
+    return isinstance(error, _PhotographError | DamagedPartError) or is_long_name
 
 
 # ── what is said ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -177,19 +219,6 @@ def _notes(found: Photographs, root: Path) -> Iterator[str]:
     for what, paths in others.items():
         if paths:
             yield f"{len(paths)} {what}: {_some([path.relative_to(root).as_posix() for path in paths])}."
-
-
-def _picture_notes(blank: list[str], large: list[str]) -> Iterator[str]:
-    if blank:
-        yield (
-            f"{len(blank)} images have one colour throughout: {_some(blank)}; their masks mean nothing. A band may "
-            "have been taken for transparency, or their numbers are very small."
-        )
-    if large:
-        yield (
-            f"{len(large)} images of more than {LARGEST / 1e6:.1f} megapixels were segmented at that size, and their "
-            f"masks enlarged: {_some(large)}."
-        )
 
 
 def _some(names: Sequence[str]) -> str:

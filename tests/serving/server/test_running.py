@@ -65,7 +65,7 @@ def test_who_can_be_reached_from_elsewhere_is_warned():
 
 def test_without_a_model_nothing_is_served(tmp_path):
     with pytest.raises(TagmaskError, match="no trained segmenter"):
-        running.serve(tmp_path, "127.0.0.1", 0, (), Limits(), "cpu", print)
+        running.serve(tmp_path, "127.0.0.1", 0, (), Limits(), "cpu", "none", print)
 
 
 # ── a server in a process of its own ─────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from tagmask.inference.predictor import Predictor
+from tagmask.inference.reading import Reading
 from tagmask.serving.server import service as module
 from tagmask.serving.server.bodies import Body
 from tagmask.serving.server.limits import Limits
@@ -50,10 +51,10 @@ def test_photographs_are_counted_and_leave_nothing_behind(predictor, tmp_path, e
 def test_only_so_many_pixels_are_decoded_at_a_time(slow, tmp_path, encoded):
     go, read = threading.Event(), []
 
-    class Reading(slow):
-        def read(self, path):
+    class Counted(Reading):
+        def photograph(self, path):
             read.append(path)
-            return super().read(path)
+            return super().photograph(path)
 
     async def during(jobs):
         await asyncio.sleep(0.2)
@@ -61,7 +62,8 @@ def test_only_so_many_pixels_are_decoded_at_a_time(slow, tmp_path, encoded):
         assert len(list(tmp_path.iterdir())) == 3  # the others wait as files
         go.set()
 
-    predictor = Reading(lambda: go.wait(5))
+    predictor = slow(lambda: go.wait(5))
+    predictor.reading = Counted()
     service = Service(predictor, "slow", tmp_path, Limits(pixels=2 * 48 * 48))
     found = answers(service, [encoded()] * 5, during=during)
     assert len({answer.content for answer in found}) == 1

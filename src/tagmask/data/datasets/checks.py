@@ -16,6 +16,7 @@ from tagmask.config import DataConfig
 from tagmask.contracts import MaskArray, Record
 from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.data.images import examine
+from tagmask.data.stretch import DEFAULT, Stretch, stretch_of
 from tagmask.errors import TagmaskError
 
 NAMES_SHOWN = 10
@@ -226,7 +227,7 @@ def several_at_once(look: Callable[[Item], Answer], items: Iterable[Item]) -> li
 
 
 def verify_images(
-    paths: Mapping[str, Path], decode: bool, bands: tuple[int, int, int] | None = None
+    paths: Mapping[str, Path], decode: bool, bands: tuple[int, int, int] | None = None, stretch: Stretch = DEFAULT
 ) -> dict[str, tuple[Problem, str]]:
     """Look at every image file, several at a time.
 
@@ -234,12 +235,13 @@ def verify_images(
         paths: the image files by id.
         decode: read the pixels too, which finds truncated files; else only look whether the files are there.
         bands: which bands of the files are read.
+        stretch: how their numbers become 8 bits.
 
     Returns:
         What is wrong with the bad ones, by id, in the order of ``paths``: the problem and the name to show, which is
         the path below the folder that all bad ones lie in.
     """
-    found = several_at_once(lambda path: _image_problem(path, decode, bands), paths.values())
+    found = several_at_once(lambda path: _image_problem(path, decode, bands, stretch), paths.values())
     bad = {key: problem for key, problem in zip(paths, found, strict=True) if problem}
     home = common_folder(paths[key] for key in bad)
     return {key: (what, f"{paths[key].relative_to(home).as_posix()}{why}") for key, (what, why) in bad.items()}
@@ -251,14 +253,16 @@ def common_folder(paths: Iterable[Path]) -> Path:
     return Path(os.path.commonpath(folders)) if folders else Path()
 
 
-def _image_problem(path: Path, decode: bool, bands: tuple[int, int, int] | None) -> tuple[Problem, str] | None:
+def _image_problem(
+    path: Path, decode: bool, bands: tuple[int, int, int] | None, stretch: Stretch
+) -> tuple[Problem, str] | None:
     try:
         is_there = path.is_file()
     except (OSError, ValueError):  # a name that no file can have
         is_there = False
     if not is_there:
         return Problem.MISSING, ""
-    reason, is_blank = examine(path, bands) if decode else (None, False)
+    reason, is_blank = examine(path, bands, stretch) if decode else (None, False)
     if reason is not None:
         return Problem.UNREADABLE, f" ({reason})"
     return (Problem.BLANK, "") if is_blank else None
@@ -312,7 +316,7 @@ def settle(
     kept = first_of_each_split(records, config.max_images)
     in_use = {record.id: paths[record.id] for record in kept if record.split in (config.train_split, config.val_split)}
     skip = config.on_bad_image == "skip"
-    bad = _without_blank(verify_images(in_use, verify or skip, config.bands), problems)
+    bad = _without_blank(verify_images(in_use, verify or skip, config.bands, stretch_of(config)), problems)
     home = common_folder(in_use[key] for key in bad)
     for problem, name in () if skip else bad.values():
         problems.add(problem, name, home if problem is Problem.MISSING else None)

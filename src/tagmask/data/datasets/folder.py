@@ -33,6 +33,7 @@ from tagmask.data.datasets.paths import IMAGE_SUFFIXES, ImageFiles, Unclear, ima
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.datasets.tables import Row, Table, find_table, read_table
 from tagmask.data.orientation import Shape, read_photograph, shape_of
+from tagmask.data.stretch import stretch_of
 from tagmask.errors import TagmaskError
 
 THINNEST = 16  # pixels across
@@ -130,7 +131,8 @@ class Folder(Dataset):
 
     def read_image(self, record: Record) -> ImageArray:
         """RGB pixels, upright unless they are wanted as stored."""
-        return read_photograph(self._paths[record.id], self._config.bands, self._config.exif == "as_stored")
+        stored = self._config.exif == "as_stored"
+        return read_photograph(self._paths[record.id], self._config.bands, stored, stretch_of(self._config))
 
     def read_mask(self, record: Record) -> MaskArray | None:
         """Ground truth, if the record has any.

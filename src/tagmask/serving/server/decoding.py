@@ -51,7 +51,7 @@ def decoded(predictor: Predictor, path: Path) -> ImageArray:
         RefusedError: it is cut off or damaged, or has not the bands that the network needs (422).
     """
     try:
-        return predictor.read(path)
+        return predictor.reading.photograph(path)
     except TagmaskError as error:
         sentence = str(error).replace(f"the image {path}", "the photograph").replace(str(path), "the photograph")
         raise RefusedError(422, sentence) from error

@@ -13,6 +13,7 @@ import numpy as np
 import uvicorn
 
 from tagmask.errors import TagmaskError
+from tagmask.inference.hub import is_address
 from tagmask.inference.predictor import load
 from tagmask.serving.guards import LOOPBACK, is_loopback
 from tagmask.serving.server.app import build_app
@@ -27,12 +28,13 @@ Say = Callable[[str], None]
 
 
 def serve(
-    model: Path,
+    model: str | Path,
     host: str,
     port: int,
     allowed: Collection[str],
     limits: Limits,
     device: str | None,
+    tiles: int | str,
     say: Say,
 ) -> int | None:
     """Serve a trained run until a signal asks to stop.
@@ -44,6 +46,7 @@ def serve(
         allowed: further names by which the server may be addressed.
         limits: what is taken on.
         device: as for ``tagmask.load``.
+        tiles: likewise.
         say: tells a person something.
 
     Returns:
@@ -54,9 +57,9 @@ def serve(
     """
     listening = listener(host, port)
     with listening, tempfile.TemporaryDirectory(prefix="tagmask-") as folder:
-        predictor = load(model, device)
+        predictor = load(model, device, tiles)
         predictor(np.zeros(_TRIAL, np.uint8))  # what is compiled on first use is compiled now, and what fails fails now
-        service = Service(predictor, model.resolve().name, Path(folder), limits)
+        service = Service(predictor, _name(model), Path(folder), limits)
         address, bound = listening.getsockname()[:2]
         is_local = is_loopback(address)
         app = build_app(service, LOOPBACK | {host, address} if is_local else tuple(allowed) or None, allowed)
@@ -69,6 +72,10 @@ def serve(
         server.run(sockets=[listening])
         say(server.farewell())
     return server.stopped_by
+
+
+def _name(model: str | Path) -> str:
+    return str(model) if is_address(model) else Path(model).resolve().name
 
 
 def listener(host: str, port: int) -> socket.socket:

@@ -28,6 +28,7 @@ from tagmask.data.datasets.folder import image_id
 from tagmask.data.datasets.held_out import hold_out
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.images import image_size, read_image
+from tagmask.data.stretch import stretch_of
 from tagmask.errors import TagmaskError
 
 SAME_SHAPE = 0.02  # sizes whose sides have the same ratio but for this share are the same picture at two scales
@@ -166,7 +167,7 @@ class Coco(Dataset):
 
     def read_image(self, record: Record) -> ImageArray:
         """Upright RGB pixels."""
-        return read_image(self._paths[record.id], self._config.bands)
+        return read_image(self._paths[record.id], self._config.bands, stretch_of(self._config))
 
     def read_mask(self, record: Record) -> MaskArray | None:
         """Ground truth painted from the annotations, at the size of the photograph; None: it cannot be painted.

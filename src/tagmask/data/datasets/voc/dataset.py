@@ -32,6 +32,7 @@ from tagmask.data.datasets.voc.annotations import read_annotation
 from tagmask.data.datasets.voc.layout import VocImages, splits_of, voc_folder
 from tagmask.data.images import read_image
 from tagmask.data.orientation import shape_of
+from tagmask.data.stretch import stretch_of
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -155,7 +156,7 @@ class Voc(Dataset):
 
     def read_image(self, record: Record) -> ImageArray:
         """Upright RGB pixels."""
-        return read_image(self.image_path(record), self._config.bands)
+        return read_image(self.image_path(record), self._config.bands, stretch_of(self._config))
 
     def read_mask(self, record: Record) -> MaskArray | None:
         """Ground truth, if the record has any."""
