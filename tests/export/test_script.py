@@ -82,7 +82,7 @@ def test_the_refusal_of_packages_can_fail(exported, tmp_path):
 @pytest.mark.slow
 def test_images_of_more_than_8_bits_are_refused(exported, tmp_path):
     Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(tmp_path / "deep.png")
-    outcome = run_alone(exported, tmp_path / "deep.png")
+    outcome = run_alone(exported("onnx"), tmp_path / "deep.png")
     assert outcome.returncode == 1
     assert "deep.png has more than 8 bits" in outcome.stderr
     assert not (tmp_path / "deep.png.png").exists()
