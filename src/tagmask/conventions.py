@@ -11,6 +11,9 @@ IGNORE = -1
 Goal = Literal["seed", "mask", "prediction"]
 """How far a run goes: maps of the images that score seeds, pseudo masks, or the segmenter's predictions."""
 
+Equal = Literal["steps", "seconds"]
+"""What the trainings of all recipes of a comparison may have as much of."""
+
 FEWEST_IMAGES = 2
 """Training images without which no run begins."""
 

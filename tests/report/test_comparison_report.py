@@ -124,7 +124,7 @@ def test_the_best_is_marked_and_deviations_stand_beside_means():
     base, better = shown.results.rows
     assert (base.cells[0].text, base.cells[0].small, base.cells[0].is_best) == ("45.0", " ± 7.1", False)
     assert (better.cells[0].text, better.cells[0].small, better.cells[0].is_best) == ("60.0", " ± 14.1", True)
-    assert [(row.name, row.cells[0].text) for row in shown.gains.rows] == [("better", "+15.0 ± 7.1")]
+    assert [(row.name, row.cells[0].text) for row in shown.gains.rows] == [("better", "+15.0 (-48.5 to +78.5)")]
     assert shown.notes == ["The recipes do not share training.steps."]
 
 

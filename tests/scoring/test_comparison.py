@@ -243,6 +243,20 @@ def test_a_comparison_of_seeds_can_be_taken_further(tmp_path, calls, compare):
     assert found["gains"] == {}
 
 
+def test_trainings_of_all_recipes_may_have_equal_steps(tmp_path, calls, compare):
+    arguments = ("toy", "toy-sipe", "--until", "seed", "--out", tmp_path, "--equal", "steps")
+    code, text = compare(*arguments, settings=[*SHORT, "training.steps=2"])
+    assert code == 0, text
+    assert "equal steps: toy-sipe has training.steps=2" in text
+    assert "Each training has as many steps as that of toy." in (tmp_path / "comparison.md").read_text()
+    assert "--equal steps" in read(tmp_path / "comparison.json")["command"]
+    assert compare(*arguments, settings=[*SHORT, "training.steps=2"])[0] == 0
+    assert calls == ["toy/seed-0", "toy-sipe/seed-0"]
+    code, text = compare(*arguments[:-1], "seconds", settings=[*SHORT, "training.steps=2"])
+    assert code == 2
+    assert "began with the steps of toy for all" in text
+
+
 def test_one_failure_loses_no_other_run(tmp_path, calls, compare):
     text = recipe_text("toy")
     broken = text.replace("name: toy", "name: broken").replace("weights: none", "weights: nowhere.safetensors")

@@ -10,10 +10,10 @@ from tagmask.scoring.comparison_figures import (
     read_figures,
     recipe_figures,
     settings_side_by_side,
-    spread,
     warnings,
     write_figures,
 )
+from tagmask.scoring.spreads import spread
 from tagmask.system.storage import write_json
 
 

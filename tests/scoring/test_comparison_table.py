@@ -1,7 +1,8 @@
 import csv
 
 from tagmask.scoring import comparison_table as table
-from tagmask.scoring.comparison_figures import ComparisonFigures, RunFigures, Spread, recipe_figures
+from tagmask.scoring.comparison_figures import ComparisonFigures, RunFigures, recipe_figures
+from tagmask.scoring.spreads import Spread
 
 PROTOCOL = "seed on cats train, all 4 images; background threshold {}, chosen on these very masks; tags given."
 
@@ -59,17 +60,46 @@ def test_one_seed_has_no_deviation():
 
 
 def test_gains_are_signed_points():
-    assert "| b | +11.0 ± 1.4 |" in table.gains_table(TWO)  # of 10 and 12
+    assert "| b | +11.0 (-1.7 to +23.7) |" in table.gains_table(TWO)  # of 10 and 12: 12.706 * sqrt(2) / sqrt(2) around
+    assert "95 %, by a paired t-test" in table.gains_table(TWO)
     assert table.gains_table(comparison(a=[run("a", 0, 0.4)])) == ""
 
 
 def test_no_gain_is_no_negative_zero():
-    assert table.shown(Spread(count=1, mean=-0.0001, deviation=None), 1, 100, signed=True) == "+0.0"
+    assert table.shown_gain(Spread(count=1, mean=-0.0001, deviation=None)) == "+0.0"
 
 
 def test_equal_recipes_have_no_best():
     same = comparison(a=[run("a", 0, 0.4)], b=[run("b", 0, 0.4004)])
     assert "**" not in table.main_table(same)
+
+
+def with_classes(seed, mask, prediction):
+    scores = {"mask": {"background": 0.9, "cat": mask}, "walk": {"cat": 0.1}, "prediction": {"cat": prediction}}
+    return run("a", seed, 0.4).model_copy(update={"classes": scores})
+
+
+def test_classes_of_the_last_masks_and_of_the_networks_have_a_table_each():
+    figures = comparison(
+        a=[with_classes(0, 0.5, 0.7), with_classes(1, 0.6, 0.7)], b=[run("b", 0, 0.5), run("b", 1, 0.5)]
+    )
+    masks, networks = table.class_tables(figures)
+    assert masks.startswith("Pseudo masks, IoU of each class (%):")
+    assert lines(masks) == [
+        "| class | a | b |",
+        "| --- | --: | --: |",
+        "| background | 90.0 ± 0.0 |  |",
+        "| cat | 55.0 ± 7.1 |  |",
+    ]
+    assert lines(networks)[-1] == "| cat | 70.0 ± 0.0 |  |"
+    assert table.class_tables(TWO) == []
+
+
+def test_classes_are_a_line_each_for_programs():
+    text = table.class_csv(comparison(a=[with_classes(3, 0.5, 0.7)]))
+    assert text.splitlines()[0] == "recipe,seed,score,class,iou"
+    assert "a,3,mask,cat,0.5" in text.splitlines()
+    assert len(text.splitlines()) == 1 + 4
 
 
 def test_missing_runs_are_told():

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagmask.cli.words import say, say_notes, show_table
-from tagmask.conventions import Goal
+from tagmask.conventions import Equal, Goal
 from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
@@ -47,6 +47,21 @@ def with_auto_chosen(names: list[str], data: Path | None, out: Path, settings: l
         content = found.recipe.model_dump(mode="json") | {"name": "auto"}
         write_bytes(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
     return [str(file) if name == "auto" else name for name in names]
+
+
+def equal_budgets(
+    names: list[str], data: Path | None, out: Path, settings: list[str], equal: Equal | None
+) -> dict[str, tuple[str, ...]]:
+    """What each recipe of a comparison changes so that all have as many steps or seconds as the first; said aloud."""
+    if equal is None:
+        return {}
+    from tagmask.choosing.equal_budget import equal_budget  # noqa: PLC0415
+
+    budget = equal_budget(names, data, out, settings, equal)
+    found = {name: budget.settings(name) for name in names}
+    for name, changes in found.items():
+        say(f"equal {equal}: {name} has {', '.join(changes)}")
+    return found
 
 
 def _folder_to_look_at(recipe: str, data: Path | None) -> Path | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tagmask.cli.opening import begin_run, finish, open_run, with_auto_chosen
+from tagmask.cli.opening import begin_run, equal_budgets, finish, open_run, with_auto_chosen
 from tagmask.cli.words import (
     Budget,
     Command,
@@ -22,6 +22,7 @@ from tagmask.cli.words import (
     say,
     say_notes,
 )
+from tagmask.conventions import Equal
 
 
 def run(
@@ -76,15 +77,24 @@ def compare(
     ceiling: Annotated[
         bool, typer.Option("--ceiling", help="Also train each network on ground truth, to know what it could reach.")
     ] = False,
+    equal: Annotated[
+        Equal | None,
+        typer.Option(
+            help="All trainings have as many steps as those of the first recipe, or as many seconds, measured on this "
+            "machine; left out: each its own."
+        ),
+    ] = None,
     settings: Set = [],  # noqa: B006
 ) -> None:
     """Run several recipes, each in a process of its own."""
     from tagmask.report import comparison_report  # noqa: PLC0415
-    from tagmask.scoring.comparison import plan  # noqa: PLC0415
+    from tagmask.scoring.comparison import SharedBudget, plan  # noqa: PLC0415
     from tagmask.scoring.comparison_runs import carry_out, refuse_failures  # noqa: PLC0415
     from tagmask.scoring.comparison_table import markdown  # noqa: PLC0415
 
-    planned = plan(with_auto_chosen(names, data, out, settings), data, out, seeds, until, settings, ceiling)
+    named = with_auto_chosen(names, data, out, settings)
+    budget = SharedBudget(equal, equal_budgets(named, data, out, settings, equal))
+    planned = plan(named, data, out, seeds, until, settings, ceiling, budget)
     say_notes(planned.dataset.notes)
     figures, failures = carry_out(planned, say)
     say(markdown(figures))

@@ -15,9 +15,11 @@ from tagmask.report.page import duration, write_page
 from tagmask.report.pictures import Photograph
 from tagmask.scoring import comparison_table
 from tagmask.scoring.comparison import Comparison
-from tagmask.scoring.comparison_figures import ComparisonFigures, RecipeFigures, Spread
+from tagmask.scoring.comparison_figures import ComparisonFigures, RecipeFigures
+from tagmask.scoring.comparison_table import classes_of, compared_by_class
 from tagmask.scoring.evaluation import scored_training_records
 from tagmask.scoring.scores_file import read_scores
+from tagmask.scoring.spreads import Spread
 from tagmask.scoring.table import WORDS
 from tagmask.stages.results import read_prediction, read_pseudo_mask
 from tagmask.stages.run import Run
@@ -80,6 +82,7 @@ def content(
         results=result_table(figures),
         protocols={WORDS[name]: sentence for name, sentence in comparison_table.protocols(figures).items()},
         gains=gains_table(figures),
+        class_scores=class_tables(figures),
         training=[card(image, names) for image in training],
         validation=[card(image, names) for image in validation],
         times=time_table(figures),
@@ -204,12 +207,20 @@ def gains_table(figures: ComparisonFigures) -> Table | None:
         return None
     return Table(
         ["recipe", *(WORDS[name] for name in names)],
-        [_row(recipe, [_gain(recipe.gains.get(name)) for name in names]) for recipe in figures.recipes[1:]],
+        [_row(recipe, [*map(Cell, comparison_table.gain_texts(recipe, names))]) for recipe in figures.recipes[1:]],
     )
 
 
-def _gain(gain: Spread | None) -> Cell:
-    return Cell(comparison_table.shown(gain, 1, 100, signed=True))
+def class_tables(figures: ComparisonFigures) -> dict[str, Table]:
+    """IoU of each class with each recipe, by what is scored."""
+    head = ["class", *(recipe.name for recipe in figures.recipes)]
+    return {WORDS[score]: Table(head, class_rows(figures, score)) for score in compared_by_class(figures)}
+
+
+def class_rows(figures: ComparisonFigures, score: str) -> list[Row]:
+    """A line for each class."""
+    rows = (comparison_table.class_row(figures, score, name) for name in classes_of(figures, score))
+    return [Row(name, [Cell(value or "\N{EN DASH}") for value in values]) for name, *values in rows]
 
 
 def time_table(figures: ComparisonFigures) -> Table | None:

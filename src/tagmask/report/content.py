@@ -199,6 +199,7 @@ class ComparisonContent:
         results: scores and costs of each recipe.
         protocols: the sentence behind each score, by its name.
         gains: points more than the first recipe.
+        class_scores: IoU of each class, by what is scored.
         training: the same training images as every recipe sees them.
         validation: the same validation images as every recipe sees them.
         times: wall time of each stage.
@@ -216,6 +217,7 @@ class ComparisonContent:
     results: Table | None = None
     protocols: Mapping[str, str] = field(default_factory=dict)
     gains: Table | None = None
+    class_scores: Mapping[str, Table] = field(default_factory=dict)
     training: Sequence[Card] = ()
     validation: Sequence[Card] = ()
     times: Table | None = None

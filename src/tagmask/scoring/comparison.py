@@ -9,13 +9,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tagmask.config import Recipe
 from tagmask.config.recipes import changed_recipe, load_recipe
 from tagmask.contracts import Dataset, Record
-from tagmask.conventions import Goal
+from tagmask.conventions import Equal, Goal
 from tagmask.data.datasets import open_dataset, score_records
 from tagmask.errors import TagmaskError
 from tagmask.scoring.scores_file import digest_of_all, is_older, read_scores
@@ -67,7 +67,7 @@ class Competitor:
         wanted: scores that a finished run must have.
         scored: training and validation images with ground truth, on which it is scored.
         truth: digests of their ground truth.
-        settings: changes that make it another recipe than the one of its argument: its ceiling.
+        settings: changes to this recipe alone: what makes it a ceiling, and its part of an equal budget.
     """
 
     argument: str
@@ -81,7 +81,7 @@ class Competitor:
     @property
     def is_ceiling(self) -> bool:
         """Whether its network learns from ground truth."""
-        return bool(self.settings)
+        return self.recipe.segmenter.learn_from == "masks" and self.name.endswith(CEILING)
 
     @property
     def name(self) -> str:
@@ -104,6 +104,22 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class SharedBudget:
+    """What the trainings of all recipes have as much of as those of the first one.
+
+    Attributes:
+        equal: steps or seconds; None: each has its own.
+        changes: to the settings of each recipe, by its name in the command line.
+    """
+
+    equal: Equal | None = None
+    changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+OWN_BUDGETS = SharedBudget()
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Recipes, seeds and settings that share data and budget.
 
@@ -115,6 +131,7 @@ class Comparison:
         goal: how far the runs go.
         settings: changes to every recipe.
         dataset: the data as the first recipe sees them.
+        equal: what the trainings of all recipes were given as much of as those of the first; None: nothing was.
     """
 
     competitors: tuple[Competitor, ...]
@@ -124,6 +141,7 @@ class Comparison:
     goal: Goal
     settings: tuple[str, ...]
     dataset: Dataset
+    equal: Equal | None = None
 
     @property
     def runs(self) -> list[PlannedRun]:
@@ -164,7 +182,8 @@ class Comparison:
         named = [competitor for competitor in self.competitors if not competitor.is_ceiling]
         words = ["tagmask", "compare", *(competitor.argument for competitor in named)]
         ceiling = ["--ceiling"] * (len(named) < len(self.competitors))
-        return [*words, "--out", str(self.out), "--seeds", str(len(self.seeds)), *ceiling, *self._options()]
+        equal = [] if self.equal is None else ["--equal", self.equal]
+        return [*words, "--out", str(self.out), "--seeds", str(len(self.seeds)), *ceiling, *equal, *self._options()]
 
     def _options(self, *more: str) -> list[str]:
         where = [] if self.data is None else ["--data", str(self.data)]
@@ -182,6 +201,7 @@ def plan(
     goal: Goal,
     settings: Sequence[str],
     ceiling: bool = False,
+    budget: SharedBudget = OWN_BUDGETS,
 ) -> Comparison:
     """Check all recipes, the data and the folders of all runs, and claim the folders.
 
@@ -193,6 +213,7 @@ def plan(
         goal: how far the runs go.
         settings: changes to every recipe.
         ceiling: whether the network of each recipe is trained a second time, on ground truth.
+        budget: what all trainings have as much of.
 
     Raises:
         TagmaskError: anything that would keep a run from ending, or its scores from being compared.
@@ -203,13 +224,14 @@ def plan(
         raise TagmaskError("`tagmask compare` starts a process for each run; call it without accelerate or torchrun.")
     if ceiling and goal != "prediction":
         raise TagmaskError(f"--ceiling compares segmentation networks, and runs --until {goal} have none")
-    recipes = [load_recipe(argument, [*settings, "seed=0"]) for argument in arguments]
+    own = [budget.changes.get(argument, ()) for argument in arguments]
+    recipes = [load_recipe(name, [*settings, *more, "seed=0"]) for name, more in zip(arguments, own, strict=True)]
     _check_names([recipe.name for recipe in recipes])
-    own: list[tuple[str, ...]] = [()] * len(recipes)
     if ceiling:
-        own += [(f"name={recipe.name}{CEILING}", "segmenter.learn_from=masks") for recipe in recipes]
+        named = [(f"name={recipe.name}{CEILING}", "segmenter.learn_from=masks") for recipe in recipes]
+        recipes += [changed_recipe(recipe, each) for recipe, each in zip(recipes, named, strict=True)]
+        own += [(*more, *each) for more, each in zip(own, named, strict=True)]
         arguments = [*arguments, *arguments]
-        recipes += [changed_recipe(recipe, each) for recipe, each in zip(recipes, own[len(recipes) :], strict=True)]
     for recipe in recipes:
         check_saliency(recipe)
     opened = _opened(recipes, data)
@@ -217,7 +239,9 @@ def plan(
         _competitor(argument, recipe, dataset, data, goal, each)
         for argument, recipe, dataset, each in zip(arguments, recipes, opened, own, strict=True)
     )
-    comparison = Comparison(competitors, tuple(range(num_seeds)), data, out, goal, tuple(settings), opened[0])
+    comparison = Comparison(
+        competitors, tuple(range(num_seeds)), data, out, goal, tuple(settings), opened[0], budget.equal
+    )
     for run in comparison.runs:
         recipe = run.competitor.recipe.model_copy(update={"seed": run.seed})
         run.folder.claim(recipe, data, run.competitor.dataset)
@@ -252,7 +276,8 @@ def _competitor(
     known = tuple(record for record in validation if record.has_mask)
     scored = Scored(score_records(dataset, recipe.data, data), known)
     wanted = _wanted(recipe, scored, bool(validation), goal)
-    if settings and not (scored.validation and any(r.has_mask for r in dataset.split(recipe.data.train_split))):
+    is_ceiling = recipe.segmenter.learn_from == "masks"
+    if is_ceiling and not (scored.validation and any(r.has_mask for r in dataset.split(recipe.data.train_split))):
         raise TagmaskError(
             f"--ceiling of {argument!r} needs ground truth of training images to learn from and of validation images "
             "to score on; name the folder of masks with data.masks"

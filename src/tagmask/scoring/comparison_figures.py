@@ -4,7 +4,6 @@
 """
 
 import shlex
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tagmask.config import Recipe
-from tagmask.conventions import Goal
+from tagmask.conventions import Equal, Goal
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison import CEILING, Comparison, PlannedRun
 from tagmask.scoring.scores_file import read_scores
-from tagmask.scoring.table import SCORES, mean_of
+from tagmask.scoring.spreads import Spread, spread, spreads
+from tagmask.scoring.table import MASK_SCORES, SCORES, mean_of
 from tagmask.stages.table import beyond, in_order
 from tagmask.system.environment import environment
 from tagmask.system.storage import read_json, write_json
 
 SCORE_KEYS = tuple(kind.key for kind in SCORES)
+MASK_KEYS = tuple(kind.key for kind in MASK_SCORES)
 
 # Settings that are always shown: what two methods must share for their scores to be compared.
 _BUDGET = (
@@ -42,20 +43,6 @@ class Stored(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Spread(Stored):
-    """Values of several seeds in brief.
-
-    Attributes:
-        count: how many.
-        mean: their mean.
-        deviation: sample standard deviation (n - 1); None for a single value.
-    """
-
-    count: int
-    mean: float
-    deviation: float | None
-
-
 class RunFigures(Stored):
     """One run.
 
@@ -65,6 +52,7 @@ class RunFigures(Stored):
         finished: whether it went as far as it should.
         error: why not, if it failed in this call.
         scores: mean IoU, of `tags` mean average precision, in [0, 1], by name.
+        classes: IoU of each class, in [0, 1], by name of the score.
         protocols: the sentence behind each score.
         seconds: wall time of each stage, resumed calls added up.
         memory: MiB that the largest of its processes held at most; None if unknown.
@@ -76,6 +64,7 @@ class RunFigures(Stored):
     finished: bool
     error: str | None = None
     scores: dict[str, float] = {}
+    classes: dict[str, dict[str, float]] = {}
     protocols: dict[str, str] = {}
     seconds: dict[str, float] = {}
     memory: float | None = None
@@ -92,6 +81,7 @@ class RecipeFigures(Stored):
         runs: by seed.
         scores: mean IoU over the seeds, by name.
         gains: the same minus that of the first recipe, seed by seed.
+        classes: IoU of each class over the seeds, by name of the score.
         of_ceiling: its network's score as a share of that of the same network trained on ground truth, seed by seed.
         seconds: of all stages together.
         stages: of each stage.
@@ -105,6 +95,7 @@ class RecipeFigures(Stored):
     runs: list[RunFigures]
     scores: dict[str, Spread]
     gains: dict[str, Spread]
+    classes: dict[str, dict[str, Spread]] = {}
     of_ceiling: Spread | None = None
     seconds: Spread | None
     stages: dict[str, Spread]
@@ -120,6 +111,7 @@ class ComparisonFigures(Stored):
         data: what the images are.
         goal: how far the runs go.
         seeds: of every recipe.
+        equal: what all trainings have as much of as those of the first recipe; None: each has its own.
         recipes: in the order they were named.
         settings: values by recipe of the settings that make up the budget, and of all others that differ.
         warnings: what is not the same for all, in sentences.
@@ -130,6 +122,7 @@ class ComparisonFigures(Stored):
     data: str
     goal: Goal
     seeds: list[int]
+    equal: Equal | None = None
     recipes: list[RecipeFigures]
     settings: dict[str, dict[str, Any]]
     warnings: list[str]
@@ -176,6 +169,7 @@ def collect(comparison: Comparison, failures: Mapping[Path, str]) -> ComparisonF
         data=_data_sentence(comparison),
         goal=comparison.goal,
         seeds=list(comparison.seeds),
+        equal=comparison.equal,
         recipes=[
             recipe_figures(c.name, c.argument, c.recipe.method.label, own, runs[0], ceilings.get(c.name))
             for c, own in zip(comparison.competitors, runs, strict=True)
@@ -208,11 +202,16 @@ def run_figures(comparison: Comparison, run: PlannedRun, failures: Mapping[Path,
         finished=comparison.is_finished(run),
         error=failures.get(run.folder.path),
         scores={name: value for name, entry in scores.items() if (value := mean_of(entry)) is not None},
+        classes={name: _known(scores[name]["iou"]) for name in MASK_KEYS if "iou" in scores.get(name, {})},
         protocols={name: entry["protocol"] for name, entry in scores.items()},
         seconds={name: entry["seconds"] for name, entry in stages.items() if "seconds" in entry},
         memory=_largest(stages, "peak_memory"),
         device_memory=_largest(stages, "peak_device_memory"),
     )
+
+
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _largest(stages: Mapping[str, Mapping[str, Any]], key: str) -> float | None:
@@ -247,40 +246,25 @@ def recipe_figures(
         argument=argument,
         method=method,
         runs=list(runs),
-        scores=_spreads({s: [run.scores.get(s) for run in finished] for s in SCORE_KEYS}),
-        gains={} if runs is first else _spreads(gains),
+        scores=spreads({s: [run.scores.get(s) for run in finished] for s in SCORE_KEYS}),
+        gains={} if runs is first else spreads(gains),
+        classes={score: found for score in MASK_KEYS if (found := _class_spreads(finished, score))},
         of_ceiling=None if ceiling is None else spread([*map(_share, runs, ceiling)]),
         seconds=spread([sum(run.seconds.values()) for run in finished]),
-        stages=_spreads({stage: [run.seconds.get(stage) for run in finished] for stage in stages}),
+        stages=spreads({stage: [run.seconds.get(stage) for run in finished] for stage in stages}),
         memory=spread([run.memory for run in finished]),
         device_memory=spread([run.device_memory for run in finished]),
     )
 
 
+def _class_spreads(runs: Sequence[RunFigures], score: str) -> dict[str, Spread]:
+    names = dict.fromkeys(name for run in runs for name in run.classes.get(score, {}))
+    return spreads({name: [run.classes.get(score, {}).get(name) for run in runs] for name in names})
+
+
 def _share(run: RunFigures, ceiling: RunFigures) -> float | None:
     score, highest = run.scores.get("prediction"), ceiling.scores.get("prediction")
     return score / highest if run.finished and ceiling.finished and score is not None and highest else None
-
-
-def spread(values: Sequence[float | None]) -> Spread | None:
-    """Mean and sample standard deviation of the values that are there; None if there are none.
-
-    Example:
-        >>> spread([1.0, None, 3.0])
-        Spread(count=2, mean=2.0, deviation=1.4142135623730951)
-    """
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return Spread(
-        count=len(known),
-        mean=statistics.fmean(known),
-        deviation=statistics.stdev(known) if len(known) > 1 else None,
-    )
-
-
-def _spreads(values: Mapping[str, Sequence[float | None]]) -> dict[str, Spread]:
-    return {name: found for name, each in values.items() if (found := spread(each)) is not None}
 
 
 # ── what is the same ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,9 @@ from pathlib import Path
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison import Comparison, execute
 from tagmask.scoring.comparison_figures import ComparisonFigures, collect
+from tagmask.scoring.comparison_latex import latex
 from tagmask.scoring.comparison_table import write_tables
+from tagmask.system.storage import write_bytes
 
 Failures = dict[Path, str]
 
@@ -27,10 +29,16 @@ def carry_out(comparison: Comparison, say: Callable[[str], None]) -> tuple[Compa
         reason = execute(comparison, run)
         if reason is not None:
             failures[run.folder.path] = reason
-        write_tables(comparison.out, collect(comparison, failures))
+        write_results(comparison.out, collect(comparison, failures))
     figures = collect(comparison, failures)
-    write_tables(comparison.out, figures)
+    write_results(comparison.out, figures)
     return figures, failures
+
+
+def write_results(out: Path, figures: ComparisonFigures) -> None:
+    """Write the tables of a comparison: for programs, for people and for papers."""
+    write_tables(out, figures)
+    write_bytes(out / "comparison.tex", latex(figures).encode())
 
 
 def refuse_failures(comparison: Comparison, failures: Failures) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tagmask.scoring.comparison_figures import (
+    MASK_KEYS,
     SCORE_KEYS,
     ComparisonFigures,
     RecipeFigures,
     RunFigures,
-    Spread,
     write_figures,
 )
+from tagmask.scoring.spreads import Spread
 from tagmask.scoring.table import WORDS
 from tagmask.system.storage import write_bytes
 
@@ -81,6 +82,24 @@ def shown(value: Spread | None, digits: int, factor: float, signed: bool = False
     return mean if value.deviation is None else f"{mean} ± {value.deviation * factor:.{digits}f}"
 
 
+def shown_gain(value: Spread | None) -> str:
+    """Mean difference in points, and between what the true one lies with 95 % where several seeds tell.
+
+    Example:
+        >>> shown_gain(Spread(count=2, mean=0.1, deviation=0.01))
+        '+10.0 (+1.0 to +19.0)'
+    """
+    if value is None:
+        return ""
+    mean, reach = 100 * value.mean, value.reach
+    ends = "" if reach is None else f" ({_signed(mean - 100 * reach)} to {_signed(mean + 100 * reach)})"
+    return _signed(mean) + ends
+
+
+def _signed(points: float) -> str:
+    return f"{round(points, 1) + 0.0:+.1f}"  # + 0.0: no negative zero
+
+
 def row_name(recipe: RecipeFigures) -> str:
     """The recipe's name, and how many of its runs there are if not all."""
     finished = sum(run.finished for run in recipe.runs)
@@ -92,10 +111,16 @@ def gained_scores(figures: ComparisonFigures) -> list[str]:
     return [name for name in SCORE_KEYS if any(name in recipe.gains for recipe in figures.recipes)]
 
 
+def gain_texts(recipe: RecipeFigures, names: Sequence[str]) -> list[str]:
+    """The gains of a recipe in some scores, as they are shown."""
+    return [shown_gain(recipe.gains.get(name)) for name in names]
+
+
 def write_tables(out: Path, figures: ComparisonFigures) -> None:
-    """Write ``comparison.json``, ``comparison.csv`` and ``comparison.md``."""
+    """Write ``comparison.json``, ``comparison.csv``, ``comparison_classes.csv`` and ``comparison.md``."""
     write_figures(out / "comparison.json", figures)
     write_bytes(out / "comparison.csv", csv_table(figures).encode())
+    write_bytes(out / "comparison_classes.csv", class_csv(figures).encode())
     write_bytes(out / "comparison.md", page(figures).encode())
 
 
@@ -104,7 +129,7 @@ def page(figures: ComparisonFigures) -> str:
     title = ", ".join(recipe.name for recipe in figures.recipes)
     facts = [f"- Data: {figures.data}", *(f"- {name}: {value}" for name, value in figures.environment.items())]
     head = [f"# {title}", f"```sh\n{figures.command}\n```", "\n".join(facts)]
-    return "\n\n".join([*head, markdown(figures)])
+    return "\n\n".join([*head, markdown(figures), *class_tables(figures)])
 
 
 # ── Markdown ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -134,9 +159,12 @@ def reading(figures: ComparisonFigures) -> str:
     seeds, best = ", ".join(map(str, figures.seeds)), "Best of each column in bold"
     tags = any("tags" in recipe.scores for recipe in figures.recipes)
     what = "Mean IoU (of the classifier: mean average precision of its tags)" if tags else "Mean IoU"
+    first = figures.recipes[0].name
+    budget = "" if figures.equal is None else f" Each training has as many {figures.equal} as that of {first}."
     if len(figures.seeds) == 1:
-        return f"{what} of one run (seed {seeds}); one run has no deviation. {best}."
-    return f"{what}: mean ± sample standard deviation over the runs with seeds {seeds}. {best}, however small its lead."
+        return f"{what} of one run (seed {seeds}); one run has no deviation. {best}.{budget}"
+    spread = f"mean ± sample standard deviation over the runs with seeds {seeds}"
+    return f"{what}: {spread}. {best}, however small its lead.{budget}"
 
 
 def ceiling_sentence(figures: ComparisonFigures) -> str:
@@ -152,13 +180,11 @@ def ceiling_sentence(figures: ComparisonFigures) -> str:
 def gains_table(figures: ComparisonFigures) -> str:
     """Differences to the first recipe, seed by seed; empty for a single recipe."""
     names = gained_scores(figures)
-    rows = [
-        [row_name(recipe), *(shown(recipe.gains.get(name), 1, 100, signed=True) for name in names)]
-        for recipe in figures.recipes[1:]
-    ]
+    rows = [[row_name(recipe), *gain_texts(recipe, names)] for recipe in figures.recipes[1:]]
     if not names:
         return ""
-    title = f"Points more than `{figures.recipes[0].name}` with the same seed:"
+    several = "; between what the difference lies with 95 %, by a paired t-test" if len(figures.seeds) > 1 else ""
+    title = f"Points more than `{figures.recipes[0].name}` with the same seed{several}:"
     return f"{title}\n\n{_table(['recipe', *(WORDS[name] for name in names)], rows)}"
 
 
@@ -200,6 +226,35 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, line, *rows])
 
 
+# ── classes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def compared_by_class(figures: ComparisonFigures) -> list[str]:
+    """Names of the scores whose classes are shown: the last one on training images, and that of the networks."""
+    found = [name for name in MASK_KEYS if any(recipe.classes.get(name) for recipe in figures.recipes)]
+    return [*[name for name in found if name != "prediction"][-1:], *[name for name in found if name == "prediction"]]
+
+
+def classes_of(figures: ComparisonFigures, score: str) -> list[str]:
+    """Background and classes, in the order of the data."""
+    return list(dict.fromkeys(name for recipe in figures.recipes for name in recipe.classes.get(score, {})))
+
+
+def class_row(figures: ComparisonFigures, score: str, name: str) -> list[str]:
+    """A class, and its IoU in percent with each recipe."""
+    return [name, *(shown(recipe.classes.get(score, {}).get(name), 1, 100) for recipe in figures.recipes)]
+
+
+def class_tables(figures: ComparisonFigures) -> list[str]:
+    """IoU of each class with each recipe, as Markdown: a table for each score of ``compared_by_class``."""
+    head = ["class", *(recipe.name for recipe in figures.recipes)]
+    return [
+        f"{WORDS[score].capitalize()}, IoU of each class (%):\n\n"
+        + _table(head, [class_row(figures, score, name) for name in classes_of(figures, score)])
+        for score in compared_by_class(figures)
+    ]
+
+
 # ── CSV ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -211,6 +266,18 @@ def csv_table(figures: ComparisonFigures) -> str:
     for recipe in figures.recipes:
         for run in recipe.runs:
             table.writerow([recipe.name, recipe.method, run.seed, int(run.finished), *_cells(run)])
+    return text.getvalue()
+
+
+def class_csv(figures: ComparisonFigures) -> str:
+    """A line for each run, score and class: its IoU as a share."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["recipe", "seed", "score", "class", "iou"])
+    for recipe in figures.recipes:
+        for run in recipe.runs:
+            for score, classes in run.classes.items():
+                table.writerows([recipe.name, run.seed, score, name, value] for name, value in classes.items())
     return text.getvalue()
 
 
