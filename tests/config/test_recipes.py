@@ -179,6 +179,22 @@ def test_wide_resnet_38_learns_from_its_third_stage_on_without_normalisation(nam
     assert new == {"fc8.weight"} | (correlated if seam_like else set()) | contrasted
 
 
+@pytest.mark.parametrize("name", ["voc-psa", "voc-seam", "voc-seam-ppc", "voc-eps-ppc"])
+def test_all_convolutions_of_the_published_segmenter_learn_and_of_normalisation_the_statistics(name):
+    recipe = without_weights(name)
+    with torch.device("meta"):
+        segmenter = build_segmenter(recipe.segmenter, recipe.backbone, 20, load_initial=True).train()
+    for layer in segmenter.modules():
+        learns = [parameter.requires_grad for parameter in layer.parameters(recurse=False)]
+        assert all(learns) if isinstance(layer, nn.Conv2d) else not any(learns)
+    norms = [layer for layer in segmenter.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norms
+    assert not any(layer._forward_pre_hooks for layer in norms)  # nothing keeps their statistics
+    deep = {layer.momentum for layer in segmenter.backbone.modules() if isinstance(layer, nn.BatchNorm2d)}
+    assert deep == ({0.1} if name == "voc-eps-ppc" else {0.0003})
+    assert {layer.momentum for layer in segmenter.head.modules() if isinstance(layer, nn.BatchNorm2d)} == {0.0003}
+
+
 VOC, COCO = 10_582, 82_081  # training images
 
 

@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,7 +27,7 @@ def scaled_side(side: Any, scale: float) -> Any:
     return torch.sym_max(side * share.numerator // share.denominator, 1)
 
 
-def scaled(images: Images, scale: float) -> Images:
+def scaled(images: Images, scale: float) -> Float[Tensor, "b 3 _ _"]:
     """Normalised images at a scale (bilinear, corners not aligned, without a filter against aliasing)."""
     if scale == 1:
         return images
