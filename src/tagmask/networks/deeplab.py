@@ -119,7 +119,7 @@ class DeepLab(Trainable):
         return losses
 
     def _loss_on_grid(self, logits: Grid, masks: Masks) -> Float[Tensor, ""]:
-        return pixel_loss(logits, labels_at(masks, tuple(logits.shape[2:])), self.class_weights)
+        return pixel_loss(logits, labels_at(masks, (logits.shape[2], logits.shape[3])), self.class_weights)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone as existing weights, the head as new ones."""
