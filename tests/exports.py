@@ -22,6 +22,8 @@ STEPS = {"steps": 1, "rate": 0.1, "augment": {"crop": 32}}
 KINDS = {
     "deeplab_v1": {"kind": "deeplab_v1", "rates": (2,)},
     "deeplab_v2": {"kind": "deeplab_v2", "rates": (1, 2)},
+    "deeplab_v2, maximum over scales": {"kind": "deeplab_v2", "rates": (1, 2), "maximum_over": (1.0, 0.75, 0.5)},
+    "deeplab_v3": {"kind": "deeplab_v3", "rates": (0, 1, 2)},
     "deeplab_v3plus": {"kind": "deeplab_v3plus", "rates": (1, 2), "tag_weight": 1.0},
     "semantic_fpn": {"kind": "semantic_fpn", "tag_weight": 1.0},
     "semantic_fpn, padding cut": {"kind": "semantic_fpn", "tag_weight": 1.0, "padding": "cut"},

@@ -38,7 +38,7 @@ METHODS = {
     "sipe": {"kind": "sipe"},
 }
 METHOD_SETTINGS = TypeAdapter(AnyMethod)
-SEGMENTERS = {"deeplab_v1": [12], "deeplab_v2": [6, 12], "deeplab_v3plus": [6, 12]}
+SEGMENTERS = {"deeplab_v1": [12], "deeplab_v2": [6, 12], "deeplab_v3": [0, 6, 12], "deeplab_v3plus": [6, 12]}
 
 
 def backbone_of(family: str) -> Backbone:

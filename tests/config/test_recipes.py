@@ -9,6 +9,7 @@ from torch import nn
 from tagmask.affinity import build_affinity_net
 from tagmask.config import PpcConfig, Recipe
 from tagmask.config.recipes import changed_recipe, changes_of, load_recipe, recipe_names, recipe_text, summary
+from tagmask.contracts import Batch
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
@@ -177,6 +178,34 @@ def test_wide_resnet_38_learns_from_its_third_stage_on_without_normalisation(nam
     seam_like = "seam" in name or name == "voc-eps-ppc"
     contrasted = {"fc_proj.weight"} if "ppc" in name else set()
     assert new == {"fc8.weight"} | (correlated if seam_like else set()) | contrasted
+
+
+@pytest.mark.parametrize("name", ["voc-psa", "voc-seam", "voc-seam-ppc", "voc-eps-ppc"])
+def test_all_convolutions_of_the_published_segmenter_learn_and_of_normalisation_the_statistics(name):
+    recipe = without_weights(name)
+    with torch.device("meta"):
+        segmenter = build_segmenter(recipe.segmenter, recipe.backbone, 20, load_initial=True).train()
+    for layer in segmenter.modules():
+        learns = [parameter.requires_grad for parameter in layer.parameters(recurse=False)]
+        assert all(learns) if isinstance(layer, nn.Conv2d) else not any(learns)
+    norms = [layer for layer in segmenter.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norms
+    assert not any(layer._forward_pre_hooks for layer in norms)  # nothing keeps their statistics
+    deep = {layer.momentum for layer in segmenter.backbone.modules() if isinstance(layer, nn.BatchNorm2d)}
+    assert deep == ({0.1} if name == "voc-eps-ppc" else {0.0003})
+    assert {layer.momentum for layer in segmenter.head.modules() if isinstance(layer, nn.BatchNorm2d)} == {0.0003}
+
+
+@pytest.mark.parametrize("name", ["voc-eps", "voc-sipe", "coco-eps", "coco-sipe"])
+def test_the_published_deeplab_v2_has_logits_at_three_scales_and_their_maximum(name):
+    recipe = without_weights(name)
+    crop = recipe.segmenter.training.augment.crop
+    with torch.device("meta"), torch.no_grad():
+        segmenter = build_segmenter(recipe.segmenter, recipe.backbone, CLASSES, load_initial=True)
+        images, tags, valid = torch.empty(2, 3, crop, crop), torch.empty(2, CLASSES), torch.empty(2, crop, crop).bool()
+        grids = segmenter.outputs(Batch(("a", "b"), images, tags, valid))
+    assert [grid.shape[2] for grid in grids] == [41, 30, 20, 41]  # 321, 240 and 160 pixels at stride 8
+    assert recipe.segmenter.scales == (1.0,)  # the others are inside
 
 
 VOC, COCO = 10_582, 82_081  # training images

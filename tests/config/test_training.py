@@ -54,6 +54,7 @@ def test_passes_of_a_step_share_its_batch_evenly():
         {"momentum": -0.1},
         {"weight_decay": -1e-4},
         {"power": 0},
+        {"rate_every": 0},
         {"warmup_steps": -1},
         {"clip_norm": 0},
         {"workers": -1},
@@ -92,6 +93,12 @@ def test_a_range_may_be_one_size():
     assert AugmentConfig(**AUGMENT, long_side=(256, 256), scale=(0.7, 0.7)).long_side == (256, 256)
 
 
+def test_a_factor_is_drawn_from_a_range_or_from_a_list():
+    assert AugmentConfig(**AUGMENT, scale_choices=(0.5, 1.5)).scale_choices == (0.5, 1.5)
+    with pytest.raises(ValidationError, match="scale and scale_choices are two ways to draw one factor"):
+        AugmentConfig(**AUGMENT, scale=(0.5, 1.5), scale_choices=(0.5, 1.5))
+
+
 @pytest.mark.parametrize(
     "jitter", [(1.1, 0, 0, 0), (0, 1.1, 0, 0), (0, 0, 1.1, 0), (0, 0, 0, 0.6), (-0.1, 0, 0, 0), (0, 0, 0, -0.1)]
 )
@@ -106,7 +113,10 @@ def test_the_limits_of_jitter_and_no_jitter_are_allowed():
     assert AugmentConfig(**AUGMENT, jitter=None).jitter is None
 
 
-@pytest.mark.parametrize("wrong", [{"crop": 0}, {"flip": 1.1}, {"flip": -0.1}, {"padding": "white"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"crop": 0}, {"flip": 1.1}, {"flip": -0.1}, {"padding": "white"}, {"scale_choices": []}, {"scale_choices": [0.0]}],
+)
 def test_views_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         AugmentConfig(**AUGMENT | wrong)

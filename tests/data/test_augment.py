@@ -51,6 +51,14 @@ def test_other_seeds_epochs_and_indices_draw_other_plans():
     assert len(plans) == len(keys)
 
 
+def test_a_factor_is_one_of_those_to_choose_from_each_as_often():
+    config = AugmentConfig(crop=32, scale_choices=(0.5, 0.75, 1.0, 1.25, 1.5))
+    drawn = [draw_view(config, (100, 40), sample_generator(0, 0, index)).size for index in range(1000)]
+    shares = {size: drawn.count(size) / 1000 for size in sorted(set(drawn))}
+    assert [*shares] == [(50, 20), (75, 30), (100, 40), (125, 50), (150, 60)]
+    assert all(share == pytest.approx(0.2, abs=0.05) for share in shares.values())
+
+
 @given(configs(), image_sizes, keys)
 def test_crops_lie_inside_the_image_or_the_image_inside_the_crop(config, size, key):
     plan = draw_view(config, size, sample_generator(*key))

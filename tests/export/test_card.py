@@ -84,3 +84,10 @@ def test_paths_of_local_weights_are_not_told(facts):
     text = card(replace(facts, learned=facts.learned.model_copy(update={"backbone": backbone})))
     assert "a local file, `w.pth`" in text
     assert "anna" not in text
+
+
+def test_the_scales_inside_a_network_are_told(facts):
+    assert "keeps the largest logits" not in card(facts)
+    segmenter = facts.learned.segmenter.model_copy(update={"maximum_over": (1.0, 0.75)})
+    learned = facts.learned.model_copy(update={"segmenter": segmenter})
+    assert "at scales 1, 0.75 and keeps the largest logits" in card(replace(facts, learned=learned))

@@ -2,10 +2,12 @@ import math
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -14,7 +16,9 @@ from tagmask.contracts import Backbone, Batch, Level, Normalization
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.networks.backbones import build_backbone
-from tagmask.networks.deeplab import HEADS, DeepLab, class_weights, dice_loss, pixel_loss
+from tagmask.networks.deeplab import DeepLab, class_weights, dice_loss, pixel_loss
+from tagmask.networks.heads import HEADS
+from tagmask.training.accumulation import backward_in_parts
 
 TRAINING = TrainingConfig(steps=1, rate=0.1, augment=AugmentConfig(crop=32))
 CLASSES = 3
@@ -63,8 +67,9 @@ def test_every_kind_has_a_head():
     assert set(HEADS) == set(get_args(SegmenterConfig.model_fields["kind"].annotation))
 
 
-@pytest.mark.parametrize("kind", HEADS)
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "number"), [(kind, number) for kind in HEADS for number in (1, 2) if (kind, number) != ("deeplab_v3", 1)]
+)
 def test_odd_sizes_and_single_images_train(kind, number):
     net = network(kind).train()
     stride = 4 if kind in ("deeplab_v3plus", "semantic_fpn") else 8
@@ -268,3 +273,78 @@ def test_tags_are_learned_and_weigh_the_classes_of_an_image(kind, padding):
 def test_heads_without_fine_features_have_no_tag_head(kind):
     with pytest.raises(TagmaskError, match=r"segmenter\.tag_weight is 1, and deeplab_v"):
         network(kind, tag_weight=1.0)
+
+
+# ── the maximum over scales ──────────────────────────────────────────────────────────────────────────────────────────
+
+SCALES = (1.0, 0.75, 0.5)
+
+
+def plain_grids(net: DeepLab, images: torch.Tensor) -> list[torch.Tensor]:
+    """Logits of one pass after the other and their maximum, as DeepLab v2's public code in PyTorch has them."""
+    found = []
+    for scale in SCALES:
+        size = [int(side * scale) for side in images.shape[2:]]
+        smaller = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        found.append(net.head(net.backbone.forward_levels(smaller)))
+    same = [F.interpolate(grid, found[0].shape[2:], mode="bilinear", align_corners=False) for grid in found]
+    return [*found, torch.stack(same).max(dim=0).values]
+
+
+def test_each_scale_and_the_maximum_have_a_cross_entropy_on_their_own_grids():
+    net = network("deeplab_v2", dropout=0.0, maximum_over=SCALES).train()
+    step = batch(torch.randint(IGNORE, CLASSES + 1, (2, *ODD), generator=torch.Generator().manual_seed(2)))
+    grids, expected = plain_grids(net, step.images), 0.0
+    assert [tuple(grid.shape[2:]) for grid in grids] == [(9, 13), (6, 9), (4, 6), (9, 13)]
+    for grid in grids:
+        columns_rows = (grid.shape[3], grid.shape[2])
+        masks = [Image.fromarray(mask.numpy().astype(np.int32)) for mask in step.masks]
+        labels = np.stack([np.asarray(mask.resize(columns_rows, Image.Resampling.NEAREST)) for mask in masks])
+        expected = expected + F.cross_entropy(grid, torch.from_numpy(labels).long(), ignore_index=IGNORE)
+    assert [*net.losses(step)] == ["pixels_1", "pixels_0.75", "pixels_0.5", "pixels_maximum"]
+    torch.testing.assert_close(total(net, step), expected)
+    torch.testing.assert_close(net.eval()(step.images), grids[-1])
+
+
+def test_four_losses_have_four_times_the_gradient_of_one():
+    gradients = []
+    for scales in ((), SCALES):
+        net = network("deeplab_v2", dropout=0.0, maximum_over=scales)
+        for branch in net.head.branches:
+            nn.init.zeros_(branch.weight)  # all classes are as likely everywhere, at every scale
+        total(net, batch(torch.full((2, 32, 40), 2))).backward()
+        gradients.append(net.head.branches[0].bias.grad)
+    torch.testing.assert_close(gradients[0], torch.tensor([0.25, 0.25, -0.75, 0.25]))
+    torch.testing.assert_close(gradients[1], torch.tensor([1.0, 1.0, -3.0, 1.0]))
+
+
+def test_the_losses_of_several_scales_are_those_of_the_whole_batch_in_parts():
+    step = batch(torch.randint(IGNORE, CLASSES + 1, (2, 32, 40), generator=torch.Generator().manual_seed(3)))
+    parts = [
+        Batch((str(i),), *(value[i : i + 1] for value in (step.images, step.tags, step.valid, step.masks)))
+        for i in range(2)
+    ]
+    whole, cut = (network("deeplab_v2", dropout=0.0, maximum_over=SCALES).train() for _ in range(2))
+    total(whole, step).backward()
+    losses = backward_in_parts(cut, parts)
+    torch.testing.assert_close(torch.stack(list(losses.values())).sum(), total(whole, step))
+    for one, other in zip(whole.parameters(), cut.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_of_several_scales_has_the_weights_of_a_plain_one():
+    plain, several = network("deeplab_v2"), network("deeplab_v2", maximum_over=SCALES)
+    several.load_state_dict(plain.state_dict())
+    smallest = torch.zeros(1, 3, 1, 1)
+    assert several.eval()(smallest).shape == (1, CLASSES + 1, 1, 1)
+
+
+# ── how the published head learns ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_affine_parts_that_do_not_learn_are_in_no_group():
+    net = network("deeplab_v1", head={"batch_norm": "statistics"})
+    grouped = {id(parameter) for group in net.parameter_groups() for parameter in group.parameters}
+    layers = [layer for layer in net.head.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert not grouped & {id(parameter) for layer in layers for parameter in layer.parameters()}
+    assert len(grouped) == len([*net.parameters()]) - 2 * len(layers)

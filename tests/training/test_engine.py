@@ -120,6 +120,14 @@ def test_a_warm_up_may_be_a_share_of_all_steps():
     assert rate_at(0, 8, config(schedule="constant", warmup_share=0.25, warmup_steps=8)) == 1 / 8
 
 
+def test_the_rate_of_a_schedule_may_change_every_few_steps():
+    poly = config(schedule="poly", power=0.9, rate_every=10)
+    expected = [1.0] * 10 + [(1 - 10 / 25) ** 0.9] * 10 + [(1 - 20 / 25) ** 0.9] * 5
+    assert [rate_at(step, 25, poly) for step in range(25)] == pytest.approx(expected)
+    warm = config(schedule="poly", power=1, rate_every=4, warmup_steps=2)
+    assert [rate_at(step, 8, warm) for step in range(8)] == pytest.approx([0.5, 1, 1, 1, 0.5, 0.5, 0.5, 0.5])
+
+
 @given(st.integers(1, 50), st.integers(0, 60), st.sampled_from(["poly", "cosine", "constant"]), st.integers(0, 60))
 def test_rates_are_positive_and_never_above_the_recipes(total, step, schedule, warmup):
     assert 0 < rate_at(step, total, config(schedule=schedule, warmup_steps=warmup)) <= 1

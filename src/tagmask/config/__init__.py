@@ -12,7 +12,7 @@ from tagmask.config.affinity import (
     IrnConfig,
     WalkConfig,
 )
-from tagmask.config.backbones import AnyBackbone, Resnet38dBackbone, TimmBackbone
+from tagmask.config.backbones import AnyBackbone, FreezingConfig, Resnet38dBackbone, TimmBackbone
 from tagmask.config.base import Config, Role, settings_of
 from tagmask.config.crf import CRF_PRESETS, Crf, CrfConfig
 from tagmask.config.data import AnyData, CocoData, DataConfig, FolderData, MaskFilesConfig, ToyData, VocData
@@ -42,7 +42,7 @@ from tagmask.config.methods import (
     WrapperConfig,
 )
 from tagmask.config.recipe import EvaluationConfig, Recipe, ReportConfig
-from tagmask.config.segmenter import RevisionConfig, SegmenterConfig
+from tagmask.config.segmenter import HeadConfig, RevisionConfig, SegmenterConfig
 from tagmask.config.training import AugmentConfig, TrainingConfig
 
 __all__ = [
@@ -70,6 +70,8 @@ __all__ = [
     "EquivarianceConfig",
     "EvaluationConfig",
     "FolderData",
+    "FreezingConfig",
+    "HeadConfig",
     "InstancesConfig",
     "IrnConfig",
     "LearntLabels",

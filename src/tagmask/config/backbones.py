@@ -6,6 +6,22 @@ from pydantic import Field, NonNegativeInt
 
 from tagmask.config.base import Config
 
+_BatchNorm = Literal["train", "statistics", "fixed", "frozen"]
+_Frozen = NonNegativeInt | Literal["all"]
+_LEARNING = (
+    "What learns: statistics and the affine part (`train`), the statistics alone (`statistics`), the affine part "
+    "alone (`fixed`), neither (`frozen`). Where statistics learn, training normalises by those of the batch."
+)
+_MOMENTUM = "Share of a batch in the running statistics; none: the model's own, 0.1 in most."
+
+
+class FreezingConfig(Config):
+    """What of a backbone learns, where it is not as the backbone's own settings say."""
+
+    frozen_stages: _Frozen = Field(default=0, description="Stages without learning, counted from the input, or `all`.")
+    batch_norm: _BatchNorm = Field(default="fixed", description=_LEARNING)
+    batch_norm_momentum: float | None = Field(default=None, gt=0, le=1, description=_MOMENTUM)
+
 
 class TimmBackbone(Config):
     """Any model of the timm library."""
@@ -27,13 +43,12 @@ class TimmBackbone(Config):
     mean: tuple[float, float, float] | None = Field(default=None, description="RGB mean; none: the model's own.")
     std: tuple[float, float, float] | None = Field(default=None, description="RGB deviation; none: the model's own.")
     pad_type: str | None = Field(default=None, description="`same` for weights converted from TensorFlow.")
-    frozen_stages: NonNegativeInt | Literal["all"] = Field(
+    frozen_stages: _Frozen = Field(
         default=0,
         description="Stages without learning, counted from the input; `all`: its levels are used as they are.",
     )
-    batch_norm: Literal["train", "fixed", "frozen"] = Field(
-        default="fixed", description="Learn statistics; keep statistics, learn the affine part; keep both."
-    )
+    batch_norm: _BatchNorm = Field(default="fixed", description=_LEARNING)
+    batch_norm_momentum: float | None = Field(default=None, gt=0, le=1, description=_MOMENTUM)
 
 
 class Resnet38dBackbone(Config):
@@ -41,10 +56,11 @@ class Resnet38dBackbone(Config):
 
     kind: Literal["resnet38d"] = "resnet38d"
     weights: str = Field(description="`none`, the published MXNet .params file, or a .pth / .safetensors file.")
-    frozen_stages: NonNegativeInt | Literal["all"] = Field(
+    frozen_stages: _Frozen = Field(
         default=2, description="Stages without learning: conv1a, b2, b3, ... (2: as published), or `all`."
     )
-    batch_norm: Literal["train", "fixed", "frozen"] = "frozen"
+    batch_norm: _BatchNorm = Field(default="frozen", description=_LEARNING)
+    batch_norm_momentum: float | None = Field(default=None, gt=0, le=1, description=_MOMENTUM)
     batch_norm_eps: float = Field(
         default=1e-5, gt=0, description="1e-5 as in the references; the weights had 1.001e-5."
     )

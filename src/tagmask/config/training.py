@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from tagmask.config.base import Config, Role
 
@@ -17,6 +17,9 @@ class AugmentConfig(Config):
     long_side: tuple[int, int] | None = Field(default=None, description="Resize the long side to U{low..high}.")
     scale: tuple[float, float] | None = Field(
         default=None, description="Resize by U(low, high); after long_side if both."
+    )
+    scale_choices: tuple[PositiveFloat, ...] | None = Field(
+        default=None, min_length=1, description="Resize by one of these, each as likely, in place of `scale`."
     )
     flip: float = Field(default=0.5, ge=0, le=1, description="Probability of mirroring.")
     jitter: tuple[float, float, float, float] | None = Field(
@@ -33,6 +36,8 @@ class AugmentConfig(Config):
         for name, pair in (("long_side", self.long_side), ("scale", self.scale)):
             if pair is not None and not 0 < pair[0] <= pair[1]:
                 raise ValueError(f"{name} must be [low, high] with 0 < low <= high, got {list(pair)}")
+        if self.scale is not None and self.scale_choices is not None:
+            raise ValueError("scale and scale_choices are two ways to draw one factor; set one of them to null")
         if self.jitter is not None and not (
             min(self.jitter) >= 0 and max(self.jitter[:3]) <= 1 and self.jitter[3] <= 0.5
         ):
@@ -69,6 +74,9 @@ class TrainingConfig(Config):
     )
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     power: float = Field(default=0.9, gt=0, description="Exponent of the poly schedule.")
+    rate_every: int = Field(
+        default=1, gt=0, description="Steps for which the schedule's rate stays as it is; the warm-up is not affected."
+    )
     warmup_steps: int = Field(default=0, ge=0, description="Linear warm-up.")
     warmup_share: float = Field(
         default=0,

@@ -66,6 +66,8 @@ def _draw_size(config: AugmentConfig, size: tuple[int, int], random: np.random.G
         factor = int(random.integers(config.long_side[0], config.long_side[1] + 1)) / max(size)
     if config.scale is not None:
         factor *= random.uniform(*config.scale)
+    if config.scale_choices is not None:
+        factor *= config.scale_choices[int(random.integers(len(config.scale_choices)))]
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 

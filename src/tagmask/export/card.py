@@ -85,6 +85,9 @@ def _what(facts: Facts) -> Iterator[str]:
         f"A segmentation network (`{learned.segmenter.kind}` on `{_model(learned.own_backbone)}`) that "
         f"has learned from {_teacher(facts)}, with tagmask: a photograph goes in, one class per pixel comes out."
     )
+    if learned.segmenter.maximum_over:
+        scales = ", ".join(f"{scale:g}" for scale in learned.segmenter.maximum_over)
+        yield f"It looks at a photograph at scales {scales} and keeps the largest logits; that is inside the network."
     yield ""
     yield "| mask value | class | colour |"
     yield "|--:|---|---|"

@@ -247,7 +247,7 @@ class SegmenterFacts(BaseModel):
     @property
     def own_backbone(self) -> AnyBackbone:
         """The backbone of the segmenter."""
-        return self.segmenter.backbone or self.backbone
+        return self.segmenter.backbone_of(self.backbone)
 
 
 def segmenter_facts(file: Path) -> tuple[SegmenterFacts, tuple[str, ...]]:
@@ -277,7 +277,7 @@ def build_segmenter(segmenter: SegmenterConfig, backbone: AnyBackbone, num_class
         num_classes: classes without background.
         load_initial: whether to read the backbone's initial weights.
     """
-    config = segmenter.backbone or backbone
+    config = segmenter.backbone_of(backbone)
     config = config if load_initial else config.model_copy(update={"weights": "none"})
     return DeepLab(segmenter, build_backbone(config), num_classes)
 

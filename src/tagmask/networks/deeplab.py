@@ -1,33 +1,21 @@
-"""Segmentation networks: DeepLab v1, v2 and v3+ heads on any backbone, and a feature pyramid's.
-
-- v1 (Chen et al., ICLR 2015), LargeFOV in the form used with Wide ResNet-38: one dilated convolution.
-- v2 (Chen et al., TPAMI 2018): the sum of dilated convolutions straight to the classes.
-- v3+ (Chen et al., ECCV 2018): dilated and image-wide features joined, refined with low-level features at stride 4.
-  Its convolutions are separable, cheap without an accelerator, and its normalisation is over groups of channels (Wu &
-  He, ECCV 2018): the image-wide branch has one value per channel, of which a batch of one has no statistics.
-- semantic_fpn (Kirillov et al., CVPR 2019): levels narrowed, brought to the finest and added. Ours adds those of the
-  backbone directly, without a pathway from above; for what is small, as nothing of a fine level is lost.
-"""
-
-import math
-from abc import ABC, abstractmethod
+"""Segmentation networks: a backbone, one of the `HEADS`, and the losses that both learn from."""
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from tagmask.config import SegmenterConfig
-from tagmask.contracts import Backbone, Batch, Images, Level, Losses, Masks, Normalization, ParameterGroup, Trainable
+from tagmask.contracts import Backbone, Batch, Images, Losses, Masks, Normalization, ParameterGroup, Trainable
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
-from tagmask.networks.layers import FusedLevels, Grid, pointwise, resize, separable
-from tagmask.networks.levels import fine_levels, main_levels
+from tagmask.networks.heads import HEADS, FineHead, prepare
+from tagmask.networks.layers import Grid, resize
+from tagmask.networks.many_scales import labels_at, maximum, scaled
 from tagmask.networks.padding import put_back, without_padding
 from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.networks.tag_head import TagHead
 
-LOW_LEVEL_STRIDE = 4
 RAREST = 1e-6  # share below which a class weighs no more
 
 
@@ -52,7 +40,9 @@ class DeepLab(Trainable):
         self.num_classes = num_classes
         self.dice_weight = config.dice_weight
         self.cuts_padding = config.padding == "cut"
+        self.maximum_over = config.maximum_over
         self.head = HEADS[config.kind](config, backbone.levels, num_classes + 1)
+        prepare(self.head, config.head)
         self.tag_weight = config.tag_weight
         self.tags = TagHead(config.width, num_classes) if config.tag_weight else None
         if self.tags is not None and not isinstance(self.head, FineHead):
@@ -71,9 +61,13 @@ class DeepLab(Trainable):
     def forward(self, images: Images) -> Float[Tensor, "b k p q"]:
         """Class scores before the softmax, background first; with a tag head the log-probability of the tag is added.
 
+        Of a network that looks at several scales, the largest score of any of them.
+
         Returns:
             One grid cell per stride of the backbone; of the low-level features (4 where the backbone has it) for v3+.
         """
+        if self.maximum_over:
+            return self._at_scales(images)[-1]
         logits, tags = self._logits(images)
         if tags is None:
             return logits
@@ -86,8 +80,18 @@ class DeepLab(Trainable):
         features = self.head.features(grids)
         return self.head.classified(features), self.tags(features)
 
+    def _at_scales(self, images: Images) -> list[Grid]:
+        """The logits of every scale on a grid of its own and, last, their maximum on the grid of scale 1."""
+        found = [self._logits(scaled(images, scale))[0] for scale in self.maximum_over]
+        return [*found, maximum(found)]
+
     def outputs(self, batch: Batch) -> list[Tensor]:
-        """The logits, and those of the tags if there is a head for them; of each image by itself if padding is cut."""
+        """The logits, and those of the tags if there is a head for them; of each image by itself if padding is cut.
+
+        Of a network that looks at several scales, the logits of each and their maximum.
+        """
+        if self.maximum_over:
+            return self._at_scales(batch.images)
         if not self.cuts_padding:
             return [each for each in self._logits(batch.images) if each is not None]
         images = without_padding(batch.images, batch.valid)
@@ -97,8 +101,15 @@ class DeepLab(Trainable):
         return [put_back(pixels, batch.valid), *([torch.cat(tags)] if tags else [])]
 
     def losses_from(self, outputs: list[Tensor], batch: Batch) -> Losses:
-        """Cross-entropy with the masks at their own size, and the losses of dice and tags if they have a weight."""
+        """Cross-entropy with the masks at their own size, and the losses of dice and tags if they have a weight.
+
+        Of a network that looks at several scales, as published: one cross-entropy for each scale and one for their
+        maximum, with the masks brought to the grid of the logits; the engine adds them.
+        """
         assert batch.masks is not None, "a segmenter learns from masks, and the batch has none"
+        if self.maximum_over:
+            names = [*(f"pixels_{scale:g}" for scale in self.maximum_over), "pixels_maximum"]
+            return {name: self._loss_on_grid(grid, batch.masks) for name, grid in zip(names, outputs, strict=True)}
         logits, *tags = outputs
         losses = {"pixels": pixel_loss(logits, batch.masks, self.class_weights)}
         if self.dice_weight:
@@ -106,6 +117,9 @@ class DeepLab(Trainable):
         if tags:
             losses["tags"] = self.tag_weight * F.multilabel_soft_margin_loss(tags[0].float(), batch.tags)
         return losses
+
+    def _loss_on_grid(self, logits: Grid, masks: Masks) -> Float[Tensor, ""]:
+        return pixel_loss(logits, labels_at(masks, (logits.shape[2], logits.shape[3])), self.class_weights)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone as existing weights, the head as new ones."""
@@ -168,123 +182,3 @@ def dice_loss(logits: Float[Tensor, "b k p q"], masks: Masks) -> Float[Tensor, "
     sizes = truth.sum(dim=(2, 3))
     dice = (2 * (found * truth).sum(dim=(2, 3)) + 1) / (found.sum(dim=(2, 3)) + sizes + 1)
     return ((1 - dice) * (sizes > 0)).sum() / (sizes > 0).sum().clamp(min=1)
-
-
-class LargeFov(nn.Module):
-    """v1: 3x3 dilated, 1x1, dropout, classifier; batch normalisation and ReLU behind the first two."""
-
-    def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
-        super().__init__()
-        if len(config.rates) != 1:
-            raise TagmaskError(f"deeplab_v1 has one dilated convolution, got rates {config.rates}; set rates: [12].")
-        rate, width = config.rates[0], config.width
-        self.layers = nn.Sequential(
-            nn.Conv2d(levels[-1].channels, width, 3, padding=rate, dilation=rate, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Dropout(config.dropout),
-            nn.Conv2d(width, num_logits, 1),
-        )
-
-    def forward(self, grids: list[Grid]) -> Grid:
-        """Logits at the stride of the deepest level."""
-        return self.layers(grids[-1])
-
-
-class SummedAspp(nn.Module):
-    """v2: dilated 3x3 convolutions to the classes, summed; weights N(0, 0.01), biases 0."""
-
-    def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout2d(config.dropout)
-        self.branches = nn.ModuleList(
-            nn.Conv2d(levels[-1].channels, num_logits, 3, padding=rate, dilation=rate) for rate in config.rates
-        )
-        for name, parameter in self.branches.named_parameters():
-            nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=0.01)
-
-    def forward(self, grids: list[Grid]) -> Grid:
-        """Logits at the stride of the deepest level."""
-        features = self.dropout(grids[-1])
-        logits = self.branches[0](features)
-        for branch in self.branches[1:]:
-            logits = logits + branch(features)
-        return logits
-
-
-class FineHead(nn.Module, ABC):
-    """A head whose last step is a linear classifier of features on a fine grid, which can tell tags as well.
-
-    Attributes:
-        dropout: before the classifier.
-        classify: from the features to background and classes.
-    """
-
-    dropout: nn.Dropout
-    classify: nn.Conv2d
-
-    @abstractmethod
-    def features(self, grids: list[Grid]) -> Grid:
-        """What the classifier reads, ``b width p q``."""
-
-    def classified(self, features: Grid) -> Grid:
-        """Logits of features."""
-        return self.classify(self.dropout(features))
-
-    def forward(self, grids: list[Grid]) -> Grid:
-        """Logits on the grid of the features."""
-        return self.classified(self.features(grids))
-
-
-class PyramidDecoder(FineHead):
-    """v3+: atrous spatial pyramid with image pooling, decoder with low-level features.
-
-    Attributes:
-        low_index: the level that the decoder adds, the main level nearest to stride 4.
-    """
-
-    def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
-        super().__init__()
-        channels, width = levels[-1].channels, config.width
-        self.low_index = min(main_levels(levels), key=lambda i: abs(math.log2(levels[i].stride / LOW_LEVEL_STRIDE)))
-        self.branches = nn.ModuleList(
-            [pointwise(channels, width), *(separable(channels, width, rate) for rate in config.rates)]
-        )
-        self.pooled = pointwise(channels, width)
-        self.project = pointwise(width * (len(config.rates) + 2), width)
-        self.low = pointwise(levels[self.low_index].channels, config.low_level_width)
-        self.decode = nn.Sequential(separable(width + config.low_level_width, width), separable(width, width))
-        self.dropout = nn.Dropout(config.dropout)
-        self.classify = nn.Conv2d(width, num_logits, 1)
-
-    def features(self, grids: list[Grid]) -> Grid:
-        """At the stride of the low-level features."""
-        deep, low = grids[-1], self.low(grids[self.low_index])
-        pooled = self.pooled(deep.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *deep.shape[2:])
-        pyramid = self.project(torch.cat([*(branch(deep) for branch in self.branches), pooled], dim=1))
-        return self.decode(torch.cat([resize(pyramid, low.shape[2:]), low], dim=1))
-
-
-class LevelSum(FineHead):
-    """Semantic FPN: the first level of each stride from 4 on and the last of all, added, then a classifier."""
-
-    def __init__(self, config: SegmenterConfig, levels: tuple[Level, ...], num_logits: int) -> None:
-        super().__init__()
-        self.fused = FusedLevels(levels, fine_levels(levels, LOW_LEVEL_STRIDE), config.width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classify = nn.Conv2d(config.width, num_logits, 1)
-
-    def features(self, grids: list[Grid]) -> Grid:
-        """At the stride of the finest level that is added."""
-        return self.fused(grids)
-
-
-HEADS: dict[str, type[LargeFov | SummedAspp | PyramidDecoder | LevelSum]] = {
-    "deeplab_v1": LargeFov,
-    "deeplab_v2": SummedAspp,
-    "deeplab_v3plus": PyramidDecoder,
-    "semantic_fpn": LevelSum,
-}

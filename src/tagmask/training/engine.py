@@ -52,11 +52,13 @@ def num_steps(config: TrainingConfig, num_samples: int) -> int:
 def rate_at(step: int, total: int, config: TrainingConfig) -> float:
     """Learning rate of step 0, 1, ... as a factor of the recipe's rate.
 
-    Poly: (1 - step / total)^power for step < total, then frozen at its last value (the published schedule).
+    Poly: (1 - step / total)^power for step < total, then frozen at its last value (the published schedule). It is that
+    of the last step whose number ``rate_every`` divides.
     """
     warmup = config.warmup_steps or round(config.warmup_share * total)
     if step < warmup:
         return (step + 1) / warmup
+    step -= step % config.rate_every
     done = min(step, total - 1) / total
     if config.schedule == "poly":
         return (1 - done) ** config.power

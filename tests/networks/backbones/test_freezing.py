@@ -39,6 +39,18 @@ def test_fixed_keeps_statistics_and_frozen_the_affine_part_too():
     assert moved_statistics(fixed) == moved_statistics(frozen) == set()
 
 
+def test_statistics_alone_may_learn_at_a_momentum_of_their_own():
+    backbone = build_backbone(timm_backbone(batch_norm="statistics", batch_norm_momentum=0.0003))
+    assert learning(backbone) == learning(FromTimm(timm_backbone())) - affine(backbone)
+    first = next(layer for layer in backbone.modules() if isinstance(layer, nn.BatchNorm2d))
+    seen = []
+    first.register_forward_hook(lambda _layer, inputs, _output: seen.append(inputs[0].detach()))
+    before = first.running_mean.clone()
+    assert moved_statistics(backbone) == set(statistics(backbone))
+    torch.testing.assert_close(first.running_mean, 0.9997 * before + 0.0003 * seen[0].mean(dim=(0, 2, 3)))
+    assert {layer.momentum for layer in backbone.modules() if isinstance(layer, nn.BatchNorm2d)} == {0.0003}
+
+
 def test_frozen_stages_keep_weights_and_statistics():
     backbone = build_backbone(timm_backbone(batch_norm="train", frozen_stages=2))
     stages = [nn.ModuleList(stage) for stage in backbone.stages()]

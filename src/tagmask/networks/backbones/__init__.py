@@ -6,7 +6,7 @@ from typing import Any
 from tagmask.config import AnyBackbone, Config, Resnet38dBackbone, TimmBackbone
 from tagmask.contracts import Backbone
 from tagmask.errors import TagmaskError
-from tagmask.networks.backbones.freezing import freeze
+from tagmask.networks.backbones.freezing import freeze, set_momentum
 from tagmask.networks.backbones.from_timm import FromTimm, check_name
 from tagmask.networks.backbones.hub import check_fetchable
 from tagmask.networks.backbones.resnet38d import Resnet38d
@@ -45,6 +45,8 @@ def build_backbone(config: AnyBackbone) -> Backbone:
     """
     backbone: Backbone = BACKBONES[type(config)](config)
     freeze(backbone, config.frozen_stages, config.batch_norm)
+    if config.batch_norm_momentum is not None:
+        set_momentum(backbone, config.batch_norm_momentum)
     return backbone
 
 

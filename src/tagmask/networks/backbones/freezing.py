@@ -17,7 +17,9 @@ from tagmask.errors import TagmaskError
 
 
 def freeze(
-    backbone: Backbone, frozen_stages: int | Literal["all"], batch_norm: Literal["train", "fixed", "frozen"]
+    backbone: Backbone,
+    frozen_stages: int | Literal["all"],
+    batch_norm: Literal["train", "statistics", "fixed", "frozen"],
 ) -> None:
     """Stop parts of a backbone from learning, in place and for good.
 
@@ -25,8 +27,8 @@ def freeze(
         backbone: what to freeze.
         frozen_stages: so many of ``backbone.stages()``, from the input on, neither learn nor update
             statistics; ``all``: nothing of it does, what lies behind its stages included.
-        batch_norm: in the other stages, ``train`` learns statistics and affine part, ``fixed`` keeps the statistics,
-            ``frozen`` keeps both.
+        batch_norm: in the other stages, ``train`` learns statistics and affine part, ``statistics`` keeps the affine
+            part, ``fixed`` keeps the statistics, ``frozen`` keeps both.
 
     Raises:
         TagmaskError: more frozen stages than there are.
@@ -39,11 +41,17 @@ def freeze(
     for module in chain.from_iterable(stages[:frozen_stages]):
         module.requires_grad_(False)
         _keep_statistics(_normalizations(module))
-    if batch_norm != "train":
+    if batch_norm in ("fixed", "frozen"):
         _keep_statistics(_normalizations(backbone))
-    if batch_norm == "frozen":
+    if batch_norm in ("statistics", "frozen"):
         for layer in _normalizations(backbone):
             layer.requires_grad_(False)
+
+
+def set_momentum(backbone: Backbone, momentum: float) -> None:
+    """Give all batch normalisation of a backbone this share of a batch in the running statistics, in place."""
+    for layer in _normalizations(backbone):
+        layer.momentum = momentum
 
 
 def _normalizations(module: nn.Module) -> list[BatchNorm]:
