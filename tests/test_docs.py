@@ -40,6 +40,7 @@ FILE_ENDINGS = (
     "json",
     "jsonl",
     "csv",
+    "tex",
     "html",
     "png",
     "npz",

@@ -102,6 +102,34 @@ def compare(
     refuse_failures(planned, failures)
 
 
+def reproduce(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe of a paper: voc-sipe, voc-eps ...")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder of all runs and of the record; a second call continues.")
+    ],
+    data: Data = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs, with seeds 0, 1, ...")] = 3,
+    settings: Set = [],  # noqa: B006
+) -> None:
+    """Run a published recipe with several seeds, and set its scores beside those of the paper."""
+    from tagmask.choosing.machine import this_machine  # noqa: PLC0415
+    from tagmask.report import comparison_report  # noqa: PLC0415
+    from tagmask.scoring import published  # noqa: PLC0415
+    from tagmask.scoring.comparison import plan  # noqa: PLC0415
+    from tagmask.scoring.comparison_runs import carry_out, refuse_failures  # noqa: PLC0415
+    from tagmask.scoring.record import write_record  # noqa: PLC0415
+
+    reported = published.published(recipe)
+    planned = plan([recipe], data, out, seeds, "prediction", settings)
+    say_notes(planned.dataset.notes)
+    figures, failures = carry_out(planned, say)
+    refuse_failures(planned, failures)
+    table = published.reproduction_table(published.reproduced(figures.recipes[0], reported), reported)
+    say(table)
+    say(f"page: {comparison_report.write(planned, figures)}")
+    say(f"record: {write_record(planned, figures, str(this_machine()), table)}")
+
+
 def improve(
     folder: RunPath,
     out: Annotated[
@@ -147,6 +175,12 @@ COMMANDS = (
         "Go on with a run, also with other workers or after its data have moved.",
         "tagmask resume runs/photos --data /new/place/photos",
         resume,
+    ),
+    Command(
+        "reproduce",
+        "Run a published recipe with three seeds, set its scores beside the paper's, and write a record.",
+        "tagmask reproduce voc-sipe --data VOCdevkit/VOC2012 --out runs/reproduce",
+        reproduce,
     ),
     Command(
         "improve",

@@ -1,0 +1,40 @@
+import pytest
+
+from scoring.test_comparison_table import comparison, run
+from tagmask.config.recipes import recipe_names
+from tagmask.errors import TagmaskError
+from tagmask.scoring.published import published, published_scores, reproduced, reproduction_table
+
+
+def test_every_published_recipe_has_its_scores():
+    assert set(published_scores()) == {name for name in recipe_names() if name.startswith(("voc-", "coco-"))}
+
+
+def test_a_recipe_of_no_paper_is_refused():
+    with pytest.raises(TagmaskError, match="'folder-cpu' is no recipe of a paper"):
+        published("folder-cpu")
+
+
+@pytest.mark.parametrize(
+    ("values", "lead", "verdict"),
+    [
+        ((0.60, 0.60, 0.60), 1.35, "higher than theirs"),
+        ((0.55, 0.55, 0.55), -3.65, "lower than theirs"),
+        ((0.55, 0.60, 0.65), 1.35, "within 95% of ours"),  # 4.303 * 5 / sqrt(3) = 12.4 points around 60
+        ((0.60,), 1.35, "one run tells no deviation"),
+    ],
+)
+def test_ours_stands_beside_theirs(values, lead, verdict):
+    figures = comparison(a=[run("a", seed, 0.4, own=value) for seed, value in enumerate(values)])
+    seed, network = reproduced(figures.recipes[0], published("voc-sipe"))
+    assert (seed.score, seed.theirs, seed.verdict) == ("seed_own", 58.65, verdict)
+    assert seed.lead == pytest.approx(lead)
+    assert (network.score, network.ours, network.verdict) == ("prediction", None, "not scored")
+
+
+def test_the_table_says_whose_numbers_are_whose():
+    figures = comparison(a=[run("a", 0, 0.4, own=0.6)])
+    text = reproduction_table(reproduced(figures.recipes[0], published("voc-sipe")), published("voc-sipe"))
+    assert "| mean IoU (%) | Chen et al., CVPR 2022 | ours | difference | |" in text
+    assert "| seed, own background | 58.65 | 60.0 | +1.4 | one run tells no deviation |" in text
+    assert "| segmentation network | 68.8 |  |  | not scored |" in text
