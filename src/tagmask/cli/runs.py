@@ -179,7 +179,7 @@ COMMANDS = (
     Command(
         "reproduce",
         "Run a published recipe with three seeds, set its scores beside the paper's, and write a record.",
-        "tagmask reproduce voc-sipe --data VOCdevkit/VOC2012 --out runs/reproduce",
+        "tagmask reproduce voc-sipe --data VOC2012 --out runs/sipe",
         reproduce,
     ),
     Command(
