@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_SET ?=
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile  # a process for each core, and the tests of a file in one of them
+TIMED := tests/serving/server  # its clients wait for seconds, not for another test
 
 .PHONY: help setup demo test lint types layers tests test-slow docs bench clean
 
@@ -33,10 +35,11 @@ layers: setup
 	$(BIN)/lint-imports
 
 tests: setup
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" $(SIDE_BY_SIDE)
 
 test-slow: setup ## the tests over ten seconds: whole runs, every family of backbones
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -m slow $(SIDE_BY_SIDE) --ignore $(TIMED)
+	$(BIN)/pytest -q -m slow $(TIMED)
 
 docs: .venv/docs ## build these pages as a site; prints where it is
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs docs/_build/html
