@@ -147,7 +147,7 @@ def test_calls_at_the_same_time_one_of_them_killed(tmp_path):
     shutil.copytree(alone, shared)
     assert tagmask("make-maps", alone).wait() == 0
     calls = [tagmask("make-maps", shared, "--shard", "auto") for _ in range(3)]
-    while not list((shared / "maps").glob("*.npz")):
+    while not list((shared / "maps").rglob("*.npz")) and calls[0].poll() is None:
         time.sleep(0.01)
     calls[0].kill()
     assert [call.wait() for call in calls] == [-9, 0, 0]
