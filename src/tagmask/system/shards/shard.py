@@ -4,7 +4,7 @@ import os
 import platform
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +26,7 @@ class Shard(ABC):
         """Tells it from the others, as part of a file's name."""
 
     @abstractmethod
-    def parts(self, items: Sequence[Item], claims: Path, work: str) -> Iterator[Sequence[Item]]:
+    def parts(self, items: Sequence[Item], claims: Path, work: str) -> Generator[Sequence[Item], None, None]:
         """The items that are this process's, in parts.
 
         Args:
@@ -56,7 +56,7 @@ class EveryNth(Shard):
         """Number and count."""
         return f"{self.number}-of-{self.count}"
 
-    def parts(self, items: Sequence[Item], claims: Path, work: str) -> Iterator[Sequence[Item]]:  # noqa: ARG002
+    def parts(self, items: Sequence[Item], claims: Path, work: str) -> Generator[Sequence[Item], None, None]:  # noqa: ARG002
         """One part.
 
         >>> [*EveryNth(2, 3).parts("abcdefgh", Path(), "")]
@@ -77,7 +77,7 @@ class WhatIsFree(Shard):
         """Host and process."""
         return f"auto-{platform.node()}-{os.getpid()}"
 
-    def parts(self, items: Sequence[Item], claims: Path, work: str) -> Iterator[Sequence[Item]]:
+    def parts(self, items: Sequence[Item], claims: Path, work: str) -> Generator[Sequence[Item], None, None]:
         """Each chunk that can be claimed, claimed until the next is asked for."""
         for start in range(0, len(items), CHUNK):
             chunk = f"{work}-{start // CHUNK + 1}-of-{-(-len(items) // CHUNK)}"
