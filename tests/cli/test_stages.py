@@ -1,9 +1,14 @@
 """Stage by stage: each stage has its command, says what it lacks, and loses nothing."""
 
 import errno
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import typer.main
 from safetensors.numpy import save_file
 
@@ -104,3 +109,55 @@ def test_a_report_and_scores_need_the_folder_alone(run, begun):
         assert code == 0, text
         assert f"report: {begun / 'report.html'}" in text
     assert RunFolder(begun).scores.exists()
+
+
+# ── shards ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_shards_make_what_one_call_makes(run, begun, tmp_path):
+    alone = shutil.copytree(begun, tmp_path / "alone")
+    assert run("make-maps", alone)[0] == 0
+    code, text = run("make-maps", begun, "--shard", "2/2", "--set", "maps.workers=1")
+    assert (code, "this shard is done; others are not" in text) == (0, True)
+    assert (begun / "recipe.json").read_bytes() == (alone / "recipe.json").read_bytes()
+    code, text = run("make-maps", begun, "--shard", "1/2")
+    assert (code, "all shards are done, and so is make-maps." in text) == (0, True)
+    made = [{path.name: content for path, content in contents(folder / "maps").items()} for folder in (begun, alone)]
+    assert made[0] == made[1]
+    assert len(made[0]) == 4
+
+
+def test_what_is_no_shard_of_a_stage_is_refused(run, begun):
+    refused(*run("make-maps", begun, "--shard", "0/2"), "counted from 1", "1/2 to 2/2", "add 1")
+    refused(*run("make-maps", begun, "--shard", "2"), "--shard must be I/N, such as 2/3, or auto; got '2'")
+    refused(*run("make-maps", begun, "--shard", "1/2", "--redo"), "--redo and --shard", f"make-maps {begun} --redo")
+    refused(*run("make-masks", begun, "--shard", "1/2"), "stage `train-affinity` has not finished")
+    refused(*run("make-maps", begun, "--shard", "1/2", "--set", "evaluation.threshold=0.3"), "does not score")
+    refused(*run("make-maps", begun.parent / "none", "--shard", "1/2"), "holds no run")
+    assert "No such option: --shard" in run("train-method", begun, "--shard", "1/2")[1]
+    assert not (begun / "maps").exists()
+
+
+@pytest.mark.slow
+def test_calls_at_the_same_time_one_of_them_killed(tmp_path):
+    data = (*("--set", "data.num_train=40"), *("--set", "data.num_val=4"), *("--set", "training.steps=2"))
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    tagmask("begin", "toy", "--out", alone, *data).wait()
+    tagmask("train-method", alone).wait()
+    shutil.copytree(alone, shared)
+    assert tagmask("make-maps", alone).wait() == 0
+    calls = [tagmask("make-maps", shared, "--shard", "auto") for _ in range(3)]
+    while not list((shared / "maps").rglob("*.npz")) and calls[0].poll() is None:
+        time.sleep(0.01)
+    calls[0].kill()
+    assert [call.wait() for call in calls] == [-9, 0, 0]
+    if not RunFolder(shared).is_done("make-maps"):  # the others had ended before, as the last chunk was being done
+        assert tagmask("make-maps", shared, "--shard", "auto").wait() == 0
+    made = [{path.name: content for path, content in contents(folder / "maps").items()} for folder in (alone, shared)]
+    assert made[0] == made[1]
+    assert len(made[0]) == 40
+    assert not (shared / "claims").exists()
+
+
+def tagmask(*arguments: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "tagmask", *map(str, arguments)])

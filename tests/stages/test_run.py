@@ -25,6 +25,7 @@ from tagmask.stages.run import (
     new_method,
     new_segmenter,
     open_run,
+    open_shard,
     trained_affinity_net,
     trained_method,
 )
@@ -187,6 +188,14 @@ def test_data_may_move(tmp_path):
 
 
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_shard_opens_a_run_without_writing_anything(run):
+    before = {path: path.stat().st_mtime_ns for path in run.folder.path.rglob("*")}
+    opened = open_shard(run.folder.path, settings=["maps.workers=3"])
+    assert opened.recipe.maps.workers == 3
+    assert opened.training_records == run.training_records
+    assert {path: path.stat().st_mtime_ns for path in run.folder.path.rglob("*")} == before
 
 
 def test_fresh_networks_are_a_function_of_the_seed(run):

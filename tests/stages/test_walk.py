@@ -61,7 +61,7 @@ def walking(run: Run, *settings: str) -> Run:
 
 def walked(run: Run, net: Fixed, *settings: str) -> list:
     here = walking(run, *settings)
-    walk_maps(here, net, here.recipe.affinity)
+    walk_maps(here, net, here.recipe.affinity, here.training_records)
     return [read_maps(here.folder.walks(record.id)) for record in here.training_records]
 
 

@@ -138,6 +138,18 @@ def open_run(folder: Path, data: Path | None, settings: list[str], alone: bool =
     return _with_notes(run.open_run(folder, data, settings, alone, scores))
 
 
+def do_shard(folder: Path, data: Path | None, settings: list[str], stage: str, shard: str) -> None:
+    """Do a shard of a stage, and say how far the stage is."""
+    from tagmask.system.shards.shard import shard_named  # noqa: PLC0415
+
+    named = shard_named(shard)
+    # Only now: a typing error must not wait for torch.
+    from tagmask.stages.pipeline import carry_out_shard  # noqa: PLC0415
+    from tagmask.stages.run import open_shard  # noqa: PLC0415
+
+    say(carry_out_shard(open_shard(folder, data, settings), stage, named))
+
+
 def _with_notes(run: "Run") -> "Run":
     from tagmask.system.processes import this_process  # noqa: PLC0415
 

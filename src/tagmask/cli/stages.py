@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from tagmask.cli.opening import begin_run, forget, open_run
+from tagmask.cli.opening import begin_run, do_shard, forget, open_run
 from tagmask.cli.opening import evaluate as score
-from tagmask.cli.words import Command, Data, MovedData, Out, RecipeName, RunPath, Set, SetCourse, SetHow, say
+from tagmask.cli.words import Command, Data, MovedData, Out, RecipeName, RunPath, Set, SetCourse, SetHow, ShardName, say
+from tagmask.errors import TagmaskError
 from tagmask.stages.table import STAGES, Stage
 
 
@@ -18,20 +19,47 @@ def begin(recipe: RecipeName, out: Out, data: Data = None, settings: Set = []) -
     say(f"{out}: {training} training and {validation} validation images; next: tagmask train-method {out}")
 
 
-def _only(name: str) -> Callable[..., None]:
-    """What the command of a stage does."""
+RedoThis = Annotated[bool, typer.Option("--redo", help="Forget it and all that builds on it first.")]
+
+
+def _training(name: str) -> Callable[..., None]:
+    """What the command of a stage does that one process does, or several that a launcher has started."""
 
     def stage(
         folder: RunPath,
         data: MovedData = None,
         settings: SetCourse = [],  # noqa: B006
-        redo: Annotated[bool, typer.Option("--redo", help="Forget it and all that builds on it first.")] = False,
+        redo: RedoThis = False,
     ) -> None:
         opened = open_run(folder, data, settings, scores=False)
         from tagmask.stages.pipeline import COMMANDS as STAGE_COMMANDS  # noqa: PLC0415
 
         forget(opened, name if redo else None)
         STAGE_COMMANDS[name](opened)
+
+    return stage
+
+
+def _of_each_image(name: str) -> Callable[..., None]:
+    """What the command of a stage does whose images many processes may share."""
+    whole = _training(name)
+
+    def stage(
+        folder: RunPath,
+        data: MovedData = None,
+        settings: SetCourse = [],  # noqa: B006
+        redo: RedoThis = False,
+        shard: ShardName = None,
+    ) -> None:
+        if shard is None:
+            whole(folder, data, settings, redo)
+            return
+        if redo:
+            raise TagmaskError(
+                f"--redo and --shard: a shard would forget what the others make. Call `tagmask {name} {folder} --redo` "
+                "first, stop it once it has forgotten, and then start the shards."
+            )
+        do_shard(folder, data, settings, name, shard)
 
     return stage
 
@@ -50,7 +78,8 @@ def report(folder: RunPath, data: MovedData = None, settings: SetCourse = []) ->
 
 
 def _command(stage: Stage) -> Command:
-    return Command(stage.name, stage.text, f"tagmask {stage.name} runs/photos", _only(stage.name))
+    function = _of_each_image if stage.is_per_image else _training
+    return Command(stage.name, stage.text, f"tagmask {stage.name} runs/photos", function(stage.name))
 
 
 COMMANDS = (

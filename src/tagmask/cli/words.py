@@ -65,6 +65,16 @@ Redo = Annotated[
     str | None, typer.Option(metavar="STAGE", help="Forget this stage and all that builds on it, then make them again.")
 ]
 
+ShardName = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Do every N-th image only, from the I-th on, beside other calls; `auto`: images that no other call has "
+        "claimed. The last call finishes the rest.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Command:

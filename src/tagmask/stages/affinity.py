@@ -17,12 +17,13 @@ from tagmask.config import AffinityConfig, AnyLabels, TrainingConfig
 from tagmask.contracts import AffinityModel, ImageArray, Images, MaskArray, Neighbourhood, Record
 from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.data.images import mask_bits, write_mask
+from tagmask.errors import TagmaskError
 from tagmask.inference.passes import load_pyramids, padded_to
 from tagmask.masks.from_archives import confident_mask, label_posteriors, scores_with_background, walk_start
 from tagmask.masks.grids import resized
 from tagmask.stages.results import LearnedMasks
 from tagmask.stages.run import Run, new_affinity_net
-from tagmask.stages.sharing import is_finished, make_of_each, missing, train
+from tagmask.stages.sharing import EachImage, Make, is_finished, make_of_each, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, read_maps, write_maps, write_posteriors
@@ -39,11 +40,10 @@ def train_affinity(run: Run) -> None:
         return
     run.require("make-maps")
     with run.stage("train-affinity", images=len(run.training_records)):
-        tagged = [record for record in run.accepted_records if record.tags]
-        maker = AffinityLabelMaker(run, config.labels)
-        make_of_each(run, maker, tagged, "affinity labels (CRF)", maker.path)
+        each = labels_of_each(run)
+        each.maker()(each.records)
         net = new_affinity_net(run, config)
-        samples = _samples(run, config, net, tagged)
+        samples = _samples(run, config, net, each.records)
         train(run, "train-affinity", net, samples, config.training, lambda: calibrate(run, net, config.training))
 
 
@@ -57,6 +57,25 @@ def _samples(run: Run, config: AffinityConfig, net: AffinityModel, records: Sequ
 
 
 # ── labels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def labels_of_each(run: Run) -> EachImage:
+    """The confident labels of the images whose tags and masks are learned from.
+
+    Raises:
+        TagmaskError: the recipe has no affinity network.
+    """
+    config = run.recipe.affinity
+    if config is None:
+        raise TagmaskError(f"recipe {run.recipe.name!r} has no affinity network, so that there is nothing to label")
+    tagged = [record for record in run.accepted_records if record.tags]
+    maker = AffinityLabelMaker(run, config.labels)
+
+    def prepared() -> Make:
+        run.require("make-maps")
+        return lambda records: make_of_each(run, maker, records, "affinity labels (CRF)", maker.path)
+
+    return EachImage(tagged, (maker.path,), prepared)
 
 
 @dataclass(frozen=True)
@@ -147,9 +166,9 @@ def _corners(run: Run, net: AffinityModel, config: TrainingConfig) -> Iterator[T
 
 
 @torch.inference_mode()
-def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig) -> None:
-    """Walk the maps of every training image that has no walk yet; writes ``walks/``."""
-    walk, device, records = run.recipe.walk, this_process().device, run.training_records
+def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig, records: Sequence[Record]) -> None:
+    """Walk the maps of every image that has no walk yet; writes ``walks/``."""
+    walk, device = run.recipe.walk, this_process().device
     left = missing(records, run.folder.walks)
     pyramids = load_pyramids(
         run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, run.recipe.maps.workers

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from tagmask.stages import saliency
 from tagmask.stages.checks import makes_saliency
 from tagmask.stages.run import Run, new_method, trained_method
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.sharing import files_of, is_finished, missing, train
+from tagmask.stages.sharing import EachImage, files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, write_json, write_maps
@@ -78,18 +79,22 @@ def calibration_images(records: Sequence[Record]) -> tuple[list[int], list[int]]
 
 def make_maps(run: Run) -> None:
     """Multi-scale activation maps of the training images' tags; writes ``maps/`` and ``tags.json``."""
-    shown = (*run.training_records, *(run.validation_records if run.recipe.maps.validation else ()))
+    each = maps_of_each(run)
     tables = [run.folder.predicted_tags] * bool(run.validation_records)
-    if is_finished(run, "make-maps", [*files_of(shown, run.folder.maps), *tables]):
+    if is_finished(run, "make-maps", [*each.files(), *tables]):
         return
     method = trained_method(run)
     with run.stage("make-maps", images=len(run.training_records)):
-        _write_maps(run, method, run.training_records, tags_given=True)
-        if run.recipe.maps.validation:
-            _write_maps(run, method, run.validation_records, tags_given=False)
+        _write_maps(run, method, each.records)
         if this_process().is_main_process and run.validation_records:
             write_json(run.folder.predicted_tags, _predicted_tags(run, method))
         this_process().wait_for_everyone()
+
+
+def maps_of_each(run: Run) -> EachImage:
+    """The maps: of tags as they are given for training images, as they are predicted for others."""
+    shown = (*run.training_records, *(run.validation_records if run.recipe.maps.validation else ()))
+    return EachImage(shown, (run.folder.maps,), lambda: partial(_write_maps, run, trained_method(run)))
 
 
 def make_seed_maps(run: Run, records: Sequence[Record]) -> None:
@@ -99,19 +104,19 @@ def make_seed_maps(run: Run, records: Sequence[Record]) -> None:
         return
     method = trained_method(run)
     with run.stage("make-seed-maps", images=len(records)):
-        _write_maps(run, method, records, tags_given=True)
+        _write_maps(run, method, records)
         this_process().wait_for_everyone()
 
 
-def _write_maps(run: Run, method: Method, records: Sequence[Record], tags_given: bool) -> None:
-    config = run.recipe.maps
+def _write_maps(run: Run, method: Method, records: Sequence[Record]) -> None:
+    config, given = run.recipe.maps, run.recipe.data.train_split
     left = missing(records, run.folder.maps)
     pyramids = load_pyramids(
         run.dataset, left, config.scales, config.base_long_side, method.backbone.normalization, config.workers
     )
     maker = MapMaker(run.folder, config, method)
     for record, image, images in track(pyramids, "make-maps", len(records), len(records) - len(left)):
-        maker(record, (image.shape[0], image.shape[1]), images, tags_given)
+        maker(record, (image.shape[0], image.shape[1]), images, tags_given=record.split == given)
 
 
 def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:

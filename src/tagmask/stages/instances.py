@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from tagmask.masks.scores import argmax_classes
 from tagmask.stages.affinity import FindsCentres, Walk, walker
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.sharing import files_of, is_finished, missing
+from tagmask.stages.sharing import EachImage, Make, is_finished, missing
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, read_json_as, read_maps, write_json
@@ -42,21 +43,31 @@ def make_instances(run: Run) -> None:
     Raises:
         TagmaskError: the recipe asks for no instances, or its affinity network finds no centres of objects.
     """
+    each = instances_of_each(run)
+    if is_finished(run, "make-instances", [*each.files(), run.folder.instances]):
+        return
+    make = each.maker()
+    with run.stage("make-instances", images=len(each.records)):
+        make(each.records)
+        this_process().wait_for_everyone()
+        if this_process().is_main_process:
+            write_json(run.folder.instances, merged_instances(run.folder, run.dataset, each.records))
+
+
+def instances_of_each(run: Run) -> EachImage:
+    """The instances of each image; raises as ``make_instances``."""
     config = run.recipe.instances
     if config is None:
         raise TagmaskError(
             f"recipe {run.recipe.name!r} asks for no instances; begin the run with --set instances={{}}, and with an "
             "affinity network of kind irn."
         )
-    affinity, records = instances_affinity(run), run.training_records
-    if is_finished(run, "make-instances", [*files_of(records, run.folder.image_instances), run.folder.instances]):
-        return
-    run.require("train-affinity")
-    with run.stage("make-instances", images=len(records)):
-        _find_instances(run, trained_affinity_net(run, affinity), config)
-        this_process().wait_for_everyone()
-        if this_process().is_main_process:
-            write_json(run.folder.instances, merged_instances(run.folder, run.dataset, records))
+
+    def maker() -> Make:
+        run.require("train-affinity")
+        return partial(_find_instances, run, trained_affinity_net(run, instances_affinity(run)), config)
+
+    return EachImage(run.training_records, (run.folder.image_instances,), maker)
 
 
 def instances_affinity(run: Run) -> IrnConfig:
@@ -67,10 +78,10 @@ def instances_affinity(run: Run) -> IrnConfig:
 
 
 @torch.inference_mode()
-def _find_instances(run: Run, net: AffinityModel, config: InstancesConfig) -> None:
+def _find_instances(run: Run, net: AffinityModel, config: InstancesConfig, records: Sequence[Record]) -> None:
     assert isinstance(net, FindsCentres)
-    walk, device, total = run.recipe.walk, this_process().device, len(run.training_records)
-    left = missing(run.training_records, run.folder.image_instances)
+    walk, device, total = run.recipe.walk, this_process().device, len(records)
+    left = missing(records, run.folder.image_instances)
     pyramids = load_pyramids(run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, config.workers)
     maker = InstanceMaker(run.folder, config, walk, net.stride)
     for record, _, images in track(pyramids, "instances", total, total - len(left)):

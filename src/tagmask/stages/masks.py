@@ -33,7 +33,7 @@ from tagmask.masks.scores import Mask, against_background, argmax_classes, mask_
 from tagmask.stages.affinity import walk_maps
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.sharing import files_of, is_finished, make_of_each, spread_evenly
+from tagmask.stages.sharing import EachImage, Make, is_finished, make_of_each, spread_evenly
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import is_whole, read_json_as, read_maps, write_bytes, write_json, writing
@@ -45,19 +45,37 @@ FEWEST_FOR_CHOOSING = 4  # two choose, two judge
 
 def make_masks(run: Run) -> None:
     """Random walk and CRF; writes ``walks/``, ``masks/``, ``confidence/`` and ``quality.csv``."""
-    config, records = run.recipe.affinity, run.training_records
-    made = [run.folder.confidence, run.folder.mask]
-    walks = [] if config is None else [run.folder.walks]
-    if is_finished(run, "make-masks", [*files_of(records, *walks, *made), run.folder.quality]):
+    each = masks_of_each(run)
+    if is_finished(run, "make-masks", [*each.files(), run.folder.quality]):
         return
-    run.require("make-maps" if config is None else "train-affinity")
-    with run.stage("make-masks", images=len(records)):
-        if config is not None:
-            walk_maps(run, trained_affinity_net(run, config), config)
-        make_of_each(run, mask_maker(run), records, "pseudo masks (CRF)", *made)
+    make = each.maker()
+    with run.stage("make-masks", images=len(each.records)):
+        make(each.records)
         if this_process().is_main_process:
-            write_quality(run.folder, records)
+            write_quality(run.folder, each.records)
         this_process().wait_for_everyone()
+
+
+def masks_of_each(run: Run) -> EachImage:
+    """Walk, confidence and mask; those first on which the strength of the background is found, if it is."""
+    walks = [] if run.recipe.affinity is None else [run.folder.walks]
+    is_set = isinstance(run.recipe.masks.background.factor, float)
+    paths = (*walks, run.folder.confidence, run.folder.mask)
+    return EachImage(run.training_records, paths, partial(_maker, run), () if is_set else background_images(run))
+
+
+def _maker(run: Run) -> Make:
+    config = run.recipe.affinity
+    run.require("make-maps" if config is None else "train-affinity")
+    net = None if config is None else trained_affinity_net(run, config)
+
+    def make(records: Sequence[Record]) -> None:
+        if config is not None and net is not None:
+            walk_maps(run, net, config, records)
+        made = run.folder.confidence, run.folder.mask
+        make_of_each(run, mask_maker(run), records, "pseudo masks (CRF)", *made)
+
+    return make
 
 
 def mask_maker(run: Run) -> "MaskMaker":
@@ -204,9 +222,17 @@ def chosen_on(run: Run) -> frozenset[str]:
     return frozenset(read_background(run).chosen_on) if run.folder.background.exists() else frozenset()
 
 
+def background_images(run: Run) -> list[Record]:
+    """The images on which the strength of the background is found, spread over all that can be used."""
+    background = run.recipe.masks.background
+    if background.factor == "masks":
+        return spread_evenly([r for r in run.records_with_truth if r.tags], background.masks_for_choosing)
+    return spread_evenly([record for record in run.training_records if record.tags], SHOWN)
+
+
 def factor_by_outlines(run: Run, maker: MaskMaker) -> BackgroundStrength:
     """The factor at which outlines lie best on edges; see ``masks.outlines``."""
-    shown = spread_evenly([record for record in run.training_records if record.tags], SHOWN)
+    shown = background_images(run)
     work = in_order(partial(_contrasts, maker), shown, run.recipe.masks.workers)
     contrasts = [*track(work, "strength of the background", len(shown))]
     return BackgroundStrength(factor=round(best_factor(contrasts), 4))
@@ -214,13 +240,13 @@ def factor_by_outlines(run: Run, maker: MaskMaker) -> BackgroundStrength:
 
 def factor_by_masks(run: Run, maker: MaskMaker) -> BackgroundStrength:
     """The best factor on every second of some images with masks, judged on the others; ``masks.factor_on_masks``."""
-    wanted, tagged = run.recipe.masks.background.masks_for_choosing, [r for r in run.records_with_truth if r.tags]
+    tagged = [record for record in run.records_with_truth if record.tags]
     if len(tagged) < FEWEST_FOR_CHOOSING:
         raise TagmaskError(
             f"masks.background.factor=masks, and {len(tagged)} tagged training image(s) have a ground-truth mask; "
             f"{FEWEST_FOR_CHOOSING} are needed: name their folder (data.masks), or take factor=outlines"
         )
-    shown = spread_evenly(tagged, wanted)
+    shown = background_images(run)
     work = in_order(partial(_counts, maker), shown, run.recipe.masks.workers)
     counts = np.stack([*track(work, "strength of the background", len(shown))])
     found = chosen_factor(counts[::2], counts[1::2])

@@ -217,17 +217,50 @@ def open_run(
     Raises:
         TagmaskError: no run, data that are gone or not those of the run, or a change that may not be.
     """
+    known = _begun(folder)
+    recipe = _changed(known, settings, scores)
+    return begin_run(recipe, data or known.data(), folder, alone)
+
+
+def open_shard(folder: Path, data: Path | None = None, settings: Sequence[str] = ()) -> Run:
+    """A run of which one of many processes does some images; nothing of the run itself is written.
+
+    Whether images can be read, and are the same pictures still, is left to calls for the whole run: each shard would
+    read them all.
+
+    Args:
+        folder: as for ``open_run``.
+        data: where its data lie on this machine; None: where they lay before.
+        settings: changes to how this shard is carried out; the run keeps its own.
+
+    Raises:
+        TagmaskError: as for ``open_run``.
+    """
+    known = _begun(folder)
+    recipe, place = _changed(known, settings, scores=False), data or known.data()
+    check_before(recipe, place, folder)
+    dataset = open_dataset(recipe.data, place, verify=False)
+    check_data(recipe, dataset)
+    known.check(recipe, dataset, pixels=False)
+    return Run(recipe, known, dataset, place)
+
+
+def _begun(folder: Path) -> RunFolder:
     known = RunFolder(folder)
     if not known.is_begun:
         raise TagmaskError(f"{folder} holds no run; begin one with `tagmask run`, or correct the path.")
+    return known
+
+
+def _changed(known: RunFolder, settings: Sequence[str], scores: bool) -> Recipe:
     before = known.recipe()
     recipe = changed_recipe(before, settings)
     if not scores and settings_of(before, Role.SCORING) != settings_of(recipe, Role.SCORING):
         raise TagmaskError(
             f"{' '.join(settings)} changes how the run is scored, and this command does not score: give it to "
-            f"`tagmask evaluate {folder}`, which writes scores and report"
+            f"`tagmask evaluate {known.path}`, which writes scores and report"
         )
-    return begin_run(recipe, data or known.data(), folder, alone)
+    return recipe
 
 
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────────

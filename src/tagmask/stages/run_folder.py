@@ -178,10 +178,15 @@ class RunFolder:
         if not self.is_begun and not self._is_free():
             raise TagmaskError(f"{self.path} is not empty and not a run of tagmask; choose another --out folder.")
 
-    def check(self, recipe: Recipe, dataset: Dataset) -> None:
+    def check(self, recipe: Recipe, dataset: Dataset, pixels: bool = True) -> None:
         """Refuse another recipe, other data, or a folder of something else.
 
         How a run is carried out or scored, and where its data lie, may change; what it has learned from may not.
+
+        Args:
+            recipe: what would be run.
+            dataset: its data.
+            pixels: whether every image is read, to see whether it is the same picture.
 
         Raises:
             TagmaskError: the folder holds another recipe's results or has other data, or is no run but not empty.
@@ -198,7 +203,7 @@ class RunFolder:
                 f"{f'; and {len(different) - 5} more' if len(different) > 5 else ''}). Choose another --out folder, or "
                 f"repeat the settings that the run was begun with: `tagmask resume {self.path}` knows them."
             )
-        changes = changed_contents(self._contents(), contents(dataset))
+        changes = changed_contents(self._contents(), contents(dataset, pixels))
         if changes:
             raise TagmaskError(
                 f"the data have changed since {self.path} was begun: {'; '.join(changes)}. Its results belong to the "

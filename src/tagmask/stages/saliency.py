@@ -22,7 +22,7 @@ from tagmask.networks.memory_format import channels_last
 from tagmask.stages.checks import makes_saliency
 from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.sharing import files_of, is_finished, make_of_each
+from tagmask.stages.sharing import EachImage, Make, is_finished, make_of_each
 from tagmask.system.storage import write_bytes
 
 LONG_SIDE = 320
@@ -83,12 +83,22 @@ def make_saliency(run: Run) -> None:
     Raises:
         TagmaskError: the recipe asks for none, or for those of a folder.
     """
-    require_something_to_make(run.recipe)
-    if is_finished(run, "make-saliency", files_of(run.training_records, run.folder.saliency)):
+    each = saliency_of_each(run)
+    if is_finished(run, "make-saliency", each.files()):
         return
-    with run.stage("make-saliency", images=len(run.training_records)):
+    with run.stage("make-saliency", images=len(each.records)):
+        each.maker()(each.records)
+
+
+def saliency_of_each(run: Run) -> EachImage:
+    """The saliency map of each image; raises as ``make_saliency``."""
+    require_something_to_make(run.recipe)
+
+    def prepared() -> Make:
         maker = SaliencyMaker(run.folder, run.dataset, initial_backbone(run.recipe.backbone))
-        make_of_each(run, maker, run.training_records, "saliency", run.folder.saliency)
+        return lambda records: make_of_each(run, maker, records, "saliency", run.folder.saliency)
+
+    return EachImage(run.training_records, (run.folder.saliency,), prepared)
 
 
 def initial_backbone(config: AnyBackbone) -> Backbone | None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,28 @@ from tagmask.training import checkpoints, engine
 from tagmask.training.samples import Samples
 
 FileOf = Callable[[str], Path]
+Make = Callable[[Sequence[Record]], None]
+
+
+@dataclass(frozen=True)
+class EachImage:
+    """What a stage does image by image: any process can do any of them, and what it writes depends on the image alone.
+
+    Attributes:
+        records: the images.
+        paths: where the files of an image go.
+        maker: looks whether all it needs is there, loads it, and returns what makes the files that some images lack.
+        first: images that others wait for, as what is found on them once holds for all.
+    """
+
+    records: Sequence[Record]
+    paths: tuple[FileOf, ...]
+    maker: Callable[[], Make]
+    first: Sequence[Record] = ()
+
+    def files(self) -> Iterable[Path]:
+        """The files of every image."""
+        return files_of(self.records, *self.paths)
 
 
 def is_finished(run: Run, stage: str, files: Iterable[Path] = ()) -> bool:

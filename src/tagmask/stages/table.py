@@ -19,6 +19,7 @@ class Stage:
         goal: the nearest goal of a run that needs it.
         command: the command that carries it out.
         network: the network that it trains, if it does.
+        is_per_image: whether many processes may share its images, or those of what comes before its training.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Stage:
     goal: Goal
     command: str = ""
     network: str | None = None
+    is_per_image: bool = False
 
     @property
     def has_command(self) -> bool:
@@ -42,6 +44,7 @@ STAGES: tuple[Stage, ...] = (
         reads=(),
         writes=("saliency/",),
         goal="seed",
+        is_per_image=True,
     ),
     Stage(
         "train-method",
@@ -65,6 +68,7 @@ STAGES: tuple[Stage, ...] = (
         reads=("method.safetensors",),
         writes=("maps/", "tags.json"),
         goal="mask",
+        is_per_image=True,
     ),
     Stage(
         "train-affinity",
@@ -73,6 +77,7 @@ STAGES: tuple[Stage, ...] = (
         writes=("affinity_labels/", "affinity.safetensors"),
         goal="mask",
         network="affinity",
+        is_per_image=True,
     ),
     Stage(
         "make-masks",
@@ -80,6 +85,7 @@ STAGES: tuple[Stage, ...] = (
         reads=("maps/", "affinity.safetensors"),
         writes=("background.json", "walks/", "masks/", "confidence/", "quality.csv"),
         goal="mask",
+        is_per_image=True,
     ),
     Stage(
         "make-instances",
@@ -87,6 +93,7 @@ STAGES: tuple[Stage, ...] = (
         reads=("maps/", "affinity.safetensors"),
         writes=("instances/", "instances.json"),
         goal="prediction",
+        is_per_image=True,
     ),
     Stage(
         "train-segmenter",

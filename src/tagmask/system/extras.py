@@ -17,5 +17,5 @@ def require(extra: str, *packages: str) -> None:
     """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        verb = "is " if len(missing) == 1 else ""
-        raise TagmaskError(f"{' and '.join(missing)} {verb}not installed: pip install 'tagmask[{extra}]'")
+        verb = "is" if len(missing) == 1 else "are"
+        raise TagmaskError(f"{' and '.join(missing)} {verb} not installed: pip install 'tagmask[{extra}]'")

@@ -1,4 +1,7 @@
-"""How far a long piece of work has come: a bar in a terminal, a line now and then everywhere else."""
+"""How far a long piece of work has come: a bar in a terminal, a line now and then everywhere else.
+
+Other machines are told by claims, which are touched as the work goes on.
+"""
 
 import os
 import sys
@@ -8,6 +11,8 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tagmask.system.shards.claims import beat
 
 T = TypeVar("T")
 
@@ -45,6 +50,7 @@ def _with_bar(items: Iterable[T], title: str, total: int, done: int, console: Co
         for item in items:
             yield item
             progress.advance(task)
+            beat()
 
 
 def _with_lines(items: Iterable[T], title: str, total: int, done: int) -> Iterator[T]:
@@ -55,6 +61,7 @@ def _with_lines(items: Iterable[T], title: str, total: int, done: int) -> Iterat
     for item in items:
         yield item
         number += 1
+        beat()
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES and number < total:
             last = now

@@ -82,7 +82,7 @@ def remove_abandoned(folder: Path) -> None:
     """Remove, anywhere below a folder, temporary files and folders of processes of this host that were killed."""
     for path in list(folder.rglob(f".{HOST}-*-*.tmp*")):
         process = path.name.removeprefix(f".{HOST}-").partition("-")[0]
-        if process.isdecimal() and not _is_alive(int(process)):
+        if process.isdecimal() and not is_running(int(process)):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -91,7 +91,8 @@ def is_temporary(path: Path) -> bool:
     return re.fullmatch(r"\.[0-9a-f]{8}-\d+-[0-9a-f]+\.tmp(\.\w+)?", path.name) is not None
 
 
-def _is_alive(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether a process of this machine lives."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

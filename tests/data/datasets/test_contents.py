@@ -1,4 +1,5 @@
-from tagmask.data.datasets.contents import changed_contents, digest_of_file
+from tagmask.contracts import Record
+from tagmask.data.datasets.contents import changed_contents, contents, digest_of_file
 
 
 def image(**changes):
@@ -34,3 +35,27 @@ def test_a_digest_follows_the_content(tmp_path):
     first = digest_of_file(path)
     path.write_bytes(b"three")
     assert first != digest_of_file(path)
+
+
+class OnePicture:
+    """A data set of one image."""
+
+    classes = ("cat",)
+    records = (Record("a", (0,), "train"),)
+
+    def __init__(self, path):
+        self.path = path
+
+    def image_path(self, record):
+        return self.path
+
+
+def test_pixels_are_looked_at_only_if_asked_for(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"one")
+    dataset = OnePicture(tmp_path / "a.png")
+    before, unread = contents(dataset), contents(dataset, pixels=False)
+    assert before["images"]["a"]["digest"] == 0x7A6C86F1  # CRC-32 of b"one"
+    assert unread["images"]["a"]["digest"] is None
+    (tmp_path / "a.png").write_bytes(b"two")
+    assert changed_contents(before, contents(dataset)) == ["1 image(s) have other pixels: a"]
+    assert changed_contents(before, contents(dataset, pixels=False)) == []

@@ -26,9 +26,15 @@ class Contents(BaseModel):
     images: dict[str, ImageContents]
 
 
-def contents(dataset: Dataset) -> dict[str, Any]:
-    """What a run learns from, to be compared later: class names in order; tags, split and digest of every image."""
-    digests = several_at_once(lambda record: digest_of_file(dataset.image_path(record)), dataset.records)
+def contents(dataset: Dataset, pixels: bool = True) -> dict[str, Any]:
+    """What a run learns from, to be compared later: class names in order; tags, split and digest of every image.
+
+    Args:
+        dataset: what is learned from.
+        pixels: whether images are read; without, there are no digests, and none are compared.
+    """
+    paths = [dataset.image_path(record) if pixels else None for record in dataset.records]
+    digests = several_at_once(digest_of_file, paths)
     images = {
         record.id: {"split": record.split, "tags": list(record.tags), "digest": digest}
         for record, digest in zip(dataset.records, digests, strict=True)
