@@ -10,5 +10,5 @@ def test_what_is_missing_is_named_with_the_extra(monkeypatch):
     with pytest.raises(TagmaskError, match=r"no_such_package is not installed: pip install 'tagmask\[export\]'"):
         require("export", "numpy", "no_such_package")
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(TagmaskError, match=r"starlette and uvicorn not installed: pip install 'tagmask\[review\]'"):
+    with pytest.raises(TagmaskError, match=r"starlette and uvicorn are not installed: pip install 'tagmask\[review\]'"):
         require("review", "starlette", "uvicorn")

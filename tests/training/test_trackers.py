@@ -66,3 +66,6 @@ def test_one_that_is_not_installed_is_named_with_its_package(monkeypatch):
     monkeypatch.setattr(module, "get_available_trackers", lambda: ["tensorboard"])
     with pytest.raises(TagmaskError, match="comet_ml: not installed; pip install comet-ml"):
         check_trackers(["tensorboard", "comet_ml"])
+    monkeypatch.setattr(module, "get_available_trackers", list)
+    with pytest.raises(TagmaskError, match=r"tensorboard: not installed; pip install 'tagmask\[tensorboard\]', or"):
+        check_trackers(["tensorboard"])

@@ -14,6 +14,9 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_availa
 from tagmask.contracts import ImageArray
 from tagmask.errors import TagmaskError
 
+OWN_EXTRA = {"tensorboard": "'tagmask[tensorboard]'"}
+"""How a tracker is installed that tagmask names itself; others go by their own names."""
+
 
 @dataclass(frozen=True)
 class Trackers:
@@ -72,7 +75,7 @@ def check_trackers(names: Sequence[str]) -> None:
     """
     present = {str(getattr(each, "value", each)) for each in get_available_trackers()}
     if missing := [name for name in names if name not in present]:
-        packages = " ".join(name.replace("_", "-") for name in missing)
+        packages = " ".join(OWN_EXTRA.get(name, name.replace("_", "-")) for name in missing)
         raise TagmaskError(
             f"{', '.join(missing)}: not installed; pip install {packages}, or leave it out of training.trackers"
         )
