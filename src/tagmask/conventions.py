@@ -28,3 +28,6 @@ Counts = Literal["published", "any"]
 
 CocoYear = Literal[2014, 2017]
 """Which MS-COCO: the same photographs, split otherwise, under other names."""
+
+MaskFiles = Literal["masks", "voc-submission"]
+"""How masks of new photographs are laid out: beside their names, or as VOC's evaluation server takes them."""

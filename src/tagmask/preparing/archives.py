@@ -16,8 +16,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
 
 from tagmask.errors import TagmaskError
 from tagmask.system.whole_folders import writing_folder
@@ -27,11 +27,7 @@ Wanted = Callable[[PurePosixPath], bool]
 MIB = 2**20
 _HEADS = 4 * MIB  # what may stand between two files of a tar: their heads, and the block that is read ahead
 _SLACK = 256 * MIB  # small archives may swell so far whatever their ratio
-_BEGINNINGS: dict[bytes, Callable[[Path], IO[bytes]]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
-}  # pyright: ignore[reportAssignmentType] — each opens for reading bytes where no mode is given
+_BEGINNINGS = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ": lzma.LZMAFile}
 _DAMAGED = (
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError,
     NotImplementedError,
@@ -60,11 +56,7 @@ class _Member:
     name: str
     kind: str
     size: int
-    open: Callable[[], IO[bytes]]
-
-
-class _Readable(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
+    open: Callable[[], BufferedIOBase]
 
 
 def everything(name: PurePosixPath) -> bool:  # noqa: ARG001 — others look at the name
@@ -217,7 +209,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
 class _Metered:
     """Hands on what a stream holds, no more of it than is allowed: the head of a tar's file can be a trap as well."""
 
-    def __init__(self, stream: _Readable) -> None:
+    def __init__(self, stream: BufferedIOBase) -> None:
         self._stream, self._left = stream, _HEADS
 
     def allow(self, size: int) -> None:
@@ -250,7 +242,7 @@ def _kind(entry: tarfile.TarInfo) -> str:
     return "file" if is_plain else "link, a device or a file with holes"
 
 
-def _opened(content: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+def _opened(content: tarfile.TarFile, entry: tarfile.TarInfo) -> BufferedIOBase:
     opened = content.extractfile(entry)
-    assert opened is not None
+    assert isinstance(opened, BufferedIOBase)
     return opened

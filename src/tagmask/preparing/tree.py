@@ -142,8 +142,10 @@ def put(source: Path, target: Path, is_ours: bool) -> None:
 
 
 def named_as(folder: Path, wanted: Path, error: TagmaskError) -> TagmaskError:
-    """An error about a folder that has not yet its name, with the name that it would have had."""
-    return TagmaskError(str(error).replace(str(folder), str(wanted)))
+    """An error about a new folder, with the name that it would have had; or about one that was made before."""
+    text = str(error).replace(str(folder), str(wanted))
+    is_old = (wanted / NOTE).is_file()
+    return TagmaskError(f"{text}\n  Or remove the folder, and prepare it again." if is_old else text)
 
 
 def counted(counts: Mapping[str, int]) -> tuple[str, ...]:
