@@ -46,7 +46,7 @@ def test_the_reader_paints_what_was_drawn(tmp_path):
         assert np.array_equal(data.read_mask(record), expected)
         assert record.tags == tuple(np.unique(drawn[drawn > 0]) - 1)
         assert record.id.endswith(f"COCO_{record.split}2014_{number:012d}")
-    assert crowds == 8
+    assert crowds == 7
 
 
 def test_some_of_it_packed_and_some_not(tmp_path):

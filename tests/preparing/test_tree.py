@@ -12,6 +12,7 @@ from tagmask.preparing.tree import (
     note_sources,
     opened,
     put,
+    refuse_within,
     sources_of,
     sweep,
 )
@@ -52,7 +53,8 @@ def test_a_folder_knows_what_it_was_made_from(tmp_path):
 def test_originals_are_no_place_for_results(tmp_path):
     (tmp_path / "voc").mkdir()
     with pytest.raises(TagmaskError, match="which is left as it is"):
-        is_prepared(tmp_path / "voc" / "out", sources_of(voc=tmp_path / "voc"))
+        refuse_within(tmp_path / "voc" / "out", [tmp_path / "none", tmp_path / "voc"])
+    refuse_within(tmp_path / "out", [tmp_path / "voc"])
 
 
 def test_a_source_is_a_folder_or_an_archive(tmp_path):

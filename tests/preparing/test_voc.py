@@ -65,7 +65,9 @@ def test_other_numbers_than_those_published_are_an_error(tmp_path, given):
 def test_everything_that_is_wrong_is_told_at_once(tmp_path, given):
     voc, sbd = given
     published.indexed(voc / f"SegmentationClass/{voc_id(0)}.png", np.full((56, 64), 30, np.uint8))
-    Image.new("P", (64, 56)).save(voc / f"SegmentationClass/{voc_id(1)}.png")  # another palette
+    turned = Image.new("P", (64, 56))
+    turned.putpalette([255, 0, 0, 0, 0, 0])
+    turned.save(voc / f"SegmentationClass/{voc_id(1)}.png")
     (voc / f"SegmentationClass/{voc_id(2)}.png").unlink()
     published.sbd_mask(sbd / f"cls/{voc_id(30)}.mat", np.zeros((9, 9), np.uint8))
     (sbd / f"cls/{voc_id(31)}.mat").write_bytes(b"x")

@@ -16,6 +16,7 @@ from tagmask.preparing.tree import (
     note_sources,
     opened,
     put,
+    refuse_within,
     sources_of,
     sweep,
 )
@@ -53,9 +54,11 @@ def prepare_coco(source: Path, out: Path | None, year: CocoYear = 2014, counts: 
     sources = sources_of(coco=source, year=year, counts=counts)
     is_new = not is_prepared(out, sources)
     if is_new:
+        parts = _parts(source, year)
+        refuse_within(out, parts.values())
         sweep(out)
         with writing_folder(out) as folder:
-            for name, place in _parts(source, year).items():
+            for name, place in parts.items():
                 _bring(name, place, folder)
             numbers = _checked(folder, out, year, counts)
             note_sources(folder, sources)

@@ -56,12 +56,13 @@ def read_sbd_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
         TagmaskError: the file is missing, damaged, or holds no ``GTcls`` with a ``Segmentation``.
     """
     from scipy.io import loadmat  # noqa: PLC0415 — a second that only preparing should take
+    from scipy.io.matlab import MatReadError  # noqa: PLC0415
 
+    if not path.is_file():
+        raise TagmaskError(f"no such file: {path}")
     try:
         mask = np.asarray(loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0])
-    except FileNotFoundError as error:
-        raise TagmaskError(f"no such file: {path}") from error
-    except _UNREADABLE as error:
+    except (MatReadError, *_UNREADABLE) as error:
         raise TagmaskError(f"cannot read {path}: {error}; expected GTcls.Segmentation, as SBD has it") from error
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise TagmaskError(

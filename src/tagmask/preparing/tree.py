@@ -1,6 +1,6 @@
 """What both data sets share: a folder that is made once, from archives or from folders, and what is wrong with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +73,8 @@ def is_prepared(out: Path, sources: Sources) -> bool:
     """Whether the folder has been made from these sources.
 
     Raises:
-        TagmaskError: it was made from others, or lies in one of them.
+        TagmaskError: it was made from others.
     """
-    for source in map(Path, sources.values()):
-        if source.is_dir() and out.resolve().is_relative_to(source):
-            raise TagmaskError(f"{out} lies in {source}, which is left as it is; choose another --out folder")
     if not (out / NOTE).is_file():
         return False
     made = read_json_as(out / NOTE, TypeAdapter(Sources).validate_python, "remove the folder, and prepare it again")
@@ -85,6 +82,17 @@ def is_prepared(out: Path, sources: Sources) -> bool:
         words = ", ".join(f"{name}={place}" for name, place in made.items())
         raise TagmaskError(f"{out} was prepared from something else ({words}); choose another --out folder")
     return True
+
+
+def refuse_within(out: Path, sources: Iterable[Path]) -> None:
+    """Refuse a folder in one of the folders that it is made from.
+
+    Raises:
+        TagmaskError: it lies there.
+    """
+    for source in sources:
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise TagmaskError(f"{out} lies in {source}, which is left as it is; choose another --out folder")
 
 
 def sources_of(**places: Path | str | int | None) -> Sources:

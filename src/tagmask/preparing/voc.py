@@ -20,6 +20,7 @@ from tagmask.preparing.tree import (
     note_sources,
     opened,
     put,
+    refuse_within,
     sources_of,
     sweep,
 )
@@ -58,6 +59,7 @@ def prepare_voc(voc: Path, sbd: Path | None, out: Path, counts: Counts = "publis
     sources = sources_of(voc=voc, sbd=sbd, counts=counts)
     if is_prepared(out, sources):
         return Prepared(out, False, _read_back(out, out))
+    refuse_within(out, [source for source in (voc, sbd) if source is not None])
     sweep(out)
     with writing_folder(out) as folder:
         _bring(voc, folder)
