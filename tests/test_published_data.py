@@ -34,8 +34,10 @@ def tiny(name: str) -> list[str]:
     blocks = [block for block in TRAININGS if not block.startswith("affinity") or recipe.affinity is not None]
     settings = [f"{block}.{setting}" for block in blocks for setting in SHORT]
     accumulation = ["segmenter.training.accumulation=1"] if recipe.segmenter.training.accumulation > 1 else []
+    second = ["segmenter.backbone.model=test_resnet", "segmenter.backbone.weights=none"]
+    second = second if recipe.segmenter.backbone is not None else []
     walk = ["walk.steps=4"] if recipe.affinity is not None else []
-    return [*TINY, *settings, *accumulation, *walk]
+    return [*TINY, *settings, *accumulation, *second, *walk]
 
 
 @pytest.fixture(scope="module")
