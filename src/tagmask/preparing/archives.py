@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from tagmask.errors import TagmaskError
 from tagmask.system.whole_folders import writing_folder
@@ -56,7 +57,7 @@ class _Member:
     name: str
     kind: str
     size: int
-    open: Callable[[], BufferedIOBase]
+    open: Callable[[], IO[bytes] | BufferedIOBase]
 
 
 def everything(name: PurePosixPath) -> bool:  # noqa: ARG001 — others look at the name
