@@ -59,6 +59,8 @@ FILE_ENDINGS = (
     "jpg",
     "xml",
     "zip",
+    "tar",
+    "tgz",
 )
 FORBIDDEN = ["/work/", "../shared", "session", "issue #", "todo", "\N{EM DASH}"]
 LIBRARIES = ("numpy.", "torch.", "yaml.")

@@ -1,4 +1,4 @@
-"""What means the same everywhere: two numbers on every mask, the ends of a run, the forms of an export."""
+"""What means the same everywhere: numbers on every mask, ends of a run, forms of an export, published data sets."""
 
 from typing import Literal
 
@@ -25,3 +25,12 @@ Form = Literal["bundle", "onnx", "openvino", "torch-export"]
 
 Int8 = Literal["dynamic", "static"]
 """How the numbers of an exported network find their place in 8 bits: anew in every pass, or once and for all."""
+
+Counts = Literal["published", "any"]
+"""Whether a published data set must have as many images as were published, or may be a part of them."""
+
+CocoYear = Literal[2014, 2017]
+"""Which MS-COCO: the same photographs, split otherwise, under other names."""
+
+MaskFiles = Literal["masks", "voc-submission"]
+"""How masks of new photographs are laid out: beside their names, or as VOC's evaluation server takes them."""

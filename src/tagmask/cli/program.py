@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tagmask.cli import doctor, exchange, export, lists, review, runs, serve, stages, use
+from tagmask.cli import doctor, exchange, export, lists, prepare, review, runs, serve, stages, use
 from tagmask.cli.words import Command, say
 from tagmask.errors import TagmaskError
 from tagmask.system.interruption import listen
 
 COMMANDS = (
     *doctor.COMMANDS,
+    *prepare.COMMANDS,
     *runs.COMMANDS,
     *stages.COMMANDS,
     *review.COMMANDS,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tagmask.cli.words import Command, say, say_notes
+from tagmask.conventions import MaskFiles
 from tagmask.errors import TagmaskError
 
 
@@ -28,11 +29,26 @@ def predict(
         ),
     ] = "auto",
     overlays: Annotated[bool, typer.Option(help="Also write the image with its mask drawn over it.")] = True,
+    form: Annotated[
+        MaskFiles,
+        typer.Option("--format", help="`voc-submission`: the folder that the evaluation server of PASCAL VOC takes."),
+    ] = "masks",
+    tar: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With `voc-submission`: pack that folder too, such as results.tgz."),
+    ] = None,
 ) -> None:
     """Segment an image, or every image of a folder."""
-    from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
+    if form == "voc-submission":
+        from tagmask.serving.voc_submission import predict_submission  # noqa: PLC0415
 
-    outcome = predict_images(images, model, out, overlays, tiles)
+        outcome = predict_submission(images, model, out, tar)
+    elif tar is not None:
+        raise TagmaskError("--tar packs a submission; add --format voc-submission")
+    else:
+        from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
+
+        outcome = predict_images(images, model, out, overlays, tiles)
     say_notes(outcome.notes)
     say(f"{outcome.done} masks written to {out}")
     if outcome.failed:

@@ -1,6 +1,5 @@
 """The second run begins: a copy of the first one as far as reviews change nothing, and the reviews."""
 
-import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from tagmask.stages.run import Run, open_run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.table import following, stage_named
 from tagmask.system.storage import read_maps, write_json
-from tagmask.system.whole_folders import writing_folder
+from tagmask.system.whole_folders import same_file, writing_folder
 
 _COPIED = ("recipe.json", "data.json", "choices.json", "log.jsonl")
 _SHARED = (".npz", ".safetensors")
@@ -76,18 +75,15 @@ def copy_kept(first: RunFolder, draft: RunFolder, again: Collection[str]) -> Non
 def _link(source: Path, target: Path) -> None:
     """The same file or folder in two places; what is missing stays so."""
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=_same_file)
+        shutil.copytree(source, target, copy_function=_kept_file)
     elif source.exists():
-        _same_file(source, target)
+        _kept_file(source, target)
 
 
-def _same_file(source: str | Path, target: str | Path) -> None:
-    if Path(source).suffix not in _SHARED:
-        shutil.copy2(source, target)
-        return
-    try:
-        os.link(source, target)
-    except OSError:  # another disk, or one that knows no links
+def _kept_file(source: str | Path, target: str | Path) -> None:
+    if Path(source).suffix in _SHARED:
+        same_file(source, target)
+    else:
         shutil.copy2(source, target)
 
 

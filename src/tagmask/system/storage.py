@@ -78,9 +78,10 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove, anywhere below a folder, temporary files and folders of processes of this host that were killed."""
-    for path in list(folder.rglob(f".{HOST}-*-*.tmp*")):
+def remove_abandoned(folder: Path, below: bool = True) -> None:
+    """Remove temporary files and folders of processes of this host that were killed, in a folder or anywhere below."""
+    pattern = f".{HOST}-*-*.tmp*"
+    for path in list(folder.rglob(pattern) if below else folder.glob(pattern)):
         process = path.name.removeprefix(f".{HOST}-").partition("-")[0]
         if process.isdecimal() and not is_running(int(process)):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

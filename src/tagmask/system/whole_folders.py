@@ -50,6 +50,14 @@ def writing_folder(path: Path, refuse: Callable[[Path], None] = refuse_filled) -
             shutil.rmtree(begun, ignore_errors=True)
 
 
+def same_file(source: str | Path, target: str | Path) -> None:
+    """Make ``target`` the same file as ``source``, or a copy where the disk knows no such links."""
+    try:
+        os.link(Path(source).resolve(), target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copy2(source, target)
+
+
 def _take_place(begun: Path, path: Path) -> None:
     earlier = begun.with_suffix(".old")
     if path.exists():
