@@ -69,7 +69,7 @@ COMMANDS = (
     Command(
         "prepare-voc",
         "Make one folder of PASCAL VOC 2012 and SBD as they were downloaded, and check it.",
-        "tagmask prepare-voc VOCtrainval_11-May-2012.tar --sbd benchmark.tgz --out data/VOC2012",
+        "tagmask prepare-voc VOCdevkit --sbd benchmark.tgz --out voc",
         prepare_voc,
         resumes=False,
     ),
