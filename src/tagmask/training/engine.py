@@ -294,7 +294,7 @@ def _averaged(losses: Losses, accelerator: Accelerator) -> Losses:
 
 
 def _checked(losses: Losses, stage: str, step: int) -> dict[str, float]:
-    values = {name: float(value) for name, value in losses.items()}
+    values = dict(zip(losses, torch.stack([value.double() for value in losses.values()]).tolist(), strict=True))
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     if broken:
         raise _diverged(stage, f"the loss `{', '.join(broken)}` became {values[broken[0]]}", step)
@@ -304,7 +304,7 @@ def _checked(losses: Losses, stage: str, step: int) -> dict[str, float]:
 def _check_weights(trainable: Trainable, stage: str, step: int) -> None:
     """A finite loss may have a gradient that is not: what it broke must not become a checkpoint."""
     numbers = [tensor for tensor in trainable.state_dict().values() if tensor.is_floating_point()]
-    if not all(bool(tensor.isfinite().all()) for tensor in numbers):
+    if not torch.stack([tensor.isfinite().all() for tensor in numbers]).all():
         raise _diverged(stage, "a weight became NaN or infinite", step)
 
 
