@@ -28,6 +28,7 @@ from tagmask.training import checkpoints
 from tagmask.training.accumulation import backward_in_parts
 from tagmask.training.averaging import WeightAverage
 from tagmask.training.batches import Feed, load_batches
+from tagmask.training.compilation import compiled_backbone
 from tagmask.training.samples import Samples
 from tagmask.training.trackers import Trackers, open_trackers
 
@@ -163,7 +164,8 @@ def train(
     trainable.prepare_training(total)
     course = _Course(trainable, optimizer, rates, config, accelerator, folder, stage, total, start, average)
     try:
-        _follow(course, samples, seed)
+        with compiled_backbone(trainable, config.compile):
+            _follow(course, samples, seed)
     except KeyboardInterrupt:
         course.save()
         raise

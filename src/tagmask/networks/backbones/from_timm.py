@@ -151,7 +151,7 @@ def _check_stride(config: TimmBackbone, stride: int) -> None:
 @torch.inference_mode(mode=False)
 @torch.enable_grad()
 def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int, bool]:
-    """Levels of a model, the multiple images must be enlarged to, and whether features are signed, from a pass of noise.
+    """Levels of a model, the multiple images are enlarged to, and whether features are signed, from a pass of noise.
 
     Parameters no level depends on (the hidden layers of a removed classifier) stop learning: nothing could teach them,
     and distributed training refuses them. Gradients are needed to see it, whatever the caller has switched off.
