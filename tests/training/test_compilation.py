@@ -16,7 +16,6 @@ from tagmask.testing import NUM_CLASSES
 from tagmask.training.compilation import compiled_backbone
 from trainables import NETWORKS, method, step_batch
 
-
 EACH = [name for name in NETWORKS if "-" not in name or name == "cam-ppc"]  # PPC passes through the same backbones
 
 
