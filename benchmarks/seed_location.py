@@ -7,6 +7,7 @@ features have them, and with values that are not negative, as a backbone that en
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from tagmask.methods.sipe import general_maps, structure_overlap
 
 GRID, WIDTH = (47, 63), 768  # a 375 x 500 image at scale 2 and stride 16; channels of the hierarchical features
 CHANNELS = {21: 7, 81: 5}  # channels with the background, and how often each is measured
+
+unsigned_overlap = partial(structure_overlap, signed=False)
 
 Features = Float[Tensor, "1 d p q"]
 Maps = Float[Tensor, "1 k p q"]
@@ -42,7 +45,7 @@ def compare(channels: int, repeats: int) -> dict[str, Any]:
     measured = in_turn(
         lambda: located(signed, maps, broadcast_overlap),
         lambda: located(signed, maps),
-        lambda: located(positive, maps),
+        lambda: located(positive, maps, unsigned_overlap),
         repeats=repeats,
     )
     megabytes = in_new_process(broadcast_megabytes, channels)
@@ -54,13 +57,15 @@ def compare(channels: int, repeats: int) -> dict[str, Any]:
         | agreement(signed, maps),
         "not_negative": {"seconds": measured[2], "times_faster": measured[0] / measured[2]}
         | {"peak_megabytes": in_new_process(positive_megabytes, channels)}
-        | agreement(positive, maps),
+        | agreement(positive, maps, unsigned_overlap),
     }
 
 
-def agreement(features: Features, maps: Maps) -> dict[str, float]:
+def agreement(
+    features: Features, maps: Maps, overlap: Callable[[Features, Maps], Maps] = structure_overlap
+) -> dict[str, float]:
     """How far both forms are apart, and in how many pixels another channel wins."""
-    ours, broadcast = structure_overlap(features, maps), broadcast_overlap(features, maps)
+    ours, broadcast = overlap(features, maps), broadcast_overlap(features, maps)
     return {
         "largest_difference": float((ours - broadcast).abs().max()),
         "different_winners": int((ours.argmax(1) != broadcast.argmax(1)).sum()),
@@ -76,7 +81,7 @@ def signed_megabytes(channels: int) -> float | None:
 
 
 def positive_megabytes(channels: int) -> float | None:
-    return megabytes(lambda features, maps: located(features.relu_(), maps), channels)
+    return megabytes(lambda features, maps: located(features.relu_(), maps, unsigned_overlap), channels)
 
 
 def megabytes(function: Callable[[Features, Maps], Tensor], channels: int) -> float | None:

@@ -31,6 +31,7 @@ Masks = Int[Tensor, "b h w"]
 Losses = dict[str, Float[Tensor, ""]]
 ImageArray = UInt8[np.ndarray, "h w 3"]
 MaskArray = Int32[np.ndarray, "h w"]
+Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Batch:
         masks: class per pixel, 0 background, ``IGNORE`` unlabelled, ``b h w``; in affinity training the confident
             labels on the feature grid, ``b p q``; None where tags alone are used.
         saliency: object-ness per pixel in [0, 1], ``b 1 h w``, for methods that use it.
+        boxes: rows and columns of each image that are more than padding; None: not looked up yet.
+        most_tags: how many tags the image with most of them carries; None: not counted yet.
+
+    Loaders find out the last two. A step that had to ask an accelerator for them would wait until it is idle.
     """
 
     ids: tuple[str, ...]
@@ -53,6 +58,8 @@ class Batch:
     valid: Bool[Tensor, "b h w"]
     masks: Int[Tensor, "b _ _"] | None = None
     saliency: Float[Tensor, "b 1 h w"] | None = None
+    boxes: tuple[Box, ...] | None = None
+    most_tags: int | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Copy every tensor to ``device``; names stay where they are."""
@@ -143,11 +150,13 @@ class Backbone(nn.Module, ABC):
         levels: channels and stride of each grid that ``forward_levels`` returns, in order; the last is the deepest.
         normalization: how photographs must be normalised for these weights.
         multiple: images whose sides are no multiples of this are enlarged to the next one; 1: any size is as good.
+        signed: whether features of the deepest level may be negative; False behind a ReLU.
     """
 
     levels: tuple[Level, ...]
     normalization: Normalization
     multiple: int = 1
+    signed: bool = True
 
     @property
     def channels(self) -> int:

@@ -126,10 +126,13 @@ def test_views_out_of_range_are_refused(wrong):
 
 
 def test_bookkeeping_does_not_identify_a_training():
-    other = training(workers=7, checkpoint_every=3, checkpoint_seconds=9, log_every=1, trackers=("wandb",))
+    other = training(
+        workers=7, checkpoint_every=3, checkpoint_seconds=9, log_every=1, trackers=("wandb",), compile=True
+    )
     assert settings_of(other, None) == settings_of(training(), None)
     assert settings_of(other, Role.EXECUTION) == {
-        "workers": 7, "checkpoint_every": 3, "checkpoint_seconds": 9, "log_every": 1, "trackers": ["wandb"]
+        "workers": 7, "checkpoint_every": 3, "checkpoint_seconds": 9, "log_every": 1, "trackers": ["wandb"],
+        "compile": True,
     }  # fmt: skip
 
 

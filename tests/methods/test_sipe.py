@@ -153,6 +153,9 @@ def test_the_overlap_is_its_definition(shape, seed, rectified, gaps):
     torch.testing.assert_close(found, broadcast_overlap(features, maps), atol=2e-6, rtol=0)
     assert (found >= 0).all()
     assert (found <= 1 + 1e-6).all()
+    if rectified:
+        spared = structure_overlap(features, maps, signed=False)
+        torch.testing.assert_close(spared, found, atol=2e-6, rtol=0)
 
 
 def test_the_overlap_by_hand():

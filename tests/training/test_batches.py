@@ -111,3 +111,16 @@ def test_a_batch_that_cannot_be_shared_is_refused():
     odd = config().model_copy(update={"accumulation": 3})
     with pytest.raises(TagmaskError, match=r"batch_size 4 cannot be shared .* make it a multiple of 3"):
         load_batches(Noise(), odd, 3, 0, 3, accelerator)
+
+
+def test_a_batch_knows_its_padding_and_its_most_tags():
+    samples = [Noise().sample(0, 0, index) for index in range(3)]
+    samples[1].valid[:, 12:] = False
+    samples[2].valid[:5] = False
+    batch = collate(samples)
+    assert batch.boxes == (
+        (slice(0, 16), slice(0, 16)),
+        (slice(0, 16), slice(0, 12)),
+        (slice(5, 16), slice(0, 16)),
+    )
+    assert batch.most_tags == max(int(sample.tags.sum()) for sample in samples)

@@ -28,6 +28,7 @@ from tagmask.training.engine import (
     rate_at,
     set_rates,
 )
+from trainables import NETWORKS, step_batch
 
 
 class Number(Trainable):
@@ -217,6 +218,18 @@ def test_bf16_trains_close_to_float32(tmp_path):
     assert {tensor.dtype for tensor in half.values()} == {torch.float32}
     assert_same(half, full, atol=1e-2)
     assert any((half[name] != full[name]).any() for name in full)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_step_has_finite_losses_and_gradients_in_bf16(name):
+    build, stride = NETWORKS[name]
+    torch.manual_seed(1)
+    network = build().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = network.losses(step_batch(stride))
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(value.isfinite() for value in losses.values())
+    assert all(weight.grad.isfinite().all() for weight in network.parameters() if weight.grad is not None)
 
 
 def test_training_starts_in_training_mode_and_ends_in_evaluation_mode(tmp_path):

@@ -6,7 +6,7 @@ Pairs, offsets and codes are those of ``affinity``. Definitions: Ahn, Cho & Kwak
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -232,7 +232,7 @@ class _Displacements(torch.autograd.Function):
         kinds = (Pair.FOREGROUND, Pair.BACKGROUND)
         sums, counts = field.new_zeros(len(kinds)), field.new_zeros(len(kinds))
         slopes = [torch.zeros_like(field) for _ in kinds]
-        steps = field.new_tensor(offsets)[..., None, None]
+        steps = _steps(offsets, field.dtype, field.device)
         for plane, offset in enumerate(offsets):
             here, there = pair_ends(height, width, offset)
             differences = field[here] - field[there]
@@ -257,3 +257,9 @@ class _Displacements(torch.autograd.Function):
     ) -> tuple[Float[Tensor, "b 2 p q"], None, None, None]:
         foreground, background = ctx.saved_tensors
         return gradients[0] * foreground + gradients[1] * background, None, None, None
+
+
+@lru_cache(maxsize=4)
+def _steps(offsets: tuple[Offset, ...], dtype: torch.dtype, device: torch.device) -> Float[Tensor, "s 2 1 1"]:
+    """Offsets as a tensor; kept, as a copy of numbers makes an accelerator wait."""
+    return torch.tensor(offsets, dtype=dtype, device=device).view(-1, 2, 1, 1)

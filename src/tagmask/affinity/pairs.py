@@ -7,6 +7,7 @@ source pixel. Definitions: Ahn & Kwak, CVPR 2018 (AffinityNet), sections 4.1 and
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -63,8 +64,10 @@ def fitting_radius(height: int, width: int, radius: int) -> int:
     return min(radius, (min(height, width) - 1) // 2)
 
 
-def pair_exists(height: int, width: int, offsets: Sequence[Offset], border: Border) -> Bool[Tensor, "s h w"]:
-    """True where a pair starts.
+def pair_exists(
+    height: int, width: int, offsets: Sequence[Offset], border: Border, device: torch.device | None = None
+) -> Bool[Tensor, "s h w"]:
+    """True where a pair starts; made once for the grids and offsets of a training, so it is not to be changed.
 
     Args:
         height: rows of the grid.
@@ -73,8 +76,17 @@ def pair_exists(height: int, width: int, offsets: Sequence[Offset], border: Bord
         border: ``full`` takes every pair inside the grid. ``interior`` takes the same sources for all offsets, those
             whose partners all lie inside: rows 0..h-r and columns r-1..w-r for radius r. Published networks were
             trained so; it leaves the 10 pixels in the lower corners without any pair at radius 5.
+        device: of the result; None: the CPU.
     """
-    exists = torch.zeros(len(offsets), height, width, dtype=torch.bool)
+    return _pair_exists(height, width, tuple(offsets), border, device or torch.device("cpu"))
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)  # whoever asks first, a training may be the next
+def _pair_exists(
+    height: int, width: int, offsets: tuple[Offset, ...], border: Border, device: torch.device
+) -> Bool[Tensor, "s h w"]:
+    exists = torch.zeros(len(offsets), height, width, dtype=torch.bool, device=device)
     for plane, offset in zip(exists, offsets, strict=True):
         plane[pair_ends(height, width, offset)[0]] = True
     if border == "interior":
@@ -179,8 +191,7 @@ def pair_codes(labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], border: 
         here, there = pair_ends(height, width, offset)
         different = Pair.DIFFERENT * (known[here] * known[there])
         codes[:, plane][here] = torch.where(labels[here] == labels[there], alike[here], different)
-    exists = pair_exists(height, width, offsets, border).to(labels.device)
-    return codes.masked_fill_(~exists, Pair.NONE)
+    return codes.masked_fill_(~pair_exists(height, width, offsets, border, labels.device), Pair.NONE)
 
 
 def affinity_losses(affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"], eps: float = 1e-5) -> Losses:

@@ -102,6 +102,10 @@ class TrainingConfig(Config):
     workers: Annotated[int, Role.EXECUTION] = Field(
         default=2, ge=0, description="Loader processes; 0 loads in the training process."
     )
+    compile: Annotated[bool, Role.EXECUTION] = Field(
+        default=False,
+        description="Compile the passes through the backbone: equal up to rounding, and slow to begin.",
+    )
     checkpoint_every: Annotated[int, Role.EXECUTION] = Field(
         default=200, gt=0, description="Steps between checkpoints."
     )

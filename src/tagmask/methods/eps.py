@@ -194,7 +194,7 @@ class Eps(Method[EpsActivation]):
         assert len(refined) == len(views), "refined maps are made in training mode alone"
         sizes = [(view.shape[2], view.shape[3]) for view in scores]
         exempt = 1 if self.config.background_last else 0  # the reference passes over its first channel: a class
-        losses = equivariance_losses(scores, refined, batch.tags, settings, sizes, exempt)
+        losses = equivariance_losses(scores, refined, batch.tags, settings, sizes, exempt, batch.most_tags)
         if self.config.refined_saliency:
             losses["refined_saliency"] = self._saliency_loss(refined, batch)
         return losses

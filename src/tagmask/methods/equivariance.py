@@ -132,6 +132,7 @@ def equivariance_losses(
     config: EquivarianceConfig,
     sizes: Sequence[Size],
     exempt: int = 0,
+    most_tags: int | None = None,
 ) -> Losses:
     """The three losses of two views, weighted: ``consistency``, ``cross`` and ``min_pool``.
 
@@ -145,8 +146,9 @@ def equivariance_losses(
         config: weights and fractions.
         sizes: rows and columns of each view: of its pixels, as SEAM publishes, or of its feature grid.
         exempt: the channel that does not compete for pixels in the cross loss.
+        most_tags: of an image, as ``Batch`` knows it.
     """
-    first, second = compared_maps(scores, refined, tags, sizes, exempt, config.cross_reaches == "maps")
+    first, second = compared_maps(scores, refined, tags, sizes, exempt, config.cross_reaches == "maps", most_tags)
     num_maps = tags.shape[1] if config.consistency_over == "all" else (tags > 0).sum(dim=1).clamp_min(1)
     counted = scores[0].shape[1], config.cross_fraction
     there, back = cross(second.winners, first.refined, *counted), cross(first.winners, second.refined, *counted)
@@ -185,6 +187,7 @@ def compared_maps(
     sizes: Sequence[Size],
     exempt: int = 0,
     winners_learn: bool = False,
+    most_tags: int | None = None,
 ) -> list[ComparedMaps]:
     """What the losses look at in each view.
 
@@ -197,8 +200,10 @@ def compared_maps(
         sizes: of each view.
         exempt: the channel that does not compete.
         winners_learn: whether a gradient passes through the winners.
+        most_tags: of an image; None: it is counted, for which an accelerator is waited for.
     """
-    channels, present = _present_channels(tags)
+    counted = int((tags > 0).sum(dim=1).amax()) if most_tags is None else most_tags
+    channels, present = _present_channels(tags, max(1, counted))
     views = []
     for view_scores, view_refined, size in zip(scores, refined, sizes, strict=True):
         # Channels without tag are made 0 on the small grid; they stay 0 when they are resized and stretched.
@@ -209,14 +214,13 @@ def compared_maps(
     return views
 
 
-def _present_channels(tags: Tags) -> tuple[Int[Tensor, "b n"], Float[Tensor, "b n 1 1"]]:
+def _present_channels(tags: Tags, most: int) -> tuple[Int[Tensor, "b n"], Float[Tensor, "b n 1 1"]]:
     """Channels that some loss looks at: the background, then as many as the image with most tags needs.
 
     Returns:
         The numbers of the channels in each image, ascending among its tags, and their tags: 1 for the background, 0
         where an image has fewer.
     """
-    most = max(1, int((tags > 0).sum(dim=1).amax()))
     classes = (tags > 0).to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
     present = F.pad(tags.gather(1, classes), (1, 0), value=1.0)
     return F.pad(classes + 1, (1, 0)), present[:, :, None, None]

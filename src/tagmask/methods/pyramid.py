@@ -187,7 +187,7 @@ class Pyramid(Method[Activation]):
         Padding would count in the features' normalisation, and the border of an image would look like nothing that is
         learned, while a soft maximum listens to a single cell. Grids smaller than the largest end with zeros.
         """
-        alone = [self(image) for image in without_padding(batch.images, batch.valid)]
+        alone = [self(image) for image in without_padding(batch)]
         return [_joined(alone)]
 
     @torch.no_grad()
@@ -199,7 +199,7 @@ class Pyramid(Method[Activation]):
         shown = [
             (image, [*map(bool, tags.tolist())])
             for batch in batches
-            for image, tags in zip(without_padding(batch.images, batch.valid), batch.tags, strict=True)
+            for image, tags in zip(without_padding(batch), batch.tags, strict=True)
         ]
         scores = [self._scores(image)[0] for image, _ in shown]
         self._measure_levels(scores, [tags for _, tags in shown])

@@ -87,7 +87,7 @@ class Seam(Method[SeamActivation]):
         scores = [view.scores for view in activations]
         refined = [view.refined for view in activations if view.refined is not None]
         tag_losses = [tag_loss(view.logits, batch.tags) for view in activations]
-        losses = equivariance_losses(scores, refined, batch.tags, settings, sizes)
+        losses = equivariance_losses(scores, refined, batch.tags, settings, sizes, most_tags=batch.most_tags)
         return {"tags": torch.stack(tag_losses).mean(), **losses}
 
     def parameter_groups(self) -> list[ParameterGroup]:

@@ -59,7 +59,7 @@ def general_maps(class_maps: Float[Tensor, "b c p q"], background_factor: float 
 
 @torch.no_grad()
 def structure_overlap(
-    features: Float[Tensor, "b d p q"], maps: Float[Tensor, "b k p q"], memory: int = 16
+    features: Float[Tensor, "b d p q"], maps: Float[Tensor, "b k p q"], memory: int = 16, signed: bool = True
 ) -> Float[Tensor, "b k p q"]:
     """Soft intersection over union of every pixel's structure map with every channel's map (equations 3 and 4).
 
@@ -71,15 +71,16 @@ def structure_overlap(
         features: what likeness is measured on, any length.
         maps: in [0, 1], background first.
         memory: MiB that a block of S may take; S never exists whole when it would take more.
+        signed: whether features may be negative; False, where none is, spares S.
 
     Returns:
         Overlaps in [0, 1]; 0 where structure and map are both empty.
     """
     rows = torch.cat([maps, torch.ones_like(maps[:, :1])], dim=1).flatten(2)
-    if features.amin() >= 0:
-        sums = _linear_sums(features.flatten(2), rows)
-    else:
+    if signed:
         sums = likeness_sums(unit_features(features).flatten(2), rows, memory)
+    else:
+        sums = _linear_sums(features.flatten(2), rows)
     intersection, structure = sums[:, :-1], sums[:, -1:]
     union = structure + rows[:, :-1].sum(dim=2, keepdim=True) - intersection
     return torch.where(union > 0, intersection / union, 0.0).view_as(maps)
@@ -106,7 +107,24 @@ def matched_factor(
         inside: which pixels count; at least one.
     """
     ratio = overlap[:, 1:].amax(dim=1) / overlap[:, 0].clamp_min(torch.finfo(overlap.dtype).tiny)
-    return torch.quantile(ratio[inside].clamp_max(1 / EPSILON), general[:, 0][inside].mean())
+    share = (general[:, 0] * inside).sum() / inside.sum()
+    return quantile_inside(ratio.clamp_max(1 / EPSILON), inside, share)
+
+
+def quantile_inside(
+    values: Float[Tensor, "b p q"], inside: Bool[Tensor, "b p q"], share: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """The quantile of the values that are inside, between two of them in proportion, without picking them out.
+
+    >>> values, inside = torch.tensor([[[3.0, 9.0, 1.0]]]), torch.tensor([[[True, False, True]]])
+    >>> quantile_inside(values, inside, torch.tensor(0.75))
+    tensor(2.5000)
+    """
+    ascending = values.masked_fill(~inside, torch.inf).flatten().sort().values
+    last = inside.sum() - 1
+    place = (share * last).minimum(last)
+    below, above = ascending.gather(0, torch.stack([place.floor(), place.ceil()]).long())
+    return below.lerp(above, place.frac())
 
 
 def seeds(overlap: Float[Tensor, "b k p q"], allowed: Float[Tensor, "b k p q"]) -> Float[Tensor, "b k p q"]:
@@ -250,11 +268,7 @@ class Sipe(Method[SipeActivation]):
     def _located(
         self, activation: SipeActivation, known: Tags, valid: Bool[Tensor, "b h w"] | None
     ) -> tuple[Float[Tensor, "b k p q"], Float[Tensor, "b k p q"]]:
-        """General maps where they are allowed, and their overlap with the structure of each pixel.
-
-        Channels no image of the batch is open to have empty maps, so their overlap is 0 and never wins: they are left
-        out of the products.
-        """
+        """General maps where they are allowed, and their overlap with the structure of each pixel."""
         compete = self.config.absent_classes_compete and not self.training
         open_to = torch.ones_like(known) if compete else known
         size = (activation.maps.shape[2], activation.maps.shape[3])
@@ -263,10 +277,8 @@ class Sipe(Method[SipeActivation]):
         general = general_maps(activation.class_maps, factor) * allowed(open_to, valid, size)
         semantic = self.training or self.config.inference_seed_features == "semantic"
         features = activation.embedding if semantic else activation.hierarchical
-        used = F.pad(open_to.any(dim=0), (1, 0), value=True).nonzero().flatten()
-        overlap = torch.zeros_like(general)
-        overlap[:, used] = structure_overlap(features, general[:, used], self.config.structure_memory)
-        return general, overlap
+        signed = self.backbone.signed or not semantic
+        return general, structure_overlap(features, general, self.config.structure_memory, signed)
 
     def _overlap_factor(
         self, overlap: Float[Tensor, "b k p q"], general: Float[Tensor, "b k p q"], inside: Bool[Tensor, "b p q"]

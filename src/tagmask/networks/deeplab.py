@@ -94,11 +94,11 @@ class DeepLab(Trainable):
             return self._at_scales(batch.images)
         if not self.cuts_padding:
             return [each for each in self._logits(batch.images) if each is not None]
-        images = without_padding(batch.images, batch.valid)
+        images = without_padding(batch)
         alone = [self._logits(image) for image in images]
         pixels = [resize(logits.float(), image.shape[2:]) for image, (logits, _) in zip(images, alone, strict=True)]
         tags = [tags for _, tags in alone if tags is not None]
-        return [put_back(pixels, batch.valid), *([torch.cat(tags)] if tags else [])]
+        return [put_back(pixels, batch), *([torch.cat(tags)] if tags else [])]
 
     def losses_from(self, outputs: list[Tensor], batch: Batch) -> Losses:
         """Cross-entropy with the masks at their own size, and the losses of dice and tags if they have a weight.

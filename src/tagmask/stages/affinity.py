@@ -21,6 +21,7 @@ from tagmask.errors import TagmaskError
 from tagmask.inference.passes import load_pyramids, padded_to
 from tagmask.masks.from_archives import confident_mask, label_posteriors, scores_with_background, walk_start
 from tagmask.masks.grids import resized
+from tagmask.networks.memory_format import channels_last
 from tagmask.stages.results import LearnedMasks
 from tagmask.stages.run import Run, new_affinity_net
 from tagmask.stages.sharing import EachImage, Make, is_finished, make_of_each, missing, train
@@ -159,7 +160,7 @@ def _corners(run: Run, net: AffinityModel, config: TrainingConfig) -> Iterator[T
     corners = (images[0][:, :crop, :crop] for _, _, images in track(pyramids, "calibrate", len(records)))
     padded = (F.pad(part, (0, crop - part.shape[2], 0, crop - part.shape[1])) for part in corners)
     while batch := list(islice(padded, config.batch_size // config.accumulation)):
-        yield torch.stack(batch)
+        yield channels_last(torch.stack(batch))
 
 
 # ── the walk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,7 +177,7 @@ def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig, records: Seq
     for record, image, images in track(pyramids, "random walk", len(records), len(records) - len(left)):
         size = (images[0].shape[1], images[0].shape[2])
         scores, classes = _scores(run, record, (image.shape[0], image.shape[1]))
-        found = net.neighbourhood(padded_to(images[0], config.stride)[None].to(device), walk.border)
+        found = net.neighbourhood(channels_last(padded_to(images[0], config.stride)[None]).to(device), walk.border)
         walked = walker(run, net, found)(walk_start(scores, size, config.stride, walk))
         write_maps(run.folder.walks(record.id), MapArchive(classes, walked, (image.shape[0], image.shape[1])))
 

@@ -28,6 +28,7 @@ from tagmask.masks.instances import (
     winning_candidates,
 )
 from tagmask.masks.scores import argmax_classes
+from tagmask.networks.memory_format import channels_last
 from tagmask.stages.affinity import FindsCentres, Walk, walker
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
@@ -85,7 +86,7 @@ def _find_instances(run: Run, net: AffinityModel, config: InstancesConfig, recor
     pyramids = load_pyramids(run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, config.workers)
     maker = InstanceMaker(run.folder, config, walk, net.stride)
     for record, _, images in track(pyramids, "instances", total, total - len(left)):
-        padded = padded_to(images[0], net.stride)[None].to(device)
+        padded = channels_last(padded_to(images[0], net.stride)[None]).to(device)
         displacements = net.displacements(padded)[0].float().cpu().numpy()
         along = walker(run, net, net.neighbourhood(padded, walk.border))
         maker(record, (images[0].shape[1], images[0].shape[2]), displacements, along)

@@ -47,15 +47,17 @@ def backward_in_parts(network: Trainable, parts: Sequence[Batch]) -> Losses:
 def mapped(function: Callable[..., Tensor], first: Any, *others: Any) -> Any:
     """A function of equal places of nested tensors; ``torch.cat`` joins the tensors of several along their first axis.
 
-    Names in tuples of text are joined as well, whatever the function.
+    Tuples without tensors, such as names, are joined as well, whatever the function; of numbers the largest is taken.
     """
     if isinstance(first, Tensor):
         return function([first, *others]) if function is torch.cat else function(first, *others)
     if is_dataclass(first) and not isinstance(first, type):
         values = {f.name: [getattr(each, f.name) for each in (first, *others)] for f in fields(first)}
         return replace(first, **{name: mapped(function, *each) for name, each in values.items()})
-    if isinstance(first, tuple) and all(isinstance(each, str) for each in first):
-        return tuple(name for names in (first, *others) for name in names)
+    if isinstance(first, int):
+        return max(first, *others) if others else first
+    if isinstance(first, tuple) and not tensors_of(first):
+        return tuple(each for values in (first, *others) for each in values)
     if isinstance(first, list | tuple):
         return type(first)(mapped(function, *each) for each in zip(first, *others, strict=True))
     return first

@@ -16,6 +16,7 @@ from tagmask.config import TrainingConfig
 from tagmask.contracts import Batch
 from tagmask.errors import TagmaskError
 from tagmask.networks.memory_format import channels_last
+from tagmask.networks.padding import boxes
 from tagmask.system.workers import in_order
 from tagmask.training.samples import Sample, Samples
 
@@ -132,13 +133,16 @@ def collate(samples: Sequence[Sample]) -> Batch:
         values = [getattr(sample, name) for sample in samples]
         return None if values[0] is None else torch.stack(values)
 
+    tags, valid = (torch.stack([getattr(sample, name) for sample in samples]) for name in ("tags", "valid"))
     return Batch(
         ids=tuple(sample.id for sample in samples),
         images=channels_last(torch.stack([sample.image for sample in samples])),
-        tags=torch.stack([sample.tags for sample in samples]),
-        valid=torch.stack([sample.valid for sample in samples]),
+        tags=tags,
+        valid=valid,
         masks=stacked("mask"),
         saliency=stacked("saliency"),
+        boxes=boxes(valid),
+        most_tags=int((tags > 0).sum(dim=1).amax()),
     )
 
 

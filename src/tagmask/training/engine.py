@@ -28,6 +28,7 @@ from tagmask.training import checkpoints
 from tagmask.training.accumulation import backward_in_parts
 from tagmask.training.averaging import WeightAverage
 from tagmask.training.batches import Feed, load_batches
+from tagmask.training.compilation import compiled_backbone
 from tagmask.training.samples import Samples
 from tagmask.training.trackers import Trackers, open_trackers
 
@@ -165,7 +166,8 @@ def train(
     trainable.prepare_training(total)
     course = _Course(trainable, optimizer, rates, config, accelerator, folder, stage, total, start, average)
     try:
-        _follow(course, samples, seed)
+        with compiled_backbone(trainable, config.compile):
+            _follow(course, samples, seed)
     except KeyboardInterrupt:
         course.save()
         raise
@@ -296,7 +298,7 @@ def _averaged(losses: Losses, accelerator: Accelerator) -> Losses:
 
 
 def _checked(losses: Losses, stage: str, step: int) -> dict[str, float]:
-    values = {name: float(value) for name, value in losses.items()}
+    values = dict(zip(losses, torch.stack([value.double() for value in losses.values()]).tolist(), strict=True))
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     if broken:
         raise _diverged(stage, f"the loss `{', '.join(broken)}` became {values[broken[0]]}", step)
@@ -306,7 +308,7 @@ def _checked(losses: Losses, stage: str, step: int) -> dict[str, float]:
 def _check_weights(trainable: Trainable, stage: str, step: int) -> None:
     """A finite loss may have a gradient that is not: what it broke must not become a checkpoint."""
     numbers = [tensor for tensor in trainable.state_dict().values() if tensor.is_floating_point()]
-    if not all(bool(tensor.isfinite().all()) for tensor in numbers):
+    if not torch.stack([tensor.isfinite().all() for tensor in numbers]).all():
         raise _diverged(stage, "a weight became NaN or infinite", step)
 
 

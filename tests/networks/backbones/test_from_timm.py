@@ -31,6 +31,14 @@ def test_features_behind_the_last_stage_are_the_deepest_level(mobilenet):
     assert [level.channels for level in backbone.levels[-2:]] == [160, 1280]
 
 
+@pytest.mark.parametrize(("model", "signed"), [("mobilenetv2_050", False), ("resnet18", False), ("test_vit", True)])
+def test_features_behind_a_relu_are_known_to_have_no_sign(model, signed):
+    backbone = FromTimm(timm_backbone(model)).eval()
+    assert backbone.signed == signed
+    with torch.no_grad():
+        assert bool((backbone(torch.randn(1, 3, *ODD)) < 0).any()) == signed
+
+
 def test_same_tensor_is_not_listed_twice():
     levels = FromTimm(timm_backbone(output_stride=16)).levels
     assert levels == (Level(32, 2), Level(32, 4), Level(48, 8), Level(192, 16), Level(96, 16))

@@ -40,6 +40,7 @@ class FromTimm(Backbone):
     Attributes:
         model: the timm network without its classifier.
         multiple: images are enlarged to a multiple of this; 1 leaves them alone.
+        signed: whether features of noise have a negative number; those behind a ReLU have none.
 
     Args:
         config: model name, weights, stride and normalisation. Freezing is ``freezing.freeze``.
@@ -57,7 +58,7 @@ class FromTimm(Backbone):
         centre(self.model)
         if config.weights not in ("pretrained", "none"):
             load_weights(self.model, config.weights)
-        self.levels, self.multiple = _measure(self.model, config.model)
+        self.levels, self.multiple, self.signed = _measure(self.model, config.model)
         _check_stride(config, self.levels[-1].stride)
         cfg = self.model.pretrained_cfg
         self.normalization = Normalization(config.mean or tuple(cfg["mean"]), config.std or tuple(cfg["std"]))
@@ -149,8 +150,8 @@ def _check_stride(config: TimmBackbone, stride: int) -> None:
 
 @torch.inference_mode(mode=False)
 @torch.enable_grad()
-def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int]:
-    """Levels of a model and the multiple images must be enlarged to, from a pass over an odd-sized image.
+def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int, bool]:
+    """Levels of a model, the multiple images are enlarged to, and whether features are signed, from a pass of noise.
 
     Parameters no level depends on (the hidden layers of a removed classifier) stop learning: nothing could teach them,
     and distributed training refuses them. Gradients are needed to see it, whatever the caller has switched off.
@@ -161,7 +162,9 @@ def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int]:
     training, reason = model.training, ""
     model.eval()
     for multiple in (1, max(strides)):
-        images = torch.zeros(1, 3, 2 * max(strides) + 1, 3 * max(strides) + 1)
+        images = torch.randn(
+            1, 3, 2 * max(strides) + 1, 3 * max(strides) + 1, generator=torch.Generator().manual_seed(0)
+        )
         try:
             grids = _grids(model, _enlarged(images, multiple))
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
@@ -171,7 +174,8 @@ def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int]:
         strides += strides[-1:] * (len(grids) - len(strides))
         if all(_fits(grid, images, stride, multiple) for grid, stride in zip(grids, strides, strict=True)):
             model.train(training)
-            return tuple(Level(g.shape[1], s) for g, s in zip(grids, strides, strict=True)), multiple
+            levels = tuple(Level(g.shape[1], s) for g, s in zip(grids, strides, strict=True))
+            return levels, multiple, bool((grids[-1] < 0).any())
         reason = f"grids {[tuple(g.shape[2:]) for g in grids]} for an image of {tuple(images.shape[2:])}"
     raise TagmaskError(f"timm model {name!r} does not take every image size ({reason}); choose another model.")
 

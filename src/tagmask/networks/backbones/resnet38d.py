@@ -45,6 +45,7 @@ class Resnet38d(Backbone):
 
     levels = (Level(256, 4), Level(512, 8), Level(1024, 8), Level(4096, 8))
     normalization = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    signed = False
 
     def __init__(self, config: Resnet38dBackbone) -> None:
         super().__init__()
