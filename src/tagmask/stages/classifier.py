@@ -129,7 +129,7 @@ def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class MapMaker:
-    """Writes the maps of an image.
+    """Makes the maps of an image, and writes them.
 
     Attributes:
         folder: the run.
@@ -144,7 +144,13 @@ class MapMaker:
     def __call__(
         self, record: Record, size: tuple[int, int], images: Sequence[Float[Tensor, "3 _ _"]], tags_given: bool
     ) -> None:
-        """Write the maps of an image's tags, or of those that are predicted.
+        """Write the maps of an image's tags, or of those that are predicted; arguments as for ``archive``."""
+        write_maps(self.folder.maps(record.id), self.archive(record, size, images, tags_given))
+
+    def archive(
+        self, record: Record, size: tuple[int, int], images: Sequence[Float[Tensor, "3 _ _"]], tags_given: bool
+    ) -> MapArchive:
+        """The maps of an image's tags, or of those that are predicted, brought to [0, 1] as the method says.
 
         Args:
             record: the image.
@@ -158,10 +164,11 @@ class MapMaker:
         known = torch.zeros_like(logits).index_fill_(0, tags.to(logits.device), 1.0)[None]
         finished = [self.method.finish(activation, known) for activation in activations]
         grid = size if self.config.size == "image" else feature_grid(size, self.method.backbone.stride)
-        maps = class_maps(finished, tags.to(logits.device), grid).cpu().numpy()
+        through = images if self.config.resizing == "twice" else None
+        maps = class_maps(finished, tags.to(logits.device), grid, through).cpu().numpy()
         passes = len(images) * (2 if self.config.flip else 1)
         normalize = {"max": normalize_max, "min_max": normalize_min_max, "mean": lambda maps: maps / passes}
         has_background = len(maps) > len(tags)
         classes = np.array([0] * has_background + [tag + 1 for tag in tags.tolist()], np.int16)
         normalized = normalize[self.method.map_normalization](maps) if len(maps) else maps
-        write_maps(self.folder.maps(record.id), MapArchive(classes, normalized, size))
+        return MapArchive(classes, normalized, size)
