@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from tagmask.contracts import Record
+from tagmask.config import MapsConfig
+from tagmask.contracts import Method, Record
 from tagmask.data.datasets import open_dataset, score_records
-from tagmask.inference.passes import load_pyramids
-from tagmask.masks.grids import resized
+from tagmask.inference.passes import class_maps, load_pyramids, summed_activations
 from tagmask.scoring.metrics import Protocol, best_threshold, score_counts, sweep_thresholds, threshold_sweep
-from tagmask.stages.classifier import MapMaker
+from tagmask.stages.classifier import normalized_maps
 from tagmask.stages.run import Run, trained_method
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.progress import track
@@ -40,24 +42,33 @@ def spread(records: tuple[Record, ...], number: int) -> list[Record]:
     return [records[place] for place in places]
 
 
+def both_ways(
+    method: Method, config: MapsConfig, record: Record, size: tuple[int, int], images: list[Tensor]
+) -> dict[str, np.ndarray]:
+    """The maps of an image's tags at its size, after a learnt background if there is one, made in each way."""
+    activations, logits = summed_activations(method, images, config.flip)
+    tags = torch.tensor(record.tags, dtype=torch.long, device=logits.device)
+    known = torch.zeros_like(logits).index_fill_(0, tags, 1.0)[None]
+    finished = [method.finish(activation, known) for activation in activations]
+    summed = {way: class_maps(finished, tags, size, images if way == "twice" else None) for way in WAYS}
+    passes = len(images) * (2 if config.flip else 1)
+    return {way: normalized_maps(maps.cpu().numpy(), method, passes) for way, maps in summed.items()}
+
+
 def figures(run: Run, number: int) -> dict[str, Any]:
     """Best threshold, mIoU there and at the recipe's fixed threshold, of each way."""
     method, config, k = trained_method(run), run.recipe.maps, len(run.dataset.classes) + 1
     thresholds = sweep_thresholds(run.recipe.evaluation.sweep)
-    makers = {way: MapMaker(run.folder, config.model_copy(update={"resizing": way}), method) for way in WAYS}
     counts = {way: np.zeros((len(thresholds), 3, k), np.int64) for way in WAYS}
     records = spread(score_records(run.dataset, run.recipe.data, run.data), number)
     pyramids = load_pyramids(
         run.dataset, records, config.scales, config.base_long_side, method.backbone.normalization, workers=0
     )
     for record, image, images in track(pyramids, "both ways", len(records)):
-        size, truth = (image.shape[0], image.shape[1]), run.dataset.read_mask(record)
+        truth, tags = run.dataset.read_mask(record), np.array(record.tags, np.int64)
         assert truth is not None
-        for way, maker in makers.items():
-            archive = maker.archive(record, size, images, tags_given=True)
-            seen = archive.classes > 0
-            tags = archive.classes[seen].astype(np.int64) - 1
-            counts[way] += threshold_sweep(truth, resized(archive.maps[seen], size), tags, thresholds, k)
+        for way, maps in both_ways(method, config, record, (image.shape[0], image.shape[1]), images).items():
+            counts[way] += threshold_sweep(truth, maps[len(maps) - len(tags) :], tags, thresholds, k)
     protocol = Protocol("seed", run.dataset.name, run.recipe.data.train_split, len(records), len(run.training_records))
     fixed = int(np.abs(thresholds - run.recipe.evaluation.threshold).argmin())
     found: dict[str, Any] = {"recipe": run.recipe.name, "images": len(records)}

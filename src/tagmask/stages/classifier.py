@@ -129,7 +129,7 @@ def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class MapMaker:
-    """Makes the maps of an image, and writes them.
+    """Writes the maps of an image.
 
     Attributes:
         folder: the run.
@@ -144,13 +144,7 @@ class MapMaker:
     def __call__(
         self, record: Record, size: tuple[int, int], images: Sequence[Float[Tensor, "3 _ _"]], tags_given: bool
     ) -> None:
-        """Write the maps of an image's tags, or of those that are predicted; arguments as for ``archive``."""
-        write_maps(self.folder.maps(record.id), self.archive(record, size, images, tags_given))
-
-    def archive(
-        self, record: Record, size: tuple[int, int], images: Sequence[Float[Tensor, "3 _ _"]], tags_given: bool
-    ) -> MapArchive:
-        """The maps of an image's tags, or of those that are predicted, brought to [0, 1] as the method says.
+        """Write the maps of an image's tags, or of those that are predicted.
 
         Args:
             record: the image.
@@ -166,9 +160,13 @@ class MapMaker:
         grid = size if self.config.size == "image" else feature_grid(size, self.method.backbone.stride)
         through = images if self.config.resizing == "twice" else None
         maps = class_maps(finished, tags.to(logits.device), grid, through).cpu().numpy()
-        passes = len(images) * (2 if self.config.flip else 1)
-        normalize = {"max": normalize_max, "min_max": normalize_min_max, "mean": lambda maps: maps / passes}
+        normalized = normalized_maps(maps, self.method, len(images) * (2 if self.config.flip else 1))
         has_background = len(maps) > len(tags)
         classes = np.array([0] * has_background + [tag + 1 for tag in tags.tolist()], np.int16)
-        normalized = normalize[self.method.map_normalization](maps) if len(maps) else maps
-        return MapArchive(classes, normalized, size)
+        write_maps(self.folder.maps(record.id), MapArchive(classes, normalized, size))
+
+
+def normalized_maps(summed: Float[np.ndarray, "n h w"], method: Method, passes: int) -> Float[np.ndarray, "n h w"]:
+    """Maps summed over so many passes, brought to [0, 1] as the method says."""
+    normalize = {"max": normalize_max, "min_max": normalize_min_max, "mean": lambda maps: maps / passes}
+    return normalize[method.map_normalization](summed) if len(summed) else summed
