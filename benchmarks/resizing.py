@@ -76,7 +76,7 @@ def figures(run: Run, number: int) -> dict[str, Any]:
         best = best_threshold(counts[way], protocol)
         found[way] = {
             "mean_iou": score_counts(counts[way][best], protocol).mean_iou,
-            "best_threshold": float(thresholds[best]),
+            "best_threshold": round(float(thresholds[best]), 6),
             f"mean_iou_at_{thresholds[fixed]:.2f}": score_counts(counts[way][fixed], protocol).mean_iou,
         }
     return found
