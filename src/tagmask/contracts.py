@@ -297,7 +297,7 @@ class AffinityModel(Trainable):
 
     @abstractmethod
     def neighbourhood(self, images: Images, border: Literal["full", "interior"] = "full") -> Neighbourhood:
-        """Affinities between the cells of each image, by the pairs of a border rule (``affinity.pair_exists``)."""
+        """Affinities between the cells of images of any size, by the pairs of a border rule (see ``pair_exists``)."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import conftest
 from tagmask.affinity import build_affinity_net
 from tagmask.affinity.boundaries import path_affinities
 from tagmask.affinity.networks import AffinityNet, Irn
-from tagmask.affinity.pairs import fitting_radius, pair_exists, pair_offsets
+from tagmask.affinity.pairs import feature_affinities, fitting_radius, pair_exists, pair_offsets
 from tagmask.config import AffinityNetConfig, AugmentConfig, IrnConfig, TimmBackbone, TrainingConfig
 from tagmask.contracts import Backbone, Batch, Level, Normalization
 from tagmask.conventions import IGNORE
@@ -233,6 +233,52 @@ def test_what_completes_an_image_to_whole_cells_is_the_mean_colour():
     net = make_irn()
     torch.testing.assert_close(net.boundary(images), net.boundary(completed))
     torch.testing.assert_close(net.displacements(images), net.displacements(completed))
+
+
+def on_square(images: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    square = torch.zeros(*images.shape[:2], rows, columns)
+    square[:, :, : images.shape[2], : images.shape[3]] = images
+    return square
+
+
+# Sides that exceed the square of 64 pixels stay, completed to whole cells of 4.
+@pytest.mark.parametrize(("size", "seen"), [((33, 47), (64, 64)), ((64, 64), (64, 64)), ((30, 71), (64, 72))])
+def test_the_published_network_sees_image_and_mirror_image_each_on_a_square(size, seen):
+    net, plain = make_irn(padded_to=64).eval(), make_irn(flip=False).eval()
+    images, rows, columns = make_batch(size).images, -(-size[0] // 4), -(-size[1] // 4)
+    upright = plain.boundary(on_square(images, *seen))[:, :, :rows, :columns].logit()
+    mirrored = plain.boundary(on_square(images.flip(-1), *seen))[:, :, :rows, :columns].logit()
+    expected = torch.sigmoid(upright / 2 + mirrored.flip(-1) / 2)
+    torch.testing.assert_close(net.boundary(images), expected)
+    found = net.neighbourhood(images)
+    torch.testing.assert_close(found.affinities, path_affinities(expected[:, 0], net.offsets))
+    displacements = plain.displacements(on_square(images, *seen))[:, :, :rows, :columns]
+    torch.testing.assert_close(net.displacements(images), displacements)
+
+
+def test_the_square_is_seen_by_the_normalisation():
+    images = make_batch((32, 48)).images
+    alone, squared, whole = (make_irn(padded_to=side).boundary(images) for side in (None, 64, 4))
+    assert (alone - squared).abs().max() > 1e-3
+    torch.testing.assert_close(whole, alone)  # of whole cells, and larger than the square
+
+
+def test_training_sees_no_square():
+    images = make_batch((32, 48)).images
+    plain, squared = make_irn(), make_irn(padded_to=64)
+    torch.testing.assert_close(squared(images), plain(images))
+    squared.measure_shift([images])
+    plain.measure_shift([images])
+    torch.testing.assert_close(squared.mean_displacement, plain.mean_displacement)
+
+
+@pytest.mark.parametrize("size", [(33, 47), (64, 96)])
+def test_affinitynet_completes_images_to_whole_cells(size):
+    net, images = make_net(), make_batch(size).images
+    completed = on_square(images, -(-size[0] // 8) * 8, -(-size[1] // 8) * 8)
+    found = net.neighbourhood(images).affinities
+    exists = pair_exists(*found.shape[2:], net.offsets, "full")
+    torch.testing.assert_close(found, feature_affinities(net(completed), net.offsets) * exists)
 
 
 def test_the_backbone_is_frozen_whatever_the_mode():

@@ -47,6 +47,8 @@ def test_the_walk_of_irn_reaches_no_further_than_its_training():
         ("irn", {"edge_width": 30}),
         ("irn", {"displacement_width": 96}),
         ("irn", {"displacement_factor": 0}),
+        ("irn", {"padded_to": 0}),
+        ("affinitynet", {"padded_to": 512}),
     ],
 )
 def test_settings_out_of_range_or_of_the_other_kind_are_refused(kind, wrong):

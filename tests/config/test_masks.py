@@ -55,6 +55,7 @@ def test_the_crf_of_masks_can_be_left_out():
         (MapsConfig, {"tag_threshold": 0}),
         (MapsConfig, {"tag_threshold": 1}),
         (MapsConfig, {"size": "whole"}),
+        (MapsConfig, {"resizing": "thrice"}),
         (MapsConfig, {"workers": -1}),
         (BackgroundConfig, {"value": -0.1}),
         (BackgroundConfig, {"rule": "powers"}),

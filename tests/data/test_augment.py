@@ -9,7 +9,16 @@ from torch.nn import functional as F
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Normalization
 from tagmask.conventions import IGNORE
-from tagmask.data.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
+from tagmask.data.augment import (
+    ViewPlan,
+    draw_view,
+    sample_generator,
+    view_image,
+    view_mask,
+    view_planes,
+    view_saliency,
+    view_valid,
+)
 
 PLAIN = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -167,6 +176,30 @@ def test_image_mask_and_planes_stay_aligned_when_resized(config, key, top, left)
         assert (other <= thick).all()
         assert (thin <= other).all()
     assert (view_valid(plan) == (view_mask(marked.astype(np.int32), plan) != IGNORE)).all()
+
+
+def test_a_saliency_map_may_be_resized_like_a_picture():
+    # The cubic filter (a = -1/2) at 2 pixels of 1: weights of 2 source pixels at distances 1/4 and 3/4, renormalised.
+    near, far = (1.5 * x**3 - 2.5 * x**2 + 1 for x in (0.25, 0.75))
+    share = 200 * near / (near + far)
+    plan = ViewPlan((1, 4), True, (), 0, 0, 4)
+    saliency = np.array([[0, 200 / 255]], np.float32)
+    found = view_saliency(saliency, plan, "bicubic")
+    assert found.shape == (1, 4, 4)
+    inner = [round(share), round(200 - share)]
+    np.testing.assert_allclose(found[0, 0, 1:3] * 255, inner, atol=1e-4)
+    assert (found[0, 1:] == 0).all()
+    np.testing.assert_allclose(view_saliency(saliency, plan, "bilinear")[0, 0] * 255, [200, 150, 50, 0], atol=1e-4)
+
+
+@settings(max_examples=20)
+@given(configs(), keys)
+def test_a_picture_of_saliency_is_resized_with_the_filter_of_the_photograph(config, key):
+    levels = np.random.default_rng(key[2]).integers(0, 256, (20, 31)).astype(np.uint8)
+    plan = draw_view(config, levels.shape, sample_generator(*key))
+    grey = np.repeat(levels[..., None], 3, axis=2)
+    expected = view_image(grey, plan, PLAIN, "black").mean(dim=0, keepdim=True)
+    torch.testing.assert_close(view_saliency(levels / np.float32(255), plan, "bicubic"), expected)
 
 
 def test_padding_is_the_mean_colour_or_black():

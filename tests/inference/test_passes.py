@@ -125,6 +125,27 @@ def test_maps_of_the_present_classes_are_summed_over_scales():
     torch.testing.assert_close(found, resized(large[present], (16, 12)) + resized(small[present], (16, 12)))
 
 
+def test_maps_may_come_to_the_image_through_the_pixels_of_each_scale():
+    # Two cells 0 and 8: corners aligned on 5 pixels they are 0 2 4 6 8, of which pixels 0.75 and 3.25 are looked at.
+    row = torch.tensor([[[0.0, 8.0]]])
+    found = class_maps([activation(row)], torch.tensor([0]), (1, 2), [torch.zeros(3, 1, 5)])
+    torch.testing.assert_close(found, torch.tensor([[[1.5, 6.5]]]))
+    at_once = class_maps([activation(row)], torch.tensor([0]), (1, 2))
+    torch.testing.assert_close(at_once, row)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(0, 7)), min_size=1, max_size=3))
+def test_both_resizings_of_published_inference_are_done_one_after_the_other(passes):
+    maps = [random_maps(CLASSES, p, q, seed=i) for i, (p, q, _) in enumerate(passes)]
+    images = [torch.zeros(3, 8 * p - beyond, 8 * q - beyond) for p, q, beyond in passes]
+    expected = torch.zeros(2, 11, 9)
+    for values, image in zip(maps, images, strict=True):
+        enlarged = F.interpolate(values[None], image.shape[1:], mode="bilinear", align_corners=True)
+        expected += F.interpolate(enlarged, (11, 9), mode="bilinear", align_corners=False)[0, [2, 0]]
+    found = class_maps([activation(values) for values in maps], torch.tensor([2, 0]), (11, 9), images)
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_learnt_background_comes_first():
     maps, background = random_maps(CLASSES, 4, 4), random_maps(1, 1, 4, 4, seed=5)
     found = class_maps([activation(maps, background)], torch.tensor([2]), (4, 4))
@@ -135,6 +156,7 @@ def test_an_image_without_tags_has_no_maps():
     none = torch.tensor([], dtype=torch.long)
     maps = random_maps(CLASSES, 4, 4)
     assert class_maps([activation(maps)], none, (8, 8)).shape == (0, 8, 8)
+    assert class_maps([activation(maps)], none, (8, 8), [torch.zeros(3, 30, 30)]).shape == (0, 8, 8)
     assert class_maps([activation(maps, torch.ones(1, 1, 4, 4))], none, (8, 8)).shape == (1, 8, 8)
 
 

@@ -363,6 +363,25 @@ def test_a_smaller_view_is_compared_with_the_saliency_of_its_nearest_pixels():
     torch.testing.assert_close(saliency_loss(scores, step.saliency, TAGS), saliency_loss(scores, small, TAGS))
 
 
+def test_the_saliency_of_the_second_view_may_be_resized_to_its_pixels_first():
+    settings = {"equivariance": TWO_VIEWS, "refined_saliency": True, "second_saliency": "resized"}
+    network, step = method(**settings), batch()
+    losses, views = network.losses(step), activations(network, step)
+    # Half of 33 x 41 pixels is 16 x 20, of which floor(i * 16 / 2) = 0, 8 and floor(j * 20 / 3) = 0, 6, 13 are read.
+    smaller = F.interpolate(step.saliency, (16, 20), mode="bilinear", align_corners=True)
+    second = smaller[:, :, [0, 8]][:, :, :, [0, 6, 13]]
+    for name, scores in (("saliency", [v.scores for v in views]), ("refined_saliency", [v.refined for v in views])):
+        each = [saliency_loss(s, given, TAGS) for s, given in zip(scores, (step.saliency, second), strict=True)]
+        torch.testing.assert_close(losses[name], sum(each) / 2)
+    sampled = method(**settings | {"second_saliency": "sampled"}).losses(step)
+    assert abs(sampled["saliency"] - losses["saliency"]) > 1e-4
+
+
+def test_without_a_second_view_there_is_no_saliency_of_one():
+    with pytest.raises(ValueError, match="second_saliency `resized` needs `equivariance`"):
+        EpsConfig(second_saliency="resized")
+
+
 def test_equivariance_is_that_of_seam_on_the_feature_grids():
     network, step = method(equivariance=TWO_VIEWS), batch()
     losses, views = network.losses(step), activations(network, step)

@@ -86,6 +86,13 @@ def test_maps_may_lie_on_the_grid_of_the_image(tmp_path):
     assert found.maps[0].argmax() % SIZE[1] >= 16  # in the third column of the grid
 
 
+def test_maps_resized_twice_reach_the_corners_of_the_image(tmp_path):
+    # Corners aligned on 24 columns, the three cells lie at 0, 11.5 and 23: class 2 rises from there on.
+    once, twice = (made(tmp_path, Drawn(three_maps()), size="image", resizing=how) for how in ("once", "twice"))
+    np.testing.assert_allclose(twice.maps[0, 0], np.clip((np.arange(24) - 11.5) / 11.5, 0, 1), atol=1e-3)
+    np.testing.assert_allclose(once.maps[0, 0], np.clip((np.arange(24) - 11.5) / 8, 0, 1), atol=1e-3)
+
+
 def test_scales_are_summed_before_they_are_normalised(tmp_path):
     class SeesSize(Drawn):
         """At scale 2 all maps are 3 everywhere."""

@@ -68,9 +68,10 @@ class AffinityNet(AffinityModel):
     def neighbourhood(self, images: Images, border: Border = "full") -> Neighbourhood:
         """Affinity in [0, 1] of each pixel to its partner at each of ``offsets``; 0 where there is no pair.
 
-        Under the ``interior`` border small grids have no pairs at the longest offsets, as in training.
+        Images are completed to whole cells, with the mean colour at the right and the bottom, as published. Under the
+        ``interior`` border small grids have no pairs at the longest offsets, as in training.
         """
-        features = self(images).float()
+        features = self(_completed(images, self.stride)).float()
         exists = _exists(features, self.config.radius, border)
         return Neighbourhood(feature_affinities(features, self.offsets) * exists)
 
@@ -143,27 +144,40 @@ class Irn(AffinityModel):
     def _completed(self, images: Images) -> Float[Tensor, "b 3 _ _"]:
         """Images with the mean colour at the right and the bottom up to whole cells, the grid's and the backbone's."""
         whole = math.lcm(self.stride, self.backbone.multiple)
-        return F.pad(images, (0, -images.shape[3] % whole, 0, -images.shape[2] % whole))
+        return _completed(images, whole)
+
+    def _squared(self, images: Images) -> Float[Tensor, "b 3 _ _"]:
+        """Images with the mean colour at the right and the bottom up to ``config.padded_to``; longer sides stay."""
+        side = self.config.padded_to or 0
+        return F.pad(images, (0, max(0, side - images.shape[3]), 0, max(0, side - images.shape[2])))
 
     def boundary(self, images: Images) -> Float[Tensor, "b 1 p q"]:
         """How likely a class boundary passes through each cell, in [0, 1]; of images of any size.
 
         With ``config.flip`` the logits are averaged with those of the mirrored images. Images are first completed at
-        the right and the bottom to whole cells, so that the cells of both are the same.
+        the right and the bottom to whole cells, so that the cells of both are the same; but with ``config.padded_to``
+        the mirror image is completed by itself, as published, and its cells start at the other border.
         """
-        whole, (rows, columns) = self._completed(images), _grid(images, self.stride)
-        logits = self.boundary_head(self._read(whole), _grid(whole, self.stride)).float()
+        rows, columns = _grid(images, self.stride)
+        seen = self._completed(images) if self.config.padded_to is None else images
+        logits = self._boundary_logits(seen)
         if self.config.flip:
-            mirrored = self.boundary_head(self._read(whole.flip(-1)), _grid(whole, self.stride)).float()
-            logits = (logits + mirrored.flip(-1)) / 2
+            logits = (logits + self._boundary_logits(seen.flip(-1)).flip(-1)) / 2
         return logits[:, :, :rows, :columns].sigmoid()
+
+    def _boundary_logits(self, images: Images) -> Float[Tensor, "b 1 p q"]:
+        """On the grid of the images, which the network sees completed."""
+        whole, (rows, columns) = self._completed(self._squared(images)), _grid(images, self.stride)
+        return self.boundary_head(self._read(whole), _grid(whole, self.stride)).float()[:, :, :rows, :columns]
 
     def displacements(self, images: Images) -> Float[Tensor, "b 2 p q"]:
         """Displacement of each cell to the centre of its object: rows, then columns, in cells.
 
-        In evaluation mode less ``mean_displacement``: the losses see differences alone, and leave any constant in.
+        Images are completed as for ``boundary``. In evaluation mode less ``mean_displacement``: the losses see
+        differences alone, and leave any constant in.
         """
-        field = self._unshifted(images)
+        rows, columns = _grid(images, self.stride)
+        field = self._unshifted(self._squared(images))[:, :, :rows, :columns]
         return field if self.training else field - self.mean_displacement[:, None, None]
 
     def _unshifted(self, images: Images) -> Float[Tensor, "b 2 p q"]:
@@ -216,6 +230,11 @@ class Irn(AffinityModel):
         """Both heads as new layers; the displacement head has a rate of its own."""
         faster = grouped_parameters(None, [self.displacement_head], self.config.displacement_factor)
         return grouped_parameters(None, [self.boundary_head]) + faster
+
+
+def _completed(images: Images, whole: int) -> Float[Tensor, "b 3 _ _"]:
+    """Images with the mean colour at the right and the bottom up to multiples of ``whole`` pixels."""
+    return F.pad(images, (0, -images.shape[3] % whole, 0, -images.shape[2] % whole))
 
 
 def _resized(features: Float[Tensor, "b d _ _"], grid: tuple[int, int]) -> Float[Tensor, "b d p q"]:

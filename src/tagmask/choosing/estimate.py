@@ -12,8 +12,9 @@ from tagmask.config import AffinityConfig, CrfConfig, TrainingConfig
 from tagmask.contracts import AffinityModel, Batch, Method, Normalization, Record, Trainable
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
-from tagmask.inference.passes import class_maps, dense_logits, load_pyramids, padded_to, summed_activations
+from tagmask.inference.passes import class_maps, dense_logits, load_pyramids, summed_activations
 from tagmask.masks.crf import refine
+from tagmask.masks.grids import feature_grid
 from tagmask.networks.deeplab import DeepLab
 from tagmask.stages.affinity import walker
 from tagmask.stages.run import Run, new_affinity_net, new_method, new_segmenter
@@ -205,7 +206,8 @@ def _maps(view: _View, method: Method, shown: Sequence[Record]) -> float:
             tags = torch.tensor(record.tags, dtype=torch.long, device=view.device)
             known = torch.zeros(1, classes, device=view.device).index_fill_(1, tags, 1.0)
             finished = [method.finish(each, known) for each in activations]
-            class_maps(finished, tags, (image.shape[0], image.shape[1]))
+            through = images if config.resizing == "twice" else None
+            class_maps(finished, tags, (image.shape[0], image.shape[1]), through)
 
     return _seconds(work) / len(shown)
 
@@ -220,13 +222,12 @@ def _walk(view: _View, net: AffinityModel, config: AffinityConfig, record: Recor
     walk = view.run.recipe.walk
     pyramids = load_pyramids(view.run.dataset, [record], [1.0], walk.base_long_side, view.normalization, workers=0)
     _, _, images = next(iter(pyramids))
-    padded = padded_to(images[0], config.stride)
-    rows, columns = (side // config.stride for side in padded.shape[1:])
+    rows, columns = feature_grid((images[0].shape[1], images[0].shape[2]), config.stride)
     start = np.random.default_rng(0).random((1 + max(1, len(record.tags)), rows, columns), np.float32)
 
     def work() -> None:
         with torch.inference_mode():
-            found = net.neighbourhood(padded[None].to(view.device), walk.border)
+            found = net.neighbourhood(images[0][None].to(view.device), walk.border)
         walker(view.run, net, found)(start)
 
     return _seconds(work)

@@ -65,6 +65,13 @@ class IrnConfig(AffinityConfig):
         default=5, ge=2, description="The same, at inference: the neighbours of a step of the walk."
     )
     flip: bool = Field(default=True, description="Average the boundaries with those of the mirrored image.")
+    padded_to: int | None = Field(
+        default=None,
+        gt=0,
+        description="Side of a square in pixels that images smaller than it are completed to at inference, mean colour "
+        "at the right and the bottom, 512 as published: the heads' normalisation sees it. A longer side stays as it "
+        "is. None: whole cells alone.",
+    )
     damp_boundaries: bool = Field(default=True, description="Multiply what walks by (1 - boundary).")
     labels: AnyLabels = Field(
         default=ThresholdLabels(), description="How the labels it learns from are made of the maps."

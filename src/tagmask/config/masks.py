@@ -22,6 +22,11 @@ class MapsConfig(Config):
         default="image",
         description="Grid the passes are summed and stored on: the image's, or the feature grid of scale 1.",
     )
+    resizing: Literal["once", "twice"] = Field(
+        default="once",
+        description="How a pass comes from its feature grid to the grid of the sum: at once, pixel centres aligned; or "
+        "first to the pixels of the scaled image, corners aligned, and from there, as SEAM and PPC on SEAM publish.",
+    )
     validation: bool = Field(
         default=False, description="Also make maps of validation images, for their predicted tags."
     )

@@ -196,6 +196,11 @@ class EpsConfig(MethodConfig):
     refined_saliency: bool = Field(
         default=False, description="Saliency loss on the refined maps too, as PPC on EPS publishes; needs equivariance."
     )
+    second_saliency: Literal["sampled", "resized"] = Field(
+        default="sampled",
+        description="Saliency of the second view: the first's, sampled at the view's cells; or resized to the view's "
+        "pixels before, bilinear with corners aligned, as PPC on EPS publishes; needs equivariance.",
+    )
     background_last: bool = Field(
         default=False,
         description="Repeat an oversight of PPC on EPS: the cross loss seeks a pixel's best class among all but the "
@@ -216,6 +221,8 @@ class EpsConfig(MethodConfig):
     def _refined_maps_exist(self) -> "EpsConfig":
         if self.equivariance is None and (self.refined_saliency or self.background_last):
             raise ValueError("refined_saliency and background_last need `equivariance`, for example {}")
+        if self.equivariance is None and self.second_saliency == "resized":
+            raise ValueError("second_saliency `resized` needs `equivariance`, for example {}: there is no second view")
         return self
 
 

@@ -31,6 +31,12 @@ class AugmentConfig(Config):
         "leaves its statistics as they are.",
     )
 
+    saliency_resizing: Literal["bilinear", "bicubic"] = Field(
+        default="bilinear",
+        description="How a saliency map, where the method learns from one, is resized with the image: bilinear, or "
+        "bicubic in 256 levels, like the image itself, as EPS publishes.",
+    )
+
     @model_validator(mode="after")
     def _ranges(self) -> "AugmentConfig":
         for name, pair in (("long_side", self.long_side), ("scale", self.scale)):

@@ -113,6 +113,23 @@ def view_planes(planes: Float32[np.ndarray, "n h w"], plan: ViewPlan) -> Float32
     return _placed(resized, plan, torch.zeros(len(planes), plan.crop, plan.crop))
 
 
+def view_saliency(
+    saliency: Float32[np.ndarray, "h w"], plan: ViewPlan, resizing: str
+) -> Float32[Tensor, "1 crop crop"]:
+    """The view of a saliency map, 0 outside the image; resized as ``AugmentConfig.saliency_resizing`` says.
+
+    Args:
+        saliency: in [0, 1]; where it is resized ``bicubic``, rounded to 256 levels before and after, as pictures are.
+        plan: of the image's view.
+        resizing: ``bilinear`` or ``bicubic``.
+    """
+    if resizing == "bilinear":
+        return view_planes(saliency[None], plan)
+    levels = Image.fromarray(np.round(saliency * 255).astype(np.uint8))
+    resized = np.asarray(levels.resize((plan.size[1], plan.size[0]), Image.Resampling.BICUBIC), np.float32)
+    return _placed(torch.from_numpy(resized[None] / np.float32(255)), plan, torch.zeros(1, plan.crop, plan.crop))
+
+
 def view_valid(plan: ViewPlan) -> Bool[Tensor, "crop crop"]:
     """True where the view shows the photograph, False on padding."""
     return _placed(torch.ones(plan.size, dtype=torch.bool), plan, torch.zeros(plan.crop, plan.crop, dtype=torch.bool))

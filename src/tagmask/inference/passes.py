@@ -58,10 +58,12 @@ def sum_passes(
     return torch.stack([_resized(maps, size) for maps in by_shape.values()]).sum(dim=0)
 
 
-def _resized(maps: Float[Tensor, "n _ _"], size: tuple[int, int]) -> Float[Tensor, "n _ _"]:
+def _resized(
+    maps: Float[Tensor, "n _ _"], size: tuple[int, int], align_corners: bool = False
+) -> Float[Tensor, "n _ _"]:
     if not len(maps):  # an image without tags
         return maps.new_zeros(0, *size)
-    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=align_corners)[0]
 
 
 def unmirrored(pair: AnyActivation) -> AnyActivation:
@@ -93,7 +95,10 @@ def summed_activations(
 
 
 def class_maps(
-    activations: Sequence[Activation], present: Int[Tensor, " n"], size: tuple[int, int]
+    activations: Sequence[Activation],
+    present: Int[Tensor, " n"],
+    size: tuple[int, int],
+    through: Sequence[Float[Tensor, "3 _ _"]] | None = None,
 ) -> Float[Tensor, "_ h w"]:
     """Maps of the present classes summed over scales on a grid of ``size``; a learnt background comes first.
 
@@ -101,10 +106,15 @@ def class_maps(
         activations: one per scale, batch of one.
         present: class ids from 0.
         size: rows and columns of the result.
+        through: the image at each scale, to whose pixels maps are resized on the way, corners aligned; None: they go
+            to ``size`` at once.
     """
     chosen = [a.maps[0, present] for a in activations]
     if all(a.background is not None for a in activations):
         chosen = [torch.cat([a.background[0], maps]) for a, maps in zip(activations, chosen, strict=True)]  # pyright: ignore[reportOptionalSubscript] — checked above
+    if through is not None:
+        pixels = [(image.shape[1], image.shape[2]) for image in through]
+        chosen = [_resized(maps, at, align_corners=True) for maps, at in zip(chosen, pixels, strict=True)]
     return sum_passes(chosen, [False] * len(chosen), size)
 
 

@@ -21,7 +21,7 @@ from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
 from tagmask.methods.equivariance import equivariance_losses
 from tagmask.methods.pixel_correlation import PixelCorrelation
-from tagmask.methods.second_view import smaller_view
+from tagmask.methods.second_view import resized_aligned, smaller_size, smaller_view
 from tagmask.networks.parameter_groups import grouped_parameters
 
 AREA_FLOOR = 1e-4  # joins the area of a map at every pixel, not once
@@ -181,9 +181,19 @@ class Eps(Method[EpsActivation]):
         return losses if settings is None else losses | self._equivariance_losses(activations, batch, settings)
 
     def _saliency_loss(self, scores: Sequence[Float[Tensor, "b k _ _"]], batch: Batch) -> Float[Tensor, ""]:
-        given, config = saliency_of(batch), self.config
-        each = [saliency_loss(view, given, batch.tags, config.overlap, config.absent_share) for view in scores]
+        config, pairs = self.config, zip(scores, self._saliency_of_views(batch), strict=True)
+        each = [saliency_loss(view, given, batch.tags, config.overlap, config.absent_share) for view, given in pairs]
         return config.saliency_weight * torch.stack(each).mean()
+
+    def _saliency_of_views(self, batch: Batch) -> list[Float[Tensor, "b 1 _ _"]]:
+        """What the saliency loss compares each view with, before it comes to the view's grid."""
+        first, settings = saliency_of(batch), self.config.equivariance
+        if settings is None:
+            return [first]
+        if self.config.second_saliency == "sampled":
+            return [first, first]
+        size = smaller_size((first.shape[2], first.shape[3]), settings.view_scale, settings.view_size)
+        return [first, resized_aligned(first.float(), size)]
 
     def _equivariance_losses(self, views: list[EpsActivation], batch: Batch, settings: EquivarianceConfig) -> Losses:
         """SEAM's losses, each view on its own feature grid, and the saliency loss of the refined maps if asked for.

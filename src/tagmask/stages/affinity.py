@@ -18,7 +18,7 @@ from tagmask.contracts import AffinityModel, ImageArray, Images, MaskArray, Neig
 from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.data.images import mask_bits, write_mask
 from tagmask.errors import TagmaskError
-from tagmask.inference.passes import load_pyramids, padded_to
+from tagmask.inference.passes import load_pyramids
 from tagmask.masks.from_archives import confident_mask, label_posteriors, scores_with_background, walk_start
 from tagmask.masks.grids import resized
 from tagmask.networks.memory_format import channels_last
@@ -177,7 +177,7 @@ def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig, records: Seq
     for record, image, images in track(pyramids, "random walk", len(records), len(records) - len(left)):
         size = (images[0].shape[1], images[0].shape[2])
         scores, classes = _scores(run, record, (image.shape[0], image.shape[1]))
-        found = net.neighbourhood(channels_last(padded_to(images[0], config.stride)[None]).to(device), walk.border)
+        found = net.neighbourhood(channels_last(images[0][None]).to(device), walk.border)
         walked = walker(run, net, found)(walk_start(scores, size, config.stride, walk))
         write_maps(run.folder.walks(record.id), MapArchive(classes, walked, (image.shape[0], image.shape[1])))
 

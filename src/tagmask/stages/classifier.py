@@ -163,10 +163,15 @@ class MapMaker:
         known = torch.zeros_like(logits).index_fill_(0, tags.to(logits.device), 1.0)[None]
         finished = [self.method.finish(activation, known) for activation in activations]
         grid = size if self.config.size == "image" else feature_grid(size, self.method.backbone.stride)
-        maps = class_maps(finished, tags.to(logits.device), grid).cpu().numpy()
-        passes = len(images) * (2 if self.config.flip else 1)
-        normalize = {"max": normalize_max, "min_max": normalize_min_max, "mean": lambda maps: maps / passes}
+        through = images if self.config.resizing == "twice" else None
+        maps = class_maps(finished, tags.to(logits.device), grid, through).cpu().numpy()
+        normalized = normalized_maps(maps, self.method, len(images) * (2 if self.config.flip else 1))
         has_background = len(maps) > len(tags)
         classes = np.array([0] * has_background + [tag + 1 for tag in tags.tolist()], np.int16)
-        normalized = normalize[self.method.map_normalization](maps) if len(maps) else maps
         write_maps(self.folder.maps(record.id), MapArchive(classes, normalized, size))
+
+
+def normalized_maps(summed: Float[np.ndarray, "n h w"], method: Method, passes: int) -> Float[np.ndarray, "n h w"]:
+    """Maps summed over so many passes, brought to [0, 1] as the method says."""
+    normalize = {"max": normalize_max, "min_max": normalize_min_max, "mean": lambda maps: maps / passes}
+    return normalize[method.map_normalization](summed) if len(summed) else summed

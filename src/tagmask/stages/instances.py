@@ -14,7 +14,7 @@ from tagmask.config import InstancesConfig, IrnConfig, WalkConfig
 from tagmask.contracts import AffinityModel, Dataset, Record
 from tagmask.conventions import BACKGROUND
 from tagmask.errors import TagmaskError
-from tagmask.inference.passes import load_pyramids, padded_to
+from tagmask.inference.passes import load_pyramids
 from tagmask.masks.from_archives import walk_start
 from tagmask.masks.grids import from_grid, long_side_factor, resized
 from tagmask.masks.instances import (
@@ -86,9 +86,9 @@ def _find_instances(run: Run, net: AffinityModel, config: InstancesConfig, recor
     pyramids = load_pyramids(run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, config.workers)
     maker = InstanceMaker(run.folder, config, walk, net.stride)
     for record, _, images in track(pyramids, "instances", total, total - len(left)):
-        padded = channels_last(padded_to(images[0], net.stride)[None]).to(device)
-        displacements = net.displacements(padded)[0].float().cpu().numpy()
-        along = walker(run, net, net.neighbourhood(padded, walk.border))
+        batch = channels_last(images[0][None]).to(device)
+        displacements = net.displacements(batch)[0].float().cpu().numpy()
+        along = walker(run, net, net.neighbourhood(batch, walk.border))
         maker(record, (images[0].shape[1], images[0].shape[2]), displacements, along)
 
 

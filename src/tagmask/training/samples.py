@@ -12,7 +12,16 @@ from torch import Tensor
 
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Normalization, Record
-from tagmask.data.augment import ViewPlan, draw_view, sample_generator, view_image, view_mask, view_planes, view_valid
+from tagmask.data.augment import (
+    ViewPlan,
+    draw_view,
+    sample_generator,
+    view_image,
+    view_mask,
+    view_planes,
+    view_saliency,
+    view_valid,
+)
 from tagmask.data.images import read_mask
 from tagmask.masks.confident_labels import confident_labels, grid_labels
 from tagmask.system.storage import read_posteriors
@@ -108,7 +117,8 @@ class TagSamples(_Views):
         sample = self._sample(record, image, plan)
         if self.saliency is None:
             return sample
-        return replace(sample, saliency=view_planes(self.saliency(record)[None].astype(np.float32), plan))
+        saliency = self.saliency(record).astype(np.float32)
+        return replace(sample, saliency=view_saliency(saliency, plan, self.augment.saliency_resizing))
 
 
 @dataclass(frozen=True)
