@@ -62,7 +62,7 @@ FILE_ENDINGS = (
 FORBIDDEN = ["/work/", "../shared", "session", "issue #", "todo", "\N{EM DASH}"]
 LIBRARIES = ("numpy.", "torch.", "yaml.")
 ENTRY_POINTS = ("tagmask.methods", "tagmask.affinity_networks")
-PLACES = ("config", "contracts", "methods", "affinity", "networks", "testing", "stages", "scoring")
+PLACES = ("config", "contracts", "methods", "affinity", "networks", "testing", "stages", "reviews", "scoring")
 SHORT = 10_000  # bytes of the README
 
 

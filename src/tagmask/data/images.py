@@ -62,7 +62,7 @@ def read_image(path: Path, bands: Bands | None = None) -> UInt8[np.ndarray, "h w
     """
     with _image(path, PHOTO_FORMATS, bands) as image:
         orientation = image.getexif().get(_ORIENTATION_TAG)
-        pixels = _rgb(image)
+        pixels = rgb(image)
         return np.array(pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels)
 
 
@@ -93,7 +93,7 @@ def read_small(path: Path, side: int, bands: Bands | None = None) -> tuple[UInt8
         orientation = image.getexif().get(_ORIENTATION_TAG)
         size = (image.width, image.height) if orientation in _TURNED else (image.height, image.width)
         image.draft("RGB", (side, side))
-        pixels = _rgb(image)
+        pixels = rgb(image)
         return np.array(pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels), size
 
 
@@ -109,7 +109,7 @@ def examine(path: Path, bands: Bands | None = None) -> tuple[str | None, bool]:
             # A JPEG is decoded at an eighth of its size, yet read to its end; other formats ignore this.
             image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
             may_fade = bands is not None or image.mode[0] in "IF" or image.has_transparency_data
-            return None, is_blank(np.asarray(_rgb(image))) and may_fade
+            return None, is_blank(np.asarray(rgb(image))) and may_fade
     except TagmaskError as error:
         return _reason(path, error.__cause__ or error), False
 
@@ -204,7 +204,8 @@ def _unknown_content(path: Path) -> str:
     return begins or "not an image"
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB, by the rules of ``read_image``; it is not turned."""
     if image.mode[0] in "IF":
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if not image.has_transparency_data:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tagmask.config import AnyBackbone, AnyData, FolderData, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
+from tagmask.data.images import rgb
 from tagmask.data.orientation import read_photograph
 from tagmask.errors import TagmaskError, first_line
 from tagmask.inference.exported import FORMS, DenseNetwork, ExportSettings, read_settings, settings_file
@@ -27,6 +28,9 @@ from tagmask.networks.saved import load_network, read_facts
 LARGEST = 12_500_000  # pixels: what a telephone takes; more would need memory without end
 
 Bands = tuple[int, int, int]
+
+AnyImage = np.ndarray | Image.Image | str | Path
+"""Pixels, a Pillow image, or where one lies."""
 
 
 def largest_factor(size: tuple[int, int]) -> float:
@@ -81,14 +85,15 @@ class Predictor:
         """How photographs are normalised for this network."""
         return self.network.normalization
 
-    def __call__(self, image: np.ndarray | Image.Image | str | Path) -> MaskArray:
+    def __call__(self, image: AnyImage) -> MaskArray:
         """Mask of one image.
 
         Photographs that are larger than those of the training, or than ``LARGEST`` pixels, are scaled down, and their
         masks enlarged again.
 
         Args:
-            image: RGB pixels ``uint8 h w 3``, a Pillow image, or a path.
+            image: RGB pixels ``uint8 h w 3``, a Pillow image of any mode, or a path. An image by its path is turned
+                upright as its EXIF data say; arrays and Pillow images are taken as they are.
 
         Returns:
             ``int32 h w``: 0 background, class i as i + 1.
@@ -96,7 +101,7 @@ class Predictor:
         Raises:
             TagmaskError: the file is no readable image, or the array is not RGB ``uint8 h w 3``.
         """
-        pixels = self.read(Path(image)) if isinstance(image, str | Path) else _pixels(image)
+        pixels = pixels_of(image, self.bands, self.as_stored)
         size = (pixels.shape[0], pixels.shape[1])
         mask = self.mask(*self.scaled(pixels))
         return mask if mask.shape == size else enlarged(mask, size)
@@ -159,8 +164,13 @@ def load(run: str | Path, device: str | None = None) -> Predictor:
         )
     facts, classes = segmenter_facts(file)
     network = _trained(file, facts, len(classes))
-    as_stored = isinstance(facts.data, FolderData) and facts.data.exif == "as_stored"
-    return Predictor(network, facts.segmenter, classes, place, facts.data.bands, facts.data.largest_side, as_stored)
+    data = facts.data
+    return Predictor(network, facts.segmenter, classes, place, data.bands, data.largest_side, is_read_as_stored(data))
+
+
+def is_read_as_stored(data: AnyData) -> bool:
+    """Whether photographs are not turned upright as their EXIF data say."""
+    return isinstance(data, FolderData) and data.exif == "as_stored"
 
 
 def _trained(file: Path, facts: "SegmenterFacts", num_classes: int) -> DeepLab:
@@ -252,8 +262,15 @@ def build_segmenter(segmenter: SegmenterConfig, backbone: AnyBackbone, num_class
     return DeepLab(segmenter, build_backbone(config), num_classes)
 
 
-def _pixels(image: np.ndarray | Image.Image) -> ImageArray:
-    pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+def pixels_of(image: AnyImage, bands: Bands | None = None, as_stored: bool = False) -> ImageArray:
+    """The RGB pixels of an image; ``bands`` and ``as_stored`` say how files are read.
+
+    Raises:
+        TagmaskError: the file is no readable image, or the array is not RGB ``uint8 h w 3``.
+    """
+    if isinstance(image, str | Path):
+        return read_photograph(Path(image), bands, as_stored)
+    pixels = np.asarray(rgb(image)) if isinstance(image, Image.Image) else image
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise TagmaskError(
             f"an image array must be RGB, uint8, rows x columns x 3; got {pixels.dtype} of shape {pixels.shape}."
