@@ -125,8 +125,8 @@ class MaskedImage:
 
 
 @dataclass(frozen=True, repr=False)
-class Masks:
-    """Masks of a run by their places and by the ids of their images, read one at a time.
+class MaskedImages:
+    """MaskedImages of a run by their places and by the ids of their images, read one at a time.
 
     Attributes:
         run: whose masks.
@@ -202,7 +202,7 @@ class Masks:
         return rendered("strip.html", pictures=pictures, more=len(self) - len(pictures))
 
 
-def masks_of(run: Run, kind: MaskKind | None) -> Masks:
+def masks_of(run: Run, kind: MaskKind | None) -> MaskedImages:
     """The masks of a kind; None: as ``exchange.selection.select`` chooses.
 
     Raises:
@@ -216,4 +216,4 @@ def masks_of(run: Run, kind: MaskKind | None) -> Masks:
     }
     if kind not in ways:
         raise TagmaskError(f"no masks of the kind {kind!r}; there are 'pseudo', 'predicted' and 'reviewed'")
-    return Masks(run, select(run, ways[kind]))
+    return MaskedImages(run, select(run, ways[kind]))

@@ -18,7 +18,7 @@ from tagmask.stages.results import read_ranking
 from tagmask.stages.run import Run as OpenedRun
 from tagmask.stages.table import STAGES
 from tagmask.viewing.detections import detections
-from tagmask.viewing.images import MaskedImage, MaskKind, Masks, masks_of
+from tagmask.viewing.images import MaskedImage, MaskKind, MaskedImages, masks_of
 from tagmask.viewing.markup import rendered
 from tagmask.viewing.opening import found_run, opened
 from tagmask.viewing.overlay import Overlay, overlaid
@@ -85,8 +85,8 @@ class Run:
 
     # ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def masks(self, kind: MaskKind | None = None) -> Masks:
-        """Masks with their photographs, each read when it is asked for.
+    def masks(self, kind: MaskKind | None = None) -> MaskedImages:
+        """MaskedImages with their photographs, each read when it is asked for.
 
         Args:
             kind: ``pseudo`` of all training images, ``predicted`` of the validation images, ``reviewed`` for those that
