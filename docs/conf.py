@@ -33,7 +33,10 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4
 nb_execution_mode = "off"  # notebooks are shown as they were executed; a test executes them
 nb_merge_streams = True
-suppress_warnings = ["myst.strikethrough"]
+suppress_warnings = [
+    "myst.strikethrough",
+    "misc.highlighting_failure",  # commands of a notebook that go on over several lines, which its lexer does not know
+]
 
 # ── API ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

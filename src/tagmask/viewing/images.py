@@ -126,7 +126,7 @@ class MaskedImage:
 
 @dataclass(frozen=True, repr=False)
 class MaskedImages:
-    """MaskedImages of a run by their places and by the ids of their images, read one at a time.
+    """Masks of a run by their places and by the ids of their images, read one at a time.
 
     Attributes:
         run: whose masks.

@@ -18,7 +18,7 @@ from tagmask.stages.results import read_ranking
 from tagmask.stages.run import Run as OpenedRun
 from tagmask.stages.table import STAGES
 from tagmask.viewing.detections import detections
-from tagmask.viewing.images import MaskedImage, MaskKind, MaskedImages, masks_of
+from tagmask.viewing.images import MaskedImage, MaskedImages, MaskKind, masks_of
 from tagmask.viewing.markup import rendered
 from tagmask.viewing.opening import found_run, opened
 from tagmask.viewing.overlay import Overlay, overlaid
@@ -86,7 +86,7 @@ class Run:
     # ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def masks(self, kind: MaskKind | None = None) -> MaskedImages:
-        """MaskedImages with their photographs, each read when it is asked for.
+        """Masks with their photographs, each read when it is asked for.
 
         Args:
             kind: ``pseudo`` of all training images, ``predicted`` of the validation images, ``reviewed`` for those that
