@@ -11,7 +11,7 @@ author = "The tagmask maintainers"
 copyright = author
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # which is myst_parser, and notebooks
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "mathml",
@@ -31,7 +31,12 @@ nitpick_ignore_regex = [
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.strikethrough"]
+nb_execution_mode = "off"  # notebooks are shown as they were executed; a test executes them
+nb_merge_streams = True
+suppress_warnings = [
+    "myst.strikethrough",
+    "misc.highlighting_failure",  # commands of a notebook that go on over several lines, which its lexer does not know
+]
 
 # ── API ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -33,6 +33,7 @@ OWN = [
     *(ROOT / name for name in NAMES),
     *(page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts),
 ]
+NOTEBOOKS = sorted(DOCS.glob("*.ipynb"))
 PAGES = [*OWN, *sorted((ROOT / "benchmarks").rglob("*.md"))]
 METHOD_PAGES = [page for page in OWN if page.parent.name == "methods" and page.name != "index.md"]
 FILE_ENDINGS = (
@@ -65,7 +66,7 @@ FILE_ENDINGS = (
 FORBIDDEN = ["/work/", "../shared", "session", "issue #", "todo", "\N{EM DASH}"]
 LIBRARIES = ("numpy.", "torch.", "yaml.")
 ENTRY_POINTS = ("tagmask.methods", "tagmask.affinity_networks")
-PLACES = ("config", "contracts", "methods", "affinity", "networks", "testing", "stages", "scoring")
+PLACES = ("config", "contracts", "methods", "affinity", "networks", "testing", "stages", "reviews", "scoring")
 SHORT = 10_000  # bytes of the README
 
 
@@ -131,13 +132,19 @@ def toctree(page: Path) -> set[Path]:
     found = set()
     for block in re.findall(r"^```\{toctree\}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         lines = [line.strip() for line in block.splitlines()]
-        found |= {page.parent / f"{line}.md" for line in lines if line and not line.startswith(":")}
+        found |= {written_as(page.parent / line) for line in lines if line and not line.startswith(":")}
     return found
+
+
+def written_as(page: Path) -> Path:
+    """The file of a page that the navigation names: Markdown, or a notebook."""
+    notebook = page.with_name(f"{page.name}.ipynb")
+    return notebook if notebook.exists() else page.with_name(f"{page.name}.md")
 
 
 def test_every_page_is_in_the_navigation_and_nothing_else() -> None:
     listed = set().union(*map(toctree, OWN)) | {DOCS / "index.md"}
-    assert listed == {page for page in OWN if page.is_relative_to(DOCS)}
+    assert listed == {page for page in OWN if page.is_relative_to(DOCS)} | set(NOTEBOOKS)
 
 
 def test_the_readme_is_one_screen_and_links_the_pages_beside_it() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from test_docs import DOCS, OWN, ROOT, ids, prose
 
-NEEDED = ("sphinx", "furo", "myst_parser", "latex2mathml")
+NEEDED = ("sphinx", "furo", "myst_nb", "latex2mathml")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 LOADING = {"script": ("src",), "img": ("src", "srcset"), "iframe": ("src",), "source": ("src", "srcset")}
 LOADED_LINKS = {"stylesheet", "icon", "shortcut icon", "preload", "prefetch", "preconnect", "dns-prefetch"}

@@ -1,8 +1,9 @@
 """tagmask: image tags in, segmentation masks out.
 
 ``tagmask.load(run)(image)`` segments a new image with a finished run. ``begin_run``, ``run_all`` and ``evaluate`` make
-one from Python, ``open_run`` goes on with one. What methods of one's own need lies in ``tagmask.config``,
-``tagmask.contracts``, ``tagmask.methods``, ``tagmask.affinity``, ``tagmask.networks`` and ``tagmask.testing``.
+one from Python, ``open_run`` goes on with one, and ``tagmask.Run(run)`` shows one. What methods of one's own need lies
+in ``tagmask.config``, ``tagmask.contracts``, ``tagmask.methods``, ``tagmask.affinity``, ``tagmask.networks`` and
+``tagmask.testing``.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
     from tagmask.inference.predictor import Predictor, load
     from tagmask.scoring.evaluation import evaluate
     from tagmask.stages.pipeline import run_all
-    from tagmask.stages.run import Run, begin_run, open_run
+    from tagmask.stages.run import begin_run, open_run
+    from tagmask.viewing.run import Run
 
 __all__ = ["Predictor", "Run", "TagmaskError", "begin_run", "evaluate", "load", "load_recipe", "open_run", "run_all"]
 
 _HOMES = {
     "Predictor": "tagmask.inference.predictor",
-    "Run": "tagmask.stages.run",
+    "Run": "tagmask.viewing.run",
     "TagmaskError": "tagmask.errors",
     "begin_run": "tagmask.stages.run",
     "evaluate": "tagmask.scoring.evaluation",

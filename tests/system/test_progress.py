@@ -7,11 +7,19 @@ from tagmask.system.progress import track
 def test_in_a_terminal_a_bar_goes_to_the_errors(capsys, monkeypatch):
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
     assert list(track(iter("abc"), "letters [/x]", total=5, done=2)) == ["a", "b", "c"]
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "letters [/x]" in captured.err
     assert "5/5" in captured.err
+
+
+def test_a_terminal_without_a_cursor_gets_lines(capsys, monkeypatch):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    assert list(track(iter("abc"), "letters", total=3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == "letters: 0 of 3\nletters: 3 of 3 in 0:00\n"
 
 
 def test_elsewhere_a_line_tells_the_beginning_and_the_end(capsys):

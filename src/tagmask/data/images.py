@@ -213,7 +213,7 @@ def _unknown_content(path: Path) -> str:
 
 
 def rgb(image: Image.Image, stretch: Stretch = DEFAULT) -> Image.Image:
-    """A picture of any mode in RGB, transparency laid on white."""
+    """An image of any mode as RGB, by the rules of ``read_image``; it is not turned."""
     if image.mode[0] in "IF":
         return Image.fromarray(eight_bits(np.asarray(image)[..., None], stretch)[..., 0]).convert("RGB")
     if not image.has_transparency_data:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Bool, Int32
+from scipy.ndimage import label
 
 from tagmask.contracts import MaskArray
 from tagmask.conventions import BACKGROUND, IGNORE
@@ -109,6 +110,26 @@ def regions(mask: MaskArray) -> list[int]:
     """The numbers of the classes in a mask in order, ``IGNORE`` last where it has pixels without label."""
     found = np.unique(mask).tolist()
     return [number for number in found if number > BACKGROUND] + [IGNORE] * (IGNORE in found)
+
+
+def parts(mask: MaskArray, number: int) -> Iterator[Bool[np.ndarray, "h w"]]:
+    """The parts of a class that hang together, corners not counted, in the order in which rows meet them.
+
+    >>> [part.astype(int).tolist() for part in parts(np.array([[1, 0, 1]], np.int32), 1)]
+    [[[1, 0, 0]], [[0, 0, 1]]]
+    """
+    found, count = label(mask == number)  # pyright: ignore[reportGeneralTypeIssues] - its result depends on an argument
+    return (found == place for place in range(1, count + 1))
+
+
+def box(region: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom sides of a region in pixels, right and bottom outside of it.
+
+    >>> box(np.array([[False, False, False], [False, True, True]]))
+    (1, 1, 3, 2)
+    """
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 # ── back ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -69,7 +69,7 @@ def _require(run: Run, stage: str, command: str) -> None:
     if not run.folder.is_done(stage):
         raise TagmaskError(
             f"{run.folder.path}: stage `{stage}` has not finished, or the recipe does without it; "
-            f"`tagmask {command} {run.folder.path}` carries it out, and --which asks for other masks"
+            f"`tagmask {command} {run.folder.path}` carries it out; or ask for other masks"
         )
 
 
@@ -79,7 +79,7 @@ def _has_mask(review: Review | None) -> bool:
 
 def _selected(run: Run, records: Sequence[Record], kind: Kind) -> Selection:
     if not records:
-        raise TagmaskError(f"{run.folder.path} has no {kind}; choose other masks with --which")
+        raise TagmaskError(f"{run.folder.path} has no {kind}; ask for other masks")
     return Selection(tuple((record, kind) for record in records))
 
 

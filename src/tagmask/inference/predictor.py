@@ -21,7 +21,7 @@ from tagmask.errors import TagmaskError, first_line
 from tagmask.inference.exported import FORMS, DenseNetwork, ExportSettings, read_settings, settings_file
 from tagmask.inference.hub import fetched, is_address
 from tagmask.inference.passes import dense_logits, pyramid, resize_image
-from tagmask.inference.reading import AS_THE_FILE_SAYS, Reading, reading_of
+from tagmask.inference.reading import AS_THE_FILE_SAYS, AnyImage, Reading, pixels_of, reading_of
 from tagmask.inference.tiles import Tiles, Tiling, checked_tiles, usual_side
 from tagmask.masks.crf import refine
 from tagmask.masks.grids import long_side_factor
@@ -85,14 +85,15 @@ class Predictor:
         """How photographs are normalised for this network."""
         return self.network.normalization
 
-    def __call__(self, image: np.ndarray | Image.Image | str | Path) -> MaskArray:
+    def __call__(self, image: AnyImage) -> MaskArray:
         """Mask of one image.
 
         Photographs that are larger than those of the training, or than ``LARGEST`` pixels, are scaled down, and their
         masks enlarged again; or they are taken in tiles, see ``tiles``.
 
         Args:
-            image: RGB pixels ``uint8 h w 3``, a Pillow image, or a path.
+            image: RGB pixels ``uint8 h w 3``, a Pillow image of any mode, or a path. An image by its path is turned
+                upright as its EXIF data say; arrays and Pillow images are taken as they are.
 
         Returns:
             ``int32 h w``: 0 background, class i as i + 1.
@@ -104,7 +105,7 @@ class Predictor:
         if side is not None:
             with self._source(image) as source:
                 return np.concatenate(list(self.tiling(source, side).strips()))
-        pixels = self.reading.photograph(Path(image)) if isinstance(image, str | Path) else _pixels(image)
+        pixels = pixels_of(image, self.reading)
         size = (pixels.shape[0], pixels.shape[1])
         mask = self.mask(*self.scaled(pixels))
         return mask if mask.shape == size else enlarged(mask, size)
@@ -143,7 +144,7 @@ class Predictor:
     def _source(self, image: np.ndarray | Image.Image | str | Path) -> AbstractContextManager[Source]:
         if isinstance(image, str | Path):
             return self.reading.windows(Path(image))
-        return nullcontext(InMemory(_pixels(image)))
+        return nullcontext(InMemory(pixels_of(image, self.reading)))
 
     def mask(self, image: ImageArray, images: list[Float[Tensor, "3 _ _"]]) -> MaskArray:
         """Mask from the image and its normalised copies at every scale, for callers that read ahead."""
@@ -280,12 +281,3 @@ def build_segmenter(segmenter: SegmenterConfig, backbone: AnyBackbone, num_class
     config = segmenter.backbone_of(backbone)
     config = config if load_initial else config.model_copy(update={"weights": "none"})
     return DeepLab(segmenter, build_backbone(config), num_classes)
-
-
-def _pixels(image: np.ndarray | Image.Image) -> ImageArray:
-    pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise TagmaskError(
-            f"an image array must be RGB, uint8, rows x columns x 3; got {pixels.dtype} of shape {pixels.shape}."
-        )
-    return pixels

@@ -4,14 +4,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from tagmask.config import AnyData, FolderData
 from tagmask.contracts import ImageArray
+from tagmask.data.images import rgb
 from tagmask.data.orientation import read_photograph
 from tagmask.data.rasters import open_windows
 from tagmask.data.stretch import DEFAULT, Stretch, stretch_of
 from tagmask.data.windows import Source
+from tagmask.errors import TagmaskError
 
 Bands = tuple[int, int, int]
+
+AnyImage = np.ndarray | Image.Image | str | Path
+"""Pixels, a Pillow image, or where one lies."""
 
 
 @dataclass(frozen=True)
@@ -54,3 +62,19 @@ def reading_of(data: AnyData) -> Reading:
     """How the photographs of a data set are read."""
     as_stored = isinstance(data, FolderData) and data.exif == "as_stored"
     return Reading(data.bands, data.largest_side, as_stored, stretch_of(data))
+
+
+def pixels_of(image: AnyImage, reading: Reading = AS_THE_FILE_SAYS) -> ImageArray:
+    """The RGB pixels of an image; of files, and of numbers of more than 8 bits, as ``reading`` says.
+
+    Raises:
+        TagmaskError: the file is no readable image, or the array is not RGB ``uint8 h w 3``.
+    """
+    if isinstance(image, str | Path):
+        return reading.photograph(Path(image))
+    pixels = np.asarray(rgb(image, reading.stretch)) if isinstance(image, Image.Image) else image
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise TagmaskError(
+            f"an image array must be RGB, uint8, rows x columns x 3; got {pixels.dtype} of shape {pixels.shape}."
+        )
+    return pixels

@@ -203,7 +203,18 @@ class RunFolder:
                 f"{f'; and {len(different) - 5} more' if len(different) > 5 else ''}). Choose another --out folder, or "
                 f"repeat the settings that the run was begun with: `tagmask resume {self.path}` knows them."
             )
-        changes = changed_contents(self._contents(), contents(dataset, pixels))
+        self.check_data(contents(dataset, pixels))
+
+    def check_data(self, found: dict[str, Any]) -> None:
+        """Refuse other data than those that the run learns from.
+
+        Args:
+            found: ``contents`` of the data.
+
+        Raises:
+            TagmaskError: classes, images, tags or, where they were read, pixels have changed.
+        """
+        changes = changed_contents(self.contents().model_dump(), found)
         if changes:
             raise TagmaskError(
                 f"the data have changed since {self.path} was begun: {'; '.join(changes)}. Its results belong to the "
@@ -250,8 +261,13 @@ class RunFolder:
             )
         return read_json_as(file, _Claim.model_validate, _RESTORE).model_dump()
 
-    def _contents(self) -> dict[str, Any]:
-        return read_json_as(self.path / "data.json", Contents.model_validate, _RESTORE).model_dump()
+    def contents(self) -> Contents:
+        """What an existing run learns from, in brief: its classes, images and tags.
+
+        Raises:
+            TagmaskError: the file is missing or holds something else.
+        """
+        return read_json_as(self.path / "data.json", Contents.model_validate, _RESTORE)
 
     # ── manifest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

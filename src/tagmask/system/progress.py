@@ -31,9 +31,8 @@ def track(items: Iterable[T], title: str, total: int, done: int = 0) -> Iterator
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return iter(items)
     console = Console(stderr=True)
-    return (
-        _with_bar(items, title, total, done, console) if console.is_terminal else _with_lines(items, title, total, done)
-    )
+    has_bar = console.is_terminal and not console.is_dumb_terminal  # one that cannot move its cursor has none
+    return _with_bar(items, title, total, done, console) if has_bar else _with_lines(items, title, total, done)
 
 
 def _with_bar(items: Iterable[T], title: str, total: int, done: int, console: Console) -> Iterator[T]:

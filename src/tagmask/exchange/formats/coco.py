@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
-from scipy.ndimage import label
 
 from tagmask.contracts import MaskArray
 from tagmask.conventions import IGNORE
@@ -26,9 +25,11 @@ from tagmask.exchange.items import (
     Arrivals,
     Parcel,
     Size,
+    box,
     check_size,
     class_numbers,
     json_file,
+    parts,
     regions,
     translated,
     unlabelled_name,
@@ -105,14 +106,12 @@ def _annotations(mask: MaskArray, parcel: Parcel) -> Iterator[Entry]:
         if number == IGNORE:
             yield _entry(mask == IGNORE, "rle") | {"category_id": len(parcel.classes) + 1, "iscrowd": 1}
             continue
-        parts, count = label(mask == number)  # pyright: ignore[reportGeneralTypeIssues] - its result depends on an argument
-        for place in range(1, count + 1):
-            yield _entry(parts == place, parcel.segmentation) | {"category_id": number, "iscrowd": 0}
+        for part in parts(mask, number):
+            yield _entry(part, parcel.segmentation) | {"category_id": number, "iscrowd": 0}
 
 
 def _entry(region: Bool[np.ndarray, "h w"], segmentation: Segmentation) -> Entry:
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    left, top, right, bottom = box(region)
     # Coordinates that are not larger than 1 are taken for shares of the image by some readers, ours among them.
     is_drawn = segmentation == "polygons" and max(bottom, right) > 1
     return {
