@@ -1,19 +1,23 @@
 """PASCAL VOC 2012 and MS-COCO as they are downloaded, prepared, and learned from by every recipe for them."""
 
+import json
 import math
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 from PIL import Image
 
 import published
+from tagmask import cli
 from tagmask.config.recipes import load_recipe, recipe_names
 from tagmask.contracts import Dataset
 from tagmask.data.images import read_mask
 from tagmask.preparing.coco import prepare_coco
 from tagmask.preparing.voc import prepare_voc
+from tagmask.scoring import comparison
 from tagmask.scoring.evaluation import evaluate
 from tagmask.serving.voc_submission import PLACE, predict_submission
 from tagmask.stages.pipeline import run_all
@@ -96,6 +100,26 @@ def test_every_recipe_for_published_data_goes_all_the_way(name, request, tmp_pat
     check(run, run.dataset)
     if name == "voc-sipe":
         submit(run.folder.path, root, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_recipe_is_reproduced_from_its_data_to_its_record(voc, tmp_path, monkeypatch, capsys):
+    def call(command: list[str], log: Path) -> None:
+        typer.main.get_command(cli.app).main(command[1:], standalone_mode=False)
+
+    monkeypatch.setattr(comparison, "_call", call)  # in this process, which is quicker
+    changes = [word for setting in tiny("voc-eps") for word in ("--set", setting)]
+    words = ["reproduce", "voc-eps", "--data", str(voc), "--out", str(tmp_path), "--seeds", "2", *changes]
+    typer.main.get_command(cli.app).main(words, standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "| mean IoU (%) | Lee et al., CVPR 2021 | ours | difference | |" in said
+    assert "| pseudo masks | 69.22 |" in said
+    record = tmp_path / "record"
+    assert {path.name for path in record.iterdir()} == {
+        *("README.md", "recipe.json", "scores.json", "seed0.jsonl", "seed1.jsonl")
+    }
+    assert "\nSeeds: 0, 1\n" in (record / "README.md").read_text()
+    assert len(json.loads((record / "scores.json").read_text())) == 2
 
 
 def submit(model: Path, root: Path, place: Path) -> None:

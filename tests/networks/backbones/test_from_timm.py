@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from networks.backbones.timm_settings import timm_backbone
+from tagmask.config import TimmBackbone
 from tagmask.contracts import Level, Normalization
 from tagmask.errors import TagmaskError
 from tagmask.networks.backbones import build_backbone, from_timm
@@ -171,3 +172,10 @@ def test_real_mobilenet_file():
         features = backbone(torch.randn(2, 3, *ODD))
     assert features.shape == (2, 1280, 5, 7)
     assert 0.01 < features.mean() < 1.5
+
+
+def test_a_network_without_numbers_is_laid_out_too():
+    with torch.device("meta"):
+        backbone = FromTimm(TimmBackbone(model="test_resnet", weights="none"))
+    assert backbone.signed  # it cannot be told
+    assert next(backbone.parameters()).is_meta

@@ -175,9 +175,14 @@ def _measure(model: Any, name: str) -> tuple[tuple[Level, ...], int, bool]:
         if all(_fits(grid, images, stride, multiple) for grid, stride in zip(grids, strides, strict=True)):
             model.train(training)
             levels = tuple(Level(g.shape[1], s) for g, s in zip(grids, strides, strict=True))
-            return levels, multiple, bool((grids[-1] < 0).any())
+            return levels, multiple, _is_signed(grids[-1])
         reason = f"grids {[tuple(g.shape[2:]) for g in grids]} for an image of {tuple(images.shape[2:])}"
     raise TagmaskError(f"timm model {name!r} does not take every image size ({reason}); choose another model.")
+
+
+def _is_signed(features: Tensor) -> bool:
+    """Whether features have a negative number; those without numbers, of a network that is only laid out, may."""
+    return features.is_meta or bool((features < 0).any())
 
 
 def _fits(grid: Tensor, images: Tensor, stride: int, multiple: int) -> bool:
