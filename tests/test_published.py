@@ -79,5 +79,5 @@ def test_values_are_written_as_in_recipes(pages: ModuleType) -> None:
 def test_a_source_names_its_kind_and_whose_it_is(pages: ModuleType) -> None:
     with pytest.raises(ValidationError, match="must begin with one of paper, code"):
         pages.Block(recipes=("voc-psa",), sources={"training.rate": "somewhere"})
-    assert pages.sources("voc-psa")["walk.beta"].words.endswith("carry along: default of infer_aff")
+    assert pages.sources("voc-psa")["walk.beta"].words.endswith("PPC share: default of infer_aff")
     assert pages.sources("voc-psa")["training.rate"].kind == "authors"  # a later block stands above an earlier one
