@@ -20,6 +20,7 @@ from typing import Any
 from api import rooms
 from commands import commands
 from docutils import nodes
+from published import recipe_page
 from settings import recipes, settings
 from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
@@ -109,6 +110,7 @@ def place(target: Path) -> str:
 PARTS: dict[str, Callable[..., str]] = {
     "commands": commands,
     "file": file,
+    "recipe_page": recipe_page,
     "recipes": recipes,
     "records": records,
     "rooms": rooms,
