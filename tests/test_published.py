@@ -84,4 +84,4 @@ def test_a_source_names_its_kind_and_whose_it_is(pages: ModuleType) -> None:
     with pytest.raises(ValidationError, match="must begin with one of paper, code"):
         pages.Block(recipes=("voc-psa",), sources={"training.rate": "somewhere"})
     assert pages.sources("voc-psa")["walk.beta"].words.endswith("PPC share: default of infer_aff")
-    assert pages.sources("voc-psa")["training.rate"].kind == "authors"  # a later block stands above an earlier one
+    assert pages.sources("voc-psa")["training.rate"].kind == "ours"  # a later block stands above an earlier one
