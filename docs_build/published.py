@@ -85,7 +85,8 @@ def sources(recipe: str) -> dict[str, Source]:
 
 def in_words(block: Block, kind: str, words: str) -> str:
     """A source as the page says it."""
-    start = {"paper": block.paper, "code": block.code, "authors": "the authors"}.get(kind, "")
+    own = {"paper": block.paper, "code": block.code, "authors": "the authors", "unpublished": "not published"}
+    start = own.get(kind, kind if kind in NOT_AS_PUBLISHED else "")
     return ": ".join(part for part in (start, words) if part)
 
 

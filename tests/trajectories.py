@@ -82,7 +82,7 @@ PUBLISHED = SGD.model_copy(update={"momentum": 5e-4, "rate": 0.05})
 CLIPPED = PUBLISHED.model_copy(update={"clip_norm": 1.0, "decay": "all", "bias_factor": 1.0})
 ADAMW = SGD.model_copy(update={"optimizer": "adamw", "rate": 0.001, "schedule": "cosine", "warmup_steps": 2})
 IN_PARTS = SGD.model_copy(update={"accumulation": 2})
-EVERY_OTHER = IN_PARTS.model_copy(update={"rate_every": 2})
+BY_TWOS = IN_PARTS.model_copy(update={"rate_every": 2})
 AVERAGED = ADAMW.model_copy(update={"average": 0.2, "sampling": "balanced"})
 
 _SEAM = SeamConfig(equivariance=EquivarianceConfig(widths=(4, 6), correlation_width=12))
@@ -94,9 +94,6 @@ _AFFINITY = AffinityNetConfig.model_validate(
 _IRN = IrnConfig.model_validate(
     {"radius": 5, "edge_width": 4, "displacement_width": 64, "labels": ThresholdLabels(), "training": SGD}
 )
-
-
-_STATISTICS = {"weights": "kaiming_fan_out", "batch_norm": "statistics", "batch_norm_momentum": 0.0003}
 
 
 def _ppc(base: MethodConfig, **settings: Any) -> PpcConfig:
@@ -149,12 +146,15 @@ CASES: Mapping[str, Case] = {
     "affinitynet": Case(_AFFINITY, PUBLISHED),
     "irn": Case(_IRN, CLIPPED),
     "deeplab_v1": Case(_head("deeplab_v1", rates=(2,), dropout=0.5), SGD),
-    "deeplab_v1-published": Case(_head("deeplab_v1", rates=(2,), dropout=0.5, head=_STATISTICS), SGD, 0, "statistics"),
     "deeplab_v2": Case(_head("deeplab_v2", rates=(1, 2, 3, 4), dropout=0.1), IN_PARTS),
-    "deeplab_v2-published": Case(
-        _head("deeplab_v2", rates=(1, 2, 3, 4), dropout=0.0, maximum_over=(1.0, 0.75, 0.5)), EVERY_OTHER
+    "deeplab_v1-published": Case(
+        _head("deeplab_v1", rates=(2,), head={"weights": "kaiming_fan_out", "batch_norm": "statistics"}),
+        SGD,
+        0,
+        "train",
     ),
-    "deeplab_v3": Case(_head("deeplab_v3", rates=(0, 1, 2), dropout=0.75, head=_STATISTICS), SGD, 0, "statistics"),
+    "deeplab_v2-published": Case(_head("deeplab_v2", rates=(1, 2), maximum_over=(1.0, 0.75, 0.5)), BY_TWOS),
+    "deeplab_v3": Case(_head("deeplab_v3", rates=(1, 2)), SGD),
     "deeplab_v3plus": Case(_head("deeplab_v3plus", rates=(1, 2), tag_weight=0.5), AVERAGED, 0, "train"),
     "semantic_fpn": Case(_head("semantic_fpn", dice_weight=0.5, padding="cut"), ADAMW, 0),
 }
