@@ -103,14 +103,14 @@ class TwoHalves(AffinityModel):
 
     def displacements(self, images):
         self.seen += 1
-        rows, columns = images.shape[2] // 4, images.shape[3] // 4
+        rows, columns = -(-images.shape[2] // 4), -(-images.shape[3] // 4)
         right = torch.arange(columns) - columns // 2 + 0.5
         field = torch.zeros(1, 2, rows, columns)
         field[0, 1] = torch.where(right.abs() < 3, 3 * right.sign(), 0)
         return field
 
     def neighbourhood(self, images, border="full"):
-        rows, columns = images.shape[2] // 4, images.shape[3] // 4
+        rows, columns = -(-images.shape[2] // 4), -(-images.shape[3] // 4)
         return Neighbourhood(torch.zeros(1, len(self.offsets), rows, columns), torch.ones(1, 1, rows, columns))
 
     def measure_shift(self, images):
