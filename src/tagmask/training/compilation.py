@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ def compiled_backbone(trainable: Trainable, wanted: bool, backend: str = "induct
         return
     if backend == "inductor":
         _check_compiler(next(backbone.parameters()).device)
-    options = {"fallback_random": True} if backend == "inductor" else None
+    options: Any = {"fallback_random": True} if backend == "inductor" else None
     # On the object and not in its class: state, copies and other backbones know nothing of it.
     vars(backbone)["forward_levels"] = torch.compile(backbone.forward_levels, backend=backend, options=options)
     try:
