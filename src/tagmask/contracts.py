@@ -13,7 +13,7 @@ and channel 0; pixels without a label are ``IGNORE`` (-1) in memory; resizing ha
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, final
 
@@ -31,7 +31,6 @@ Masks = Int[Tensor, "b h w"]
 Losses = dict[str, Float[Tensor, ""]]
 ImageArray = UInt8[np.ndarray, "h w 3"]
 MaskArray = Int32[np.ndarray, "h w"]
-Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,10 @@ class Batch:
         images: normalised pixels, ``b 3 h w``.
         tags: 1 where the image carries the class, else 0, ``b c``, no background.
         valid: False on padding, ``b h w``.
-        masks: class per pixel, 0 background, ``IGNORE`` unlabelled, ``b h w``; in affinity training the confident
-            labels on the feature grid, ``b p q``; None where tags alone are used.
+        masks: class per pixel, ``IGNORE`` unlabelled, ``b h w``; in affinity training confident labels, ``b p q``.
         saliency: object-ness per pixel in [0, 1], ``b 1 h w``, for methods that use it.
-        boxes: rows and columns of each image that are more than padding; None: not looked up yet.
-        most_tags: how many tags the image with most of them carries; None: not counted yet.
-
-    Loaders find out the last two. A step that had to ask an accelerator for them would wait until it is idle.
+        boxes: rows and columns of each image that are more than padding, found by the loader: asking a device waits.
+        most_tags: how many tags the image with most of them carries, counted by the loader likewise.
     """
 
     ids: tuple[str, ...]
@@ -58,7 +54,7 @@ class Batch:
     valid: Bool[Tensor, "b h w"]
     masks: Int[Tensor, "b _ _"] | None = None
     saliency: Float[Tensor, "b 1 h w"] | None = None
-    boxes: tuple[Box, ...] | None = None
+    boxes: tuple[tuple[slice, slice], ...] | None = None
     most_tags: int | None = None
 
     def to(self, device: torch.device) -> "Batch":
@@ -70,8 +66,7 @@ class Batch:
         return self._with_tensors(Tensor.pin_memory)
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(value) for name, value in values.items() if isinstance(value, Tensor)})
+        return replace(self, **{name: change(each) for name, each in vars(self).items() if isinstance(each, Tensor)})
 
 
 @dataclass(frozen=True)
@@ -212,8 +207,7 @@ AnyActivation = TypeVar("AnyActivation", bound=Activation)
 class Method(Trainable, Generic[AnyActivation]):
     """A classifier whose activation maps find the objects: one forward pass for training and inference.
 
-    It is built from settings, backbone and number of classes. ``Method[Activation]`` yields plain activations; a method
-    that knows more of an image names its own kind of them.
+    Built from settings, backbone and number of classes. A method that knows more of an image names its own activation.
 
     Attributes:
         config_type: the class of its settings, whose ``kind`` is its name in recipes.
@@ -248,9 +242,7 @@ class Method(Trainable, Generic[AnyActivation]):
         tags: Tags | None = None,  # noqa: ARG002 - for methods that override
         valid: Bool[Tensor, "b h w"] | None = None,  # noqa: ARG002
     ) -> AnyActivation:
-        """The last step of a pass, after its mirror image has been added.
-
-        Methods that read an image as a whole find their maps here; the others have them already.
+        """The last step of a pass, after its mirror image has been added: some methods find their maps only here.
 
         Args:
             activation: of ``forward``, or the sum of it over an image and its mirror image.

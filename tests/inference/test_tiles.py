@@ -45,6 +45,7 @@ class Tagged(DeepLab):
     def __init__(self):
         nn.Module.__init__(self)
         self.backbone = Convolutions().backbone
+        self.maximum_over = ()
 
     def _logits(self, images):
         logits = torch.zeros(len(images), 2, *images.shape[2:])

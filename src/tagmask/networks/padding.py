@@ -7,7 +7,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagmask.contracts import Batch, Box
+from tagmask.contracts import Batch
+
+Box = tuple[slice, slice]
 
 
 def boxes(valid: Bool[Tensor, "b h w"]) -> tuple[Box, ...]:

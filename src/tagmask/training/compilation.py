@@ -34,7 +34,7 @@ def compiled_backbone(trainable: Trainable, wanted: bool, backend: str = "induct
         return
     if backend == "inductor":
         _check_compiler(next(backbone.parameters()).device)
-    options: dict[str, Any] | None = {"fallback_random": True} if backend == "inductor" else None
+    options: Any = {"fallback_random": True} if backend == "inductor" else None
     # On the object and not in its class: state, copies and other backbones know nothing of it.
     vars(backbone)["forward_levels"] = torch.compile(backbone.forward_levels, backend=backend, options=options)
     try:

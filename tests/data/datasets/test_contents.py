@@ -1,4 +1,4 @@
-from tagmask.contracts import Record
+from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets.contents import changed_contents, contents, digest_of_file
 
 
@@ -37,11 +37,13 @@ def test_a_digest_follows_the_content(tmp_path):
     assert first != digest_of_file(path)
 
 
-class OnePicture:
-    """A data set of one image."""
+class OnePicture(Dataset):
+    """A data set of one image, whose pixels nobody decodes."""
 
+    name = "one"
     classes = ("cat",)
     records = (Record("a", (0,), "train"),)
+    read_image = read_mask = None
 
     def __init__(self, path):
         self.path = path
