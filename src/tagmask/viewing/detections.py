@@ -11,7 +11,7 @@ from tagmask.exchange.items import box, parts, regions
 from tagmask.system.extras import require
 
 if TYPE_CHECKING:
-    from supervision import Detections
+    from supervision import Detections  # pyright: ignore[reportMissingImports] (optional)
 
 
 def detections(mask: MaskArray, classes: Sequence[str]) -> "Detections":
@@ -28,7 +28,7 @@ def detections(mask: MaskArray, classes: Sequence[str]) -> "Detections":
         TagmaskError: supervision is not installed.
     """
     require("supervision", "supervision")
-    from supervision import Detections  # noqa: PLC0415 - not everybody has it
+    from supervision import Detections  # noqa: PLC0415 - not everybody has it  # pyright: ignore[reportMissingImports]
 
     found = [(number, part) for number in regions(mask) if number > BACKGROUND for part in parts(mask, number)]
     ids = [number - 1 for number, _ in found]

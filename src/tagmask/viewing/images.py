@@ -22,7 +22,7 @@ from tagmask.viewing.markup import rendered
 from tagmask.viewing.overlay import Overlay, overlaid
 
 if TYPE_CHECKING:
-    from supervision import Detections
+    from supervision import Detections  # pyright: ignore[reportMissingImports] (optional)
 
 MaskKind = Literal["pseudo", "predicted", "reviewed"]
 """The best pseudo masks of training images, the network's masks of validation images, those of a person."""

@@ -25,7 +25,7 @@ from tagmask.viewing.opening import found_run, opened
 from tagmask.viewing.overlay import Overlay, overlaid
 
 if TYPE_CHECKING:
-    from supervision import Detections
+    from supervision import Detections  # pyright: ignore[reportMissingImports] (optional)
 
 _WORST = 6
 
