@@ -80,6 +80,8 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
     book = nbformat.read(path, as_version=4)
+    for cell in book.cells:  # whether it runs does not hang on how well the network has learned
+        cell.source = re.sub(r"steps=\d+", "steps=3", cell.source)
     nbclient.NotebookClient(book, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = "\n".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", []))
     assert "error:" not in printed  # a command that fails does not stop a notebook

@@ -146,13 +146,14 @@ def test_calls_at_the_same_time_one_of_them_killed(tmp_path):
     tagmask("train-method", alone).wait()
     shutil.copytree(alone, shared)
     assert tagmask("make-maps", alone).wait() == 0
-    calls = [tagmask("make-maps", shared, "--shard", "auto") for _ in range(3)]
-    while not list((shared / "maps").rglob("*.npz")) and calls[0].poll() is None:
+    calls = [tagmask("make-maps", shared, "--shard", "auto") for _ in range(2)]
+    while not list((shared / "maps").rglob("*.npz")) and any(call.poll() is None for call in calls):
         time.sleep(0.01)
-    calls[0].kill()
-    assert [call.wait() for call in calls] == [-9, 0, 0]
-    if not RunFolder(shared).is_done("make-maps"):  # the others had ended before, as the last chunk was being done
-        assert tagmask("make-maps", shared, "--shard", "auto").wait() == 0
+    for call in calls:  # the one that is at work, and the other if it has not ended
+        call.kill()
+    assert -9 in {call.wait() for call in calls}
+    assert not RunFolder(shared).is_done("make-maps")
+    assert tagmask("make-maps", shared, "--shard", "auto").wait() == 0
     made = [{path.name: content for path, content in contents(folder / "maps").items()} for folder in (alone, shared)]
     assert made[0] == made[1]
     assert len(made[0]) == 40
