@@ -41,7 +41,7 @@ class Way:
 
     Attributes:
         factor: on the background's score.
-        power: of the background; None: the recipe's background has none.
+        power: of the background; None: the recipe's background has none, or has walked along with it.
         crf: whether a dense CRF follows.
     """
 
@@ -53,7 +53,8 @@ class Way:
 def way_of(maker: MaskMaker) -> Way:
     """The way of a run."""
     background = maker.config.background
-    power = float(background.value) if background.rule == "power" else None
+    has_walked = maker.walk is not None and background.when == "before_walk"
+    power = float(background.value) if background.rule == "power" and not has_walked else None
     return Way(round(maker.factor, 4), power, maker.config.crf is not None)
 
 
@@ -66,10 +67,10 @@ def ways(own: Way) -> dict[str, list[Way]]:
         "background power": [replace(own, power=power) for power in powers],
         "dense CRF or none": [replace(own, crf=not own.crf)],
     }
-    if not own.crf:  # a CRF for each of a hundred pairs would take hours
+    if powers and not own.crf:  # a CRF for each of a hundred pairs would take hours
         pairs = product(factors, powers)
         grids["factor and power together"] = [Way(factor, power, own.crf) for factor, power in pairs]
-    return {name: [own, *(way for way in found if way != own)] for name, found in grids.items()}
+    return {name: [own, *(way for way in found if way != own)] for name, found in grids.items() if found}
 
 
 def maker_of(maker: MaskMaker, way: Way) -> MaskMaker:
