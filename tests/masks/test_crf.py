@@ -138,7 +138,7 @@ def test_a_short_deviation_on_a_wide_image():
 def test_more_vertices_than_pixels():
     image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8)
     kernel = Lattices(image).kernel(67, 3, pad_to_four=False)
-    assert kernel.num_vertices > 4 * 60 * 70
+    assert kernel.lattice.num_vertices > 4 * 60 * 70
     posterior = refine(image, scores(2, image), CRF_PRESETS["deeplab"])
     np.testing.assert_allclose(posterior.sum(axis=0), 1, atol=1e-5)
 
@@ -195,8 +195,15 @@ def test_padding_matters_only_if_the_number_of_pixels_is_not_a_multiple_of_four(
     padded = refine(odd, scores(3, odd), config)
     np.testing.assert_allclose(padded.sum(axis=0), 1, atol=1e-5)
     plain, filled = (Lattices(odd).kernel(80, 13, pad) for pad in (False, True))
-    assert filled.num_vertices >= plain.num_vertices
-    assert filled.vertices.shape == plain.vertices.shape
+    assert filled.lattice.num_vertices >= plain.lattice.num_vertices
+    assert filled.lattice.weights.shape == plain.lattice.weights.shape
+
+
+def test_exponentials_are_those_of_numpy():
+    numbers = np.linspace(-87, 60, 100_003, dtype=np.float32)
+    computed = numbers.copy()
+    crf._exponential(computed)
+    np.testing.assert_allclose(computed, np.exp(numbers.astype(np.float64)), rtol=3e-7)
 
 
 def test_inputs_stay_as_they_are():

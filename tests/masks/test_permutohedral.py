@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tagmask.masks.permutohedral import build_lattice
+from tagmask.masks.permutohedral import Lattice, build_lattice
 
 
 def features(num_features: int, num_points: int = 200, spread: float = 5, seed: int = 0) -> np.ndarray:
@@ -37,26 +37,55 @@ def test_interpolation_is_continuous():
     assert np.abs(np.diff(dense, axis=0)).max() < 0.01
 
 
+def neighbours_by_number(lattice: Lattice) -> np.ndarray:
+    """For each axis and each vertex the numbers of the vertices before and after it."""
+    numbers = np.append(lattice.rows[0], lattice.num_vertices)
+    found = np.empty_like(lattice.neighbours)
+    for axis, rows in enumerate(lattice.rows[:-1]):
+        by_number = lattice.neighbours[axis] if axis == 0 else numbers[lattice.neighbours[axis]]
+        assert np.array_equal(rows, lattice.rows[0] if axis == 0 else np.arange(lattice.num_vertices))
+        found[axis][lattice.rows[0]] = by_number
+    return found
+
+
 @pytest.mark.parametrize("num_features", [1, 2, 5])
 def test_the_corners_of_a_simplex_are_linked_along_every_axis(num_features: int):
-    # one walks from corner to corner along each of the d + 1 axes once: a single simplex is d + 1 chains of two
+    # one walks from corner to corner along each of the d + 1 axes once: each axis links one pair
     lattice = build_lattice(features(num_features, num_points=1))
-    chains = lattice.chains.reshape(num_features + 1, 3)
-    assert (chains[:, 2] == lattice.num_vertices).all()
-    steps = {tuple(chain[:2]) for chain in chains.tolist()}
+    after = neighbours_by_number(lattice)[:, :, 1]
+    steps = {(int(vertex), int(row[vertex])) for row in after for vertex in np.flatnonzero(row < num_features + 1)}
     assert steps == {(i, (i + 1) % (num_features + 1)) for i in range(num_features + 1)}
 
 
-def test_no_vertex_stands_twice_on_an_axis():
+@pytest.mark.parametrize("num_features", [2, 5])
+def test_who_comes_after_one_has_it_before(num_features: int):
+    lattice = build_lattice(features(num_features, num_points=3000, spread=3))
+    for before, after in neighbours_by_number(lattice).transpose(0, 2, 1):
+        followed = np.flatnonzero(after < lattice.num_vertices)
+        assert len(followed) > 100
+        assert np.array_equal(before[after[followed]], followed)
+        assert (before < lattice.num_vertices).sum() == len(followed)
+
+
+def test_neighbours_are_one_step_away():
+    # a walk along all axes in turn ends where it began; in two features there are three
     lattice = build_lattice(features(2, num_points=3000, spread=3))
-    ends = np.flatnonzero(lattice.chains == lattice.num_vertices)
-    assert np.diff(ends, prepend=-1).min() >= 3  # runs of two and more
-    visits = np.bincount(lattice.chains, minlength=lattice.num_vertices + 1)[:-1]
-    assert visits.max() <= 3
+    after = np.pad(neighbours_by_number(lattice)[:, :, 1], ((0, 0), (0, 1)), constant_values=lattice.num_vertices)
+    ends = after[2][after[1][after[0]]]
+    arrived = np.flatnonzero(ends < lattice.num_vertices)
+    assert len(arrived) > 100
+    assert np.array_equal(ends[arrived], arrived)
+
+
+def test_neighbours_rise_from_place_to_place():
+    lattice = build_lattice(features(5, num_points=3000, spread=3))
+    for axis in range(1, 6):
+        for side in lattice.neighbours[axis].T:
+            assert (np.diff(side[side < lattice.num_vertices]) > 0).all()
 
 
 def test_the_table_grows():
-    lattice = build_lattice(features(5, num_points=4000, spread=500))
+    lattice = build_lattice(features(5, num_points=4000, spread=300))
     assert lattice.num_vertices == 4000 * 6
 
 
@@ -71,3 +100,11 @@ def test_phantoms_create_vertices_but_no_rows():
 def test_positions_out_of_range_are_refused(position: float):
     with pytest.raises(ValueError, match="standard deviation is too small"):
         build_lattice(np.array([[0, position]], np.float32))
+    with pytest.raises(ValueError, match="standard deviation is too small"):
+        build_lattice(np.array([[position, 0, 1, 2, 3]], np.float32))
+
+
+def test_a_far_corner_of_many_features_is_refused():
+    # each coordinate would fit by itself, but not all of them in one key
+    with pytest.raises(ValueError, match="positions up to 2e\\+04 standard deviations are too many"):
+        build_lattice(np.full((1, 5), 2e4, np.float32))

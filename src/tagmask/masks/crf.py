@@ -17,13 +17,16 @@ A single pixel that disagrees with its white surroundings is overruled; the blac
 from typing import final, no_type_check
 
 import numpy as np
-from jaxtyping import Float, Float32, Integer, UInt8
+from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
 from tagmask.config import CrfConfig
-from tagmask.masks.gaussian_filter import GaussianFilter, gaussian_filter
+from tagmask.masks.gaussian_filter import GaussianFilter, add_filtered, gaussian_filter
 from tagmask.system.compiled import compiled
 
 _SMALLEST_PROBABILITY = 1e-5
+_STRIP = 16  # pixels
+_BLOCK = 1 << 15  # logits
+_SAFE_EXPONENT = np.float32(60)
 
 
 @final
@@ -32,12 +35,16 @@ class Lattices:
 
     Args:
         image: RGB, ``h w 3``.
+
+    Attributes:
+        order: the pixel behind each point of the kernels.
     """
 
     def __init__(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
         if not image.size:
             raise ValueError(f"an image without pixels arrived, shape {image.shape}; leave it out.")
         self.image = image
+        self.order = strips(*image.shape[:2])
         self._built: dict[tuple[float, float | None, bool], GaussianFilter] = {}
 
     def kernel(self, sxy: float, srgb: float | None, pad_to_four: bool) -> GaussianFilter:
@@ -53,7 +60,7 @@ class Lattices:
         """
         key = (sxy, srgb, pad_to_four)
         if key not in self._built:
-            features = kernel_features(self.image, sxy, srgb)
+            features = kernel_features(self.image, sxy, srgb)[self.order]
             self._built[key] = gaussian_filter(features, phantoms=-len(features) % 4 if pad_to_four else 0)
         return self._built[key]
 
@@ -64,6 +71,16 @@ class Lattices:
             (config.bilateral_weight, config.bilateral_sxy, config.bilateral_srgb),
         )
         return [(weight, self.kernel(sxy, srgb, config.pad_to_four)) for weight, sxy, srgb in kernels if weight > 0]
+
+
+def strips(height: int, width: int) -> Int64[np.ndarray, " n"]:
+    """The pixels of vertical strips, row by row: points that follow each other are near in both directions.
+
+    >>> strips(2, 18).tolist() == [*range(16), *range(18, 34), 16, 17, 34, 35]
+    True
+    """
+    pixels = np.arange(height * width).reshape(height, width)
+    return np.concatenate([pixels[:, left : left + _STRIP].ravel() for left in range(0, width, _STRIP)])
 
 
 def kernel_features(image: UInt8[np.ndarray, "h w 3"], sxy: float, srgb: float | None) -> Float32[np.ndarray, "n _"]:
@@ -146,10 +163,9 @@ def dense_crf(
     _check(image, unary, lattices)
     if len(unary) == 1:
         return np.ones_like(unary)
-    evidence = np.ascontiguousarray(-unary.reshape(len(unary), -1).T)
     kernels = lattices.weighted_kernels(config) if config.iterations else []
-    posterior = _mean_field(evidence, kernels, config.iterations)
-    return np.ascontiguousarray(posterior.T).reshape(unary.shape)
+    energies = unary.reshape(len(unary), -1)
+    return _mean_field(energies, lattices.order, kernels, config.iterations).reshape(unary.shape)
 
 
 def refine(
@@ -194,45 +210,82 @@ def _check(image: UInt8[np.ndarray, "h w 3"], unary: Float32[np.ndarray, "k _ _"
 
 
 def _mean_field(
-    evidence: Float32[np.ndarray, "n k"], kernels: list[tuple[float, GaussianFilter]], iterations: int
-) -> Float32[np.ndarray, "n k"]:
-    """Iterate from ``softmax(evidence)``; classes are innermost in memory."""
-    sums = [kernel.new_sums(evidence.shape[1]) for _, kernel in kernels]
-    posterior = _softmax(evidence.copy())
-    logits = np.empty_like(evidence)
+    unary: Float32[np.ndarray, "k n"],
+    order: Int64[np.ndarray, " n"],
+    kernels: list[tuple[float, GaussianFilter]],
+    iterations: int,
+) -> Float32[np.ndarray, "k n"]:
+    """Iterate from ``softmax(-unary)``; classes are innermost in memory, and a block of points stays in the cache."""
+    size = 1 + _BLOCK // len(unary)
+    blocks = [slice(start, start + size) for start in range(0, len(order), size)]
+    evidence, posterior = np.empty((2, len(order), len(unary)), np.float32)
+    for points in blocks:
+        np.negative(unary[:, order[points]].T, out=evidence[points])
+        posterior[points] = evidence[points]
+        _softmax(posterior[points])
+    _iterate(evidence, posterior, blocks, kernels, iterations)
+    result = np.empty_like(unary)
+    for points in blocks:
+        result[:, order[points]] = posterior[points].T
+    return result
+
+
+def _iterate(
+    evidence: Float32[np.ndarray, "n k"],
+    posterior: Float32[np.ndarray, "n k"],
+    blocks: list[slice],
+    kernels: list[tuple[float, GaussianFilter]],
+    iterations: int,
+) -> None:
+    """Replace the posterior, in place."""
+    memories = [kernel.new_sums(evidence.shape[1]) for _, kernel in kernels]
     for _ in range(iterations):
-        np.copyto(logits, evidence)
-        for (weight, kernel), memory in zip(kernels, sums, strict=True):
-            kernel.add_filtered(posterior, weight, memory, logits)
-        posterior, logits = _softmax(logits), posterior
-    return posterior
-
-
-def _softmax(logits: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n k"]:
-    """Softmax of each row, in place; numpy's exponential is vectorised, the compiled one is not."""
-    _subtract_largest(logits)
-    np.exp(logits, out=logits)
-    _divide_by_sum(logits)
-    return logits
+        filtered = [
+            (weight, kernel, kernel.spread(posterior, memory))
+            for (weight, kernel), memory in zip(kernels, memories, strict=True)
+        ]
+        for points in blocks:
+            add_filtered(evidence, filtered, points, posterior)
+            _softmax(posterior[points])
 
 
 @compiled
 @no_type_check
-def _subtract_largest(rows: Float32[np.ndarray, "n k"]) -> None:
+def _softmax(rows: Float32[np.ndarray, "n k"]) -> None:
+    """Softmax of each row, in place."""
     for row in rows:
         largest = row[0]
         for k in range(1, len(row)):
             largest = max(largest, row[k])
-        for k in range(len(row)):
-            row[k] -= largest
-
-
-@compiled
-@no_type_check
-def _divide_by_sum(rows: Float32[np.ndarray, "n k"]) -> None:
+        if abs(largest) > _SAFE_EXPONENT:  # nothing overflows below: the largest need not be subtracted
+            for k in range(len(row)):
+                row[k] -= largest
+    _exponential(rows.ravel())
     for row in rows:
         total = np.float32(0)
         for k in range(len(row)):
             total += row[k]
+        share = np.float32(1) / total
         for k in range(len(row)):
-            row[k] /= total
+            row[k] *= share
+
+
+@compiled
+@no_type_check
+def _exponential(numbers: Float32[np.ndarray, " n"]) -> None:
+    """Exponentials in place: a power of two, written as the exponent of a float, times a polynomial for the rest.
+
+    Numbers are at most 88; below -87 they count as -87. The compiled ``np.exp`` takes one number at a time.
+    """
+    for i in range(len(numbers)):
+        x = max(numbers[i], np.float32(-87))
+        power = np.rint(x * np.float32(1.44269504))
+        x = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)  # minus power * log(2)
+        y = np.float32(1.9875691500e-4)
+        y = y * x + np.float32(1.3981999507e-3)
+        y = y * x + np.float32(8.3334519073e-3)
+        y = y * x + np.float32(4.1665795894e-2)
+        y = y * x + np.float32(1.6666665459e-1)
+        y = y * x + np.float32(5.0000001201e-1)
+        y = y * x * x + x + np.float32(1)
+        numbers[i] = y * np.int32((np.int32(power) + 127) << 23).view(np.float32)
