@@ -115,19 +115,20 @@ def with_budget(
         TagmaskError: not even the fewest steps fit.
     """
     recipe = run.recipe
-    trainings: dict[str, TrainingConfig | None] = {
-        "training": recipe.training,
-        "affinity.training": None if recipe.affinity is None else recipe.affinity.training,
-        "segmenter.training": recipe.segmenter.training,
-    }
-    held = {name for name in trainings if _is_set(f"{name}.steps", by_hand)}
-    floors = {name: max(1, config.min_steps // 2) for name, config in trainings.items() if config is not None}
+    held = {name for name in trainings(recipe) if _is_set(f"{name}.steps", by_hand)}
+    floors = {name: max(1, config.min_steps // 2) for name, config in trainings(recipe).items()}
     fitted = fitted_steps(found, seconds, floors, held)
     why = f"a budget of {duration(seconds)}."
     choices = [Choice(f"{name}.steps", steps, why) for name, steps in fitted.items()]
     stages = (replace(stage, units=fitted.get(stage.training or "", stage.units)) for stage in found.stages)
     changed = changed_recipe(recipe, [choice.change for choice in choices])
     return changed, replace(found, stages=tuple(stages)), choices
+
+
+def trainings(recipe: Recipe) -> dict[str, TrainingConfig]:
+    """The trainings of a recipe, by the name of their settings."""
+    affinity = {} if recipe.affinity is None else {"affinity.training": recipe.affinity.training}
+    return {"training": recipe.training, **affinity, "segmenter.training": recipe.segmenter.training}
 
 
 def measured(recipe: Recipe, data: Path | None, out: Path) -> tuple[Run, Estimate]:

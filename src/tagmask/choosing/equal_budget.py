@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from tagmask.choosing.automatic import measured
-from tagmask.config import Recipe, TrainingConfig
+from tagmask.choosing.automatic import measured, trainings
+from tagmask.config import Recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.conventions import Equal
 from tagmask.data.datasets import open_dataset
@@ -108,9 +108,3 @@ def _measured(recipe: Recipe, data: Path | None, out: Path) -> dict[str, Trainin
     """The trainings of a recipe, timed on this machine."""
     stages = measured(recipe, data, out)[1].stages
     return {stage.training: Training(stage.units, stage.seconds) for stage in stages if stage.training is not None}
-
-
-def trainings(recipe: Recipe) -> dict[str, TrainingConfig]:
-    """The trainings of a recipe, by the name of their settings."""
-    affinity = {} if recipe.affinity is None else {"affinity.training": recipe.affinity.training}
-    return {"training": recipe.training, **affinity, "segmenter.training": recipe.segmenter.training}

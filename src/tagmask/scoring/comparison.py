@@ -27,6 +27,12 @@ from tagmask.stages.table import reaches
 CEILING = "-ceiling"
 """What stands behind the name of a recipe whose network learns from ground truth."""
 
+
+def is_ceiling(recipe: Recipe) -> bool:
+    """Whether a recipe is another one whose network learns from ground truth."""
+    return recipe.name.endswith(CEILING)
+
+
 # What a run must have finished before it counts as finished.
 _LAST_STAGES: dict[Goal, tuple[str, ...]] = {
     "seed": ("make-maps", "make-seed-maps"),
@@ -81,7 +87,7 @@ class Competitor:
     @property
     def is_ceiling(self) -> bool:
         """Whether its network learns from ground truth."""
-        return self.recipe.segmenter.learn_from == "masks" and self.name.endswith(CEILING)
+        return is_ceiling(self.recipe)
 
     @property
     def name(self) -> str:
@@ -239,9 +245,8 @@ def plan(
         _competitor(argument, recipe, dataset, data, goal, each)
         for argument, recipe, dataset, each in zip(arguments, recipes, opened, own, strict=True)
     )
-    comparison = Comparison(
-        competitors, tuple(range(num_seeds)), data, out, goal, tuple(settings), opened[0], budget.equal
-    )
+    seeds = tuple(range(num_seeds))
+    comparison = Comparison(competitors, seeds, data, out, goal, tuple(settings), opened[0], budget.equal)
     for run in comparison.runs:
         recipe = run.competitor.recipe.model_copy(update={"seed": run.seed})
         run.folder.claim(recipe, data, run.competitor.dataset)
@@ -276,8 +281,9 @@ def _competitor(
     known = tuple(record for record in validation if record.has_mask)
     scored = Scored(score_records(dataset, recipe.data, data), known)
     wanted = _wanted(recipe, scored, bool(validation), goal)
-    is_ceiling = recipe.segmenter.learn_from == "masks"
-    if is_ceiling and not (scored.validation and any(r.has_mask for r in dataset.split(recipe.data.train_split))):
+    if is_ceiling(recipe) and not (
+        scored.validation and any(r.has_mask for r in dataset.split(recipe.data.train_split))
+    ):
         raise TagmaskError(
             f"--ceiling of {argument!r} needs ground truth of training images to learn from and of validation images "
             "to score on; name the folder of masks with data.masks"

@@ -69,7 +69,7 @@ def best_recipes(figures: ComparisonFigures, column: Column) -> set[str]:
     return best if len(best) < len(means) else set()
 
 
-def shown(value: Spread | None, digits: int, factor: float, signed: bool = False) -> str:
+def shown(value: Spread | None, digits: int, factor: float) -> str:
     """Mean ± deviation, or the mean alone of a single value.
 
     Example:
@@ -78,7 +78,7 @@ def shown(value: Spread | None, digits: int, factor: float, signed: bool = False
     """
     if value is None:
         return ""
-    mean = f"{round(value.mean * factor, digits) + 0.0:{'+' if signed else ''}.{digits}f}"  # + 0.0: no negative zero
+    mean = f"{value.mean * factor:.{digits}f}"
     return mean if value.deviation is None else f"{mean} ± {value.deviation * factor:.{digits}f}"
 
 
@@ -92,11 +92,12 @@ def shown_gain(value: Spread | None) -> str:
     if value is None:
         return ""
     mean, reach = 100 * value.mean, value.reach
-    ends = "" if reach is None else f" ({_signed(mean - 100 * reach)} to {_signed(mean + 100 * reach)})"
-    return _signed(mean) + ends
+    ends = "" if reach is None else f" ({signed(mean - 100 * reach)} to {signed(mean + 100 * reach)})"
+    return signed(mean) + ends
 
 
-def _signed(points: float) -> str:
+def signed(points: float) -> str:
+    """Points of a difference, with their sign."""
     return f"{round(points, 1) + 0.0:+.1f}"  # + 0.0: no negative zero
 
 

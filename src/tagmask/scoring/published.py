@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison_figures import SCORE_KEYS, RecipeFigures
-from tagmask.scoring.comparison_table import shown
+from tagmask.scoring.comparison_table import shown, signed
 from tagmask.scoring.spreads import CERTAINTY, Spread
 from tagmask.scoring.table import WORDS
 
@@ -96,10 +96,9 @@ def reproduced(figures: RecipeFigures, reported: Published) -> list[Reproduced]:
 def reproduction_table(found: list[Reproduced], reported: Published) -> str:
     """Theirs and ours as Markdown."""
     head = f"| mean IoU (%) | {reported.paper} | ours | difference | |\n| --- | --: | --: | --: | --- |"
-    cells = [(WORDS[e.score], f"{e.theirs:g}", shown(e.ours, 1, 100), _signed(e.lead), e.verdict) for e in found]
+    cells = [
+        (WORDS[e.score], f"{e.theirs:g}", shown(e.ours, 1, 100), "" if e.lead is None else signed(e.lead), e.verdict)
+        for e in found
+    ]
     rows = [f"| {' | '.join(each)} |" for each in cells]
     return "\n".join([head, *rows, "", f"The middle column is the authors'. {reported.note}"])
-
-
-def _signed(points: float | None) -> str:
-    return "" if points is None else f"{points:+.1f}"

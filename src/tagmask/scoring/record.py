@@ -1,6 +1,5 @@
 """A record of measured runs: what somebody needs to repeat a number, in one small folder."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def write_record(comparison: Comparison, figures: ComparisonFigures, hardware: s
     with writing_folder(out, refuse_foreign) as draft:
         write_bytes(draft / README, readme(figures, recipe, hardware, words).encode())
         write_json(draft / "recipe.json", read_json(folders[0].path / "recipe.json"))
-        write_json(draft / "scores.json", [json.loads(folder.scores.read_text("utf-8")) for folder in folders])
+        write_json(draft / "scores.json", [read_json(folder.scores) for folder in folders])
         for seed, folder in zip(comparison.seeds, folders, strict=True):
             shutil.copy(folder.log, draft / f"seed{seed}.jsonl")
     return out
