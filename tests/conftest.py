@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from tagmask.data.datasets import open_dataset
 from tagmask.stages.pipeline import run_all
 from tagmask.stages.run import Run, begin_run, open_run
 from tagmask.testing import TinyBackbone, tiny_backbone
+from typed import contents
 
 __all__ = ["SIZE", "TINY", "TinyBackbone", "tiny_backbone", "tiny_recipe"]
 
@@ -46,11 +48,15 @@ def scenes() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory) -> Run:
+def tiny_run(tmp_path_factory) -> Iterator[Run]:
     """A run of ``tiny_recipe`` that has gone all the way but has not been scored; not to be changed."""
     run = begin_run(tiny_recipe("maps.validation=true"), None, tmp_path_factory.mktemp("runs") / "tiny")
     run_all(run)
-    return run
+    before = contents(run.folder.path)
+    yield run
+    after = contents(run.folder.path)
+    changed = [str(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+    assert not changed, f"a test changed the run that all tests share: {changed}; use run_copy"
 
 
 @pytest.fixture
