@@ -14,17 +14,11 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+from changed_runs import carry_out
+
 from tagmask.config.recipes import changed_recipe
-from tagmask.improving.beginning import copy_kept
-from tagmask.scoring.evaluation import evaluate
 from tagmask.scoring.scores_file import read_scores
-from tagmask.stages.masks import make_masks
 from tagmask.stages.run import Run, open_run
-from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.segmenter import train_segmenter
-from tagmask.stages.table import following
-from tagmask.system.storage import write_json
-from tagmask.system.whole_folders import writing_folder
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it is": (),
@@ -63,13 +57,9 @@ def outcome(source: Path, folder: Path, settings: tuple[str, ...]) -> Outcome:
         return _found(open_run(source, alone=False))
     done = folder / "outcome.json"
     if not done.exists():
-        if not (folder / "recipe.json").exists():
-            _copy(source, folder, settings)
-        run = open_run(folder)
-        make_masks(run)
-        train_segmenter(run)
-        evaluate(run)
-        found = _found(run)
+        first = "make-masks" if any(setting.startswith("masks.") for setting in settings) else "train-segmenter"
+        carry_out(source, folder, ("segmenter.revision=null", *settings), first, "prediction")
+        found = _found(open_run(folder, alone=False))
         print(f"{folder}: {found.mean_iou:.1f}, {found.seconds:.0f} s", flush=True)
         done.write_text(json.dumps(vars(found)))
     return Outcome(**json.loads(done.read_text()))
@@ -78,16 +68,6 @@ def outcome(source: Path, folder: Path, settings: tuple[str, ...]) -> Outcome:
 def _found(run: Run) -> Outcome:
     mean = read_scores(run.folder)["prediction"]["mean_iou"]
     return Outcome(100 * mean, run.folder.manifest()["train-segmenter"]["seconds"])
-
-
-def _copy(source: Path, folder: Path, settings: tuple[str, ...]) -> None:
-    changes_masks = any(setting.startswith("masks.") for setting in settings)
-    again = following("make-masks" if changes_masks else "train-segmenter")
-    with writing_folder(folder) as draft:
-        copy_kept(RunFolder(source), RunFolder(draft), {stage.name for stage in again})
-        claim = json.loads((source / "recipe.json").read_text())
-        recipe = changed_recipe(open_run(source, alone=False).recipe, ("segmenter.revision=null", *settings))
-        write_json(draft / "recipe.json", {**claim, "recipe": recipe.model_dump(mode="json")})
 
 
 def table(found: dict[str, list[Outcome]]) -> str:

@@ -34,19 +34,28 @@ def with_auto_chosen(names: list[str], data: Path | None, out: Path, settings: l
     """The recipes of a comparison, with a file of what fits the data in place of ``auto``; it is chosen once."""
     if "auto" not in names:
         return names
+    from tagmask.system.lock import CLAIMS  # noqa: PLC0415
+    from tagmask.system.shards.claims import waited_for  # noqa: PLC0415
+
     folder, file = _folder_to_look_at("auto", data), out / "auto.yaml"
-    if not file.exists():
-        import yaml  # noqa: PLC0415
-
-        from tagmask.choosing.automatic import automatic  # noqa: PLC0415
-        from tagmask.system.storage import write_bytes  # noqa: PLC0415
-
-        found = automatic(folder, settings)
-        for choice in found.choices:
-            say(f"chosen for auto: {choice}")
-        content = found.recipe.model_dump(mode="json") | {"name": "auto"}
-        write_bytes(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+    with waited_for(out / CLAIMS / "auto.json", "auto"):
+        if not file.exists():
+            _write_automatic(folder, settings, file)
     return [str(file) if name == "auto" else name for name in names]
+
+
+def _write_automatic(folder: Path | None, settings: list[str], file: Path) -> None:
+    """Choose what fits the data, aloud, and write it as a recipe."""
+    import yaml  # noqa: PLC0415
+
+    from tagmask.choosing.automatic import automatic  # noqa: PLC0415
+    from tagmask.system.storage import write_bytes  # noqa: PLC0415
+
+    found = automatic(folder, settings)
+    for choice in found.choices:
+        say(f"chosen for auto: {choice}")
+    content = found.recipe.model_dump(mode="json") | {"name": "auto"}
+    write_bytes(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
 
 
 def equal_budgets(
@@ -56,8 +65,11 @@ def equal_budgets(
     if equal is None:
         return {}
     from tagmask.choosing.equal_budget import equal_budget  # noqa: PLC0415
+    from tagmask.system.lock import CLAIMS  # noqa: PLC0415
+    from tagmask.system.shards.claims import waited_for  # noqa: PLC0415
 
-    budget = equal_budget(names, data, out, settings, equal)
+    with waited_for(out / CLAIMS / "budget.json", "budget"):
+        budget = equal_budget(names, data, out, settings, equal)
     found = {name: budget.settings(name) for name in names}
     for name, changes in found.items():
         say(f"equal {equal}: {name} has {', '.join(changes)}")

@@ -1,13 +1,9 @@
-"""Several recipes on the same data and budget: which runs belong to a comparison, and how they come about.
+"""Several recipes on the same data and budget: which runs belong to a comparison.
 
-Each run is an ordinary run folder, ``OUT/RECIPE/seed-0`` and so on, made by ``tagmask run`` in a process of its own:
-its peak memory is its own, and a run that fails takes no other with it.
+Each run is an ordinary run folder, ``OUT/RECIPE/seed-0`` and so on, made by ``tagmask run``.
 """
 
 import os
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +103,9 @@ class PlannedRun:
     def log(self) -> Path:
         """What the run's process prints."""
         return self.folder.path.with_name(f"{self.folder.path.name}.log")
+
+    def __str__(self) -> str:
+        return f"{self.competitor.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -311,40 +310,3 @@ def _wanted(recipe: Recipe, scored: Scored, has_validation: bool, goal: Goal) ->
         "with data.masks, or go on to --until mask with validation images: then the classifiers are compared by their "
         "tags, beside time, memory and pictures."
     )
-
-
-# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def execute(comparison: Comparison, run: PlannedRun) -> str | None:
-    """Make or continue a run in a process of its own; returns why it failed, or None."""
-    reason = _call(comparison.command(run), run.log)
-    if reason is None and not comparison.has_scores(run):
-        return f"it ended without its scores ({', '.join(sorted(run.competitor.wanted))})"
-    return reason
-
-
-def _call(command: list[str], log: Path) -> str | None:
-    """Run a command of tagmask with this interpreter; returns why it failed, or None."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as file:
-        file.write(f"$ {shlex.join(command)}\n".encode())
-        file.flush()
-        done = subprocess.run(
-            [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False
-        )
-    return None if done.returncode == 0 else _reason(log.read_text(encoding="utf-8", errors="replace"), done.returncode)
-
-
-def _reason(text: str, code: int) -> str:
-    r"""The error message at the end of what a process printed, or else its last line.
-
-    Example:
-        >>> _reason("training\nerror: no space left\nfree some", 2), _reason("", -9)
-        ('no space left\nfree some', 'it ended with exit code -9')
-    """
-    _, found, message = text.rpartition("\nerror: ")
-    if found:
-        return message.strip()
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("$ ")]
-    return lines[-1].strip() if lines else f"it ended with exit code {code}"
