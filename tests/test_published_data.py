@@ -10,14 +10,14 @@ import pytest
 import typer.main
 from PIL import Image
 
-import published
+import published_trees as published
 from tagmask import cli
 from tagmask.config.recipes import load_recipe, recipe_names
 from tagmask.contracts import Dataset
 from tagmask.data.images import read_mask
 from tagmask.preparing.coco import prepare_coco
 from tagmask.preparing.voc import prepare_voc
-from tagmask.scoring import comparison
+from tagmask.scoring import comparison_runs
 from tagmask.scoring.evaluation import evaluate
 from tagmask.serving.voc_submission import PLACE, predict_submission
 from tagmask.stages.pipeline import run_all
@@ -103,18 +103,21 @@ def test_every_recipe_for_published_data_goes_all_the_way(name, request, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_recipe_is_reproduced_from_its_data_to_its_record(voc, tmp_path, monkeypatch, capsys):
+def test_a_recipe_is_reproduced_from_what_was_downloaded_to_its_record(tmp_path, monkeypatch, capsys):
     def call(command: list[str], log: Path) -> None:
         typer.main.get_command(cli.app).main(command[1:], standalone_mode=False)
 
-    monkeypatch.setattr(comparison, "_call", call)  # in this process, which is quicker
-    changes = [word for setting in tiny("voc-eps") for word in ("--set", setting)]
-    words = ["reproduce", "voc-eps", "--data", str(voc), "--out", str(tmp_path), "--seeds", "2", *changes]
+    monkeypatch.setattr(comparison_runs, "_call", call)  # in this process, which is quicker
+    published.voc_archives(tmp_path)
+    settings = [*tiny("voc-eps"), "data.saliency=built-in"]
+    words = ["reproduce", "voc-eps", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--seeds", "2"]
+    words += ["--counts", "any", *(word for setting in settings for word in ("--set", setting))]
     typer.main.get_command(cli.app).main(words, standalone_mode=False)
     said = capsys.readouterr().out
+    assert f"written: {tmp_path / 'out' / 'data'} can be given as --data (12 train, " in said
     assert "| mean IoU (%) | Lee et al., CVPR 2021 | ours | difference | |" in said
     assert "| pseudo masks | 69.22 |" in said
-    record = tmp_path / "record"
+    record = tmp_path / "out" / "record"
     assert {path.name for path in record.iterdir()} == {
         *("README.md", "recipe.json", "scores.json", "seed0.jsonl", "seed1.jsonl")
     }

@@ -1,4 +1,4 @@
-import published
+import published_trees as published
 from typed import refused
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import published
+import published_trees as published
 from tagmask.config import CocoData
 from tagmask.conventions import IGNORE
 from tagmask.data.datasets.coco import Coco

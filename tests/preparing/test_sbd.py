@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-import published
+import published_trees as published
 from tagmask.errors import TagmaskError
 from tagmask.preparing.sbd import mask_file, read_sbd_mask, sbd_folder, sbd_ids
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import published
-from published import voc_id, voc_scene
+import published_trees as published
+from published_trees import voc_id, voc_scene
 from tagmask.config import VocData
 from tagmask.data.datasets.voc import Voc
 from tagmask.errors import TagmaskError

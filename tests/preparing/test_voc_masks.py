@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import published
+import published_trees as published
 from tagmask.data.images import palette
 from tagmask.preparing.voc_masks import (
     NO_PHOTOGRAPH,

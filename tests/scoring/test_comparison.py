@@ -12,7 +12,7 @@ from conftest import TINY
 from tagmask import cli
 from tagmask.config.recipes import recipe_text
 from tagmask.errors import TagmaskError
-from tagmask.scoring import comparison
+from tagmask.scoring import comparison, comparison_runs
 from tagmask.scoring.comparison import plan
 from tagmask.stages.run_folder import RunFolder
 
@@ -36,7 +36,7 @@ def calls(monkeypatch):
             return str(error)
         return None
 
-    monkeypatch.setattr(comparison, "_call", call)
+    monkeypatch.setattr(comparison_runs, "_call", call)
     return called
 
 
@@ -271,43 +271,6 @@ def test_one_failure_loses_no_other_run(tmp_path, calls, compare):
     assert recipes[0]["scores"] == {}
     assert recipes[1]["gains"] == {}
     assert "broken/seed-0 is missing" in (tmp_path / "out" / "comparison.html").read_text()
-
-
-def test_a_run_that_ends_without_scores_has_failed(tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison, "_call", lambda *_: None)
-    compared = planned(tmp_path)
-    assert "without its scores (seed_best)" in str(comparison.execute(compared, compared.runs[0]))
-
-
-@pytest.mark.slow
-def test_a_run_in_a_process_of_its_own(tmp_path):
-    compared = planned(tmp_path, "toy")
-    assert comparison.execute(compared, compared.runs[0]) is None
-    assert compared.unfinished == []
-    log = compared.runs[0].log.read_text()
-    assert log.startswith("$ tagmask run toy --out ")
-    assert "report:" in log
-
-
-def test_the_reason_of_a_failed_process_is_told(tmp_path):
-    reason = comparison._call(["tagmask", "run", "tyo", "--out", str(tmp_path / "x")], tmp_path / "logs" / "a.log")
-    assert "As a recipe: no recipe 'tyo'" in str(reason)
-    assert "$ tagmask run tyo" in (tmp_path / "logs" / "a.log").read_text()
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (
-            "$ tagmask run\ntrain-method 3/4\nerror: the disk is full;\nfree some space",
-            "the disk is full;\nfree some space",
-        ),
-        ("$ tagmask run\nTraceback\n  File\nValueError: no\n", "ValueError: no"),
-        ("$ tagmask run\n", "it ended with exit code -9"),
-    ],
-)
-def test_the_reason_is_the_last_message(text, reason):
-    assert comparison._reason(text, -9) == reason
 
 
 # ── the ceiling ──────────────────────────────────────────────────────────────────────────────────────────────────────

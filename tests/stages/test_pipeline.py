@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from tagmask.system.lock import CLAIMS
 from tagmask.system.shards import shard
 from tagmask.system.shards.claims import Owner, claimed
 from tagmask.system.shards.shard import shard_named
+from tagmask.system.storage import HOST
 
 SETTINGS = (
     *("data.num_train=96", "data.num_val=16", "data.num_classes=2", "data.size=96", "maps.validation=true"),
@@ -166,6 +168,17 @@ def test_shards_in_any_order_make_what_one_process_makes(tiny_run, run_copy, sta
     assert run_copy.folder.is_done(stage)
     written = {name.rstrip("/") for name in stage_named(stage).writes}
     assert {path.name for path in run_copy.folder.path.iterdir()} - before <= written | {"lock", "lock.json"}
+
+
+def test_the_last_shard_removes_what_a_killed_one_was_writing(tiny_run, run_copy):
+    run_copy.folder.forget("make-masks")
+    do(run_copy, "make-masks", "1/2")
+    written = run_copy.folder.mask(run_copy.training_records[0].id)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (written.parent / f".{HOST}-{ended.pid}-0a1b2c.tmp.png").write_bytes(b"half")
+    do(run_copy, "make-masks", "2/2")
+    assert made(run_copy, "make-masks") == made(tiny_run, "make-masks")
 
 
 def test_a_call_without_shard_finishes_what_shards_have_left(tiny_run, run_copy):

@@ -59,10 +59,24 @@ def prepare_coco(
     _say(prepare(coco, out, 2014 if year == "2014" else 2017, counts))
 
 
-def _say(prepared: "Prepared") -> None:
-    say_notes(prepared.notes)
-    done = "written" if prepared.is_new else "nothing to do"
-    say(f"{done}: {prepared.folder} can be given as --data ({', '.join(prepared.counts)})")
+def prepared(recipe: str, data: Path | None, place: Path, settings: list[str], counts: Counts) -> Path | None:
+    """The data of a recipe; of what was downloaded a folder is made first."""
+    from tagmask.config.recipes import load_recipe  # noqa: PLC0415
+    from tagmask.preparing.downloads import ready  # noqa: PLC0415
+
+    config = load_recipe(recipe, settings).data
+    if data is None:
+        return None
+    found = ready(config, data, place, counts)
+    if found.counts:
+        _say(found)
+    return found.folder
+
+
+def _say(done: "Prepared") -> None:
+    say_notes(done.notes)
+    word = "written" if done.is_new else "nothing to do"
+    say(f"{word}: {done.folder} can be given as --data ({', '.join(done.counts)})")
 
 
 COMMANDS = (

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tagmask.cli.opening import begin_run, equal_budgets, finish, open_run, with_auto_chosen
+from tagmask.cli.prepare import Whole, prepared
 from tagmask.cli.words import (
     Budget,
     Command,
@@ -109,9 +110,10 @@ def reproduce(
     ],
     data: Data = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs, with seeds 0, 1, ...")] = 3,
+    counts: Whole = "published",
     settings: Set = [],  # noqa: B006
 ) -> None:
-    """Run a published recipe with several seeds, and set its scores beside those of the paper."""
+    """Prepare the data, run a published recipe with several seeds, and set its scores beside those of the paper."""
     from tagmask.choosing.machine import this_machine  # noqa: PLC0415
     from tagmask.report import comparison_report  # noqa: PLC0415
     from tagmask.scoring import published  # noqa: PLC0415
@@ -120,7 +122,7 @@ def reproduce(
     from tagmask.scoring.record import write_record  # noqa: PLC0415
 
     reported = published.published(recipe)
-    planned = plan([recipe], data, out, seeds, "prediction", settings)
+    planned = plan([recipe], prepared(recipe, data, out / "data", settings, counts), out, seeds, "prediction", settings)
     say_notes(planned.dataset.notes)
     figures, failures = carry_out(planned, say)
     refuse_failures(planned, failures)
@@ -178,7 +180,7 @@ COMMANDS = (
     ),
     Command(
         "reproduce",
-        "Run a published recipe with three seeds, set its scores beside the paper's, and write a record.",
+        "Prepare data, run a published recipe with three seeds, set it beside the paper, and write a record.",
         "tagmask reproduce voc-sipe --data VOC2012 --out runs/sipe",
         reproduce,
     ),

@@ -47,7 +47,8 @@ def prepare_coco(source: Path, out: Path | None, year: CocoYear = 2014, counts: 
             holds something else.
     """
     if out is None:
-        packed = [place.name for place in _parts(source, year).values() if place.is_file()]
+        _parts(source, year)
+        packed = packed_parts(source, year)
         if packed:
             raise TagmaskError(f"{', '.join(packed)} must be unpacked; name a new folder for all with --out")
         return Prepared(source, False, _checked(source, source, year, counts), (NO_MASKS,))
@@ -67,15 +68,29 @@ def prepare_coco(source: Path, out: Path | None, year: CocoYear = 2014, counts: 
     return Prepared(out, is_new, numbers, (NO_MASKS,))
 
 
+def packed_parts(source: Path, year: CocoYear) -> tuple[str, ...]:
+    """Names of the archives of a folder that are not unpacked beside themselves."""
+    found = (_part(source, name, archive, _splits(year)) for name, archive in _archives(year).items())
+    return tuple(place.name for place in found if place is not None and place.is_file())
+
+
+def _splits(year: CocoYear) -> tuple[str, str]:
+    return (f"train{year}", f"val{year}")
+
+
+def _archives(year: CocoYear) -> dict[str, str]:
+    """The archive of each part, without ending, by the name of its folder."""
+    return {**{split: split for split in _splits(year)}, "annotations": f"annotations_trainval{year}"}
+
+
 def _parts(source: Path, year: CocoYear) -> dict[str, Path]:
     """Folder or archive of each part, by the name of its folder.
 
     Raises:
         TagmaskError: a part is missing; all that are missing are named.
     """
-    splits = (f"train{year}", f"val{year}")
-    archives = {**{split: split for split in splits}, "annotations": f"annotations_trainval{year}"}
-    found = {name: _part(source, name, archive, splits) for name, archive in archives.items()}
+    archives = _archives(year)
+    found = {name: _part(source, name, archive, _splits(year)) for name, archive in archives.items()}
     missing = [f"{name}/ or {archives[name]}.zip" for name, place in found.items() if place is None]
     if missing:
         raise TagmaskError(f"{source} has no {', no '.join(missing)}; put there what was downloaded, and call again")

@@ -40,7 +40,7 @@ def carry_out(comparison: Comparison, say: Callable[[str], None]) -> tuple[Compa
         claim = claim_of(comparison, run)
         with claimed(claim, str(run)) as is_ours:
             if not is_ours:
-                say(f"{run}: left to another call: {told(claim)}")
+                say(f"{run}: left to another call: {told(claim)}; the last to end writes the whole table")
                 continue
             if comparison.is_finished(run):
                 continue  # another call has made it since the list was made

@@ -20,7 +20,7 @@ from tagmask.system.lock import CLAIMS, InUseError, beside_others, lock_for
 from tagmask.system.processes import this_process
 from tagmask.system.shards.claims import living, told, waited_for
 from tagmask.system.shards.shard import Shard
-from tagmask.system.storage import is_whole
+from tagmask.system.storage import is_whole, remove_abandoned
 
 COMMANDS: Mapping[str, Callable[[Run], None]] = {
     "make-saliency": make_saliency,
@@ -103,7 +103,7 @@ def carry_out_shard(run: Run, stage: str, shard: Shard) -> str:
 
 
 def _finished_by_the_last(run: Run, stage: str, each: EachImage) -> str:
-    """Finish a stage if no other shard is at work and nothing is missing."""
+    """Finish a stage if no other shard is at work and nothing is missing; what killed ones were writing is removed."""
     command = f"`tagmask {stage} {run.folder.path}`"
     if others := living(run.folder.path / CLAIMS):
         return f"this shard is done; at work: {'; '.join(map(told, others))}. The last one finishes {stage}."
@@ -116,5 +116,6 @@ def _finished_by_the_last(run: Run, stage: str, each: EachImage) -> str:
         lock_for(run, run.folder.path)
     except InUseError:
         return f"this shard is done; another call finishes {stage}."
+    remove_abandoned(run.folder.path)
     COMMANDS[stage](run)
     return f"all shards are done, and so is {stage}."
