@@ -292,7 +292,7 @@ class AffinityModel(Trainable):
         """Affinities between the cells of images of any size, by the pairs of a border rule (see ``pair_exists``)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One image of a data set.
 

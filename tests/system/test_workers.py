@@ -7,7 +7,7 @@ import torch
 
 from tagmask.errors import TagmaskError
 from tagmask.system import workers as workers_module
-from tagmask.system.workers import available_cores, in_order
+from tagmask.system.workers import available_cores, in_order, several_at_once
 
 
 def described(item):
@@ -61,3 +61,9 @@ def test_the_random_numbers_of_the_caller_are_left_alone(workers):
     torch.manual_seed(0)
     list(in_order(described, [1, 2], workers))
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_threads_look_at_many_items_in_order(monkeypatch):
+    monkeypatch.setattr(workers_module, "_AT_ONCE", 7)
+    assert several_at_once(lambda number: number * number, range(20)) == [number * number for number in range(20)]
+    assert several_at_once(str, iter(())) == []

@@ -15,7 +15,6 @@ from tagmask.config.choice import Choice
 from tagmask.config.recipes import changed_recipe, load_recipe
 from tagmask.contracts import Dataset
 from tagmask.data.datasets import open_dataset
-from tagmask.data.datasets.checks import several_at_once
 from tagmask.data.datasets.recognition import recognised
 from tagmask.data.orientation import shape_of
 from tagmask.errors import TagmaskError
@@ -23,6 +22,7 @@ from tagmask.networks.backbones import build_backbone
 from tagmask.stages.checks import check_all_weights
 from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
+from tagmask.system.workers import several_at_once
 
 _LOOKED_AT = 200  # images whose size is read
 _FEWEST_FOR_A_TRIAL = 10  # images of a class and without it: fewer tell nothing of either pooling

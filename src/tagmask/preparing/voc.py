@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tagmask.config import VocData
 from tagmask.conventions import Counts
-from tagmask.data.datasets.checks import read_lines, several_at_once
+from tagmask.data.datasets.checks import read_lines
 from tagmask.data.datasets.voc import Voc
 from tagmask.data.datasets.voc.layout import VocImages, list_path, voc_folder
 from tagmask.errors import TagmaskError
@@ -27,6 +27,7 @@ from tagmask.preparing.tree import (
 from tagmask.preparing.voc_masks import Converted, from_mat, from_png
 from tagmask.system.storage import write_bytes
 from tagmask.system.whole_folders import writing_folder
+from tagmask.system.workers import several_at_once
 
 PUBLISHED = {"train": 1464, "val": 1449, "train_aug": 10582}
 LISTS = Path("ImageSets/Segmentation")

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from tagmask.contracts import Dataset, MaskArray, Record
-from tagmask.data.datasets.checks import several_at_once
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import read_json_as
+from tagmask.system.workers import several_at_once
 
 
 class ScoreEntry(BaseModel):

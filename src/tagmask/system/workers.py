@@ -1,13 +1,15 @@
-"""Work on a list of items in loader processes; results come in the items' order.
+"""Work on a list of items in loader processes, or in threads; results come in the items' order.
 
-Results travel through pipes, not through shared memory: containers have 64 MB of it, and a process that finds none left
-does not say so, it waits.
+Results of processes travel through pipes, not through shared memory: containers have 64 MB of it, and a process that
+finds none left does not say so, it waits.
 """
 
 import io
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +22,8 @@ from tagmask.system.interruption import put_off, stop_if_asked
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_AT_ONCE = 4096
 
 
 class _Each(Dataset[Any]):
@@ -130,3 +134,12 @@ def _packed(result: Any) -> bytes:
     buffer = io.BytesIO()
     _Packer(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(result)
     return buffer.getvalue()
+
+
+def several_at_once(look: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """What ``look`` says about each item, in order; for what waits for files, in threads."""
+    left, found = iter(items), []
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        while part := [*islice(left, _AT_ONCE)]:  # a million tasks that wait would be a gigabyte
+            found += pool.map(look, part)
+    return found

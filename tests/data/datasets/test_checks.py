@@ -19,7 +19,6 @@ from tagmask.data.datasets.checks import (
     first_of_each_split,
     read_lines,
     settle,
-    several_at_once,
     verify_classes,
     verify_images,
 )
@@ -134,10 +133,6 @@ def test_chosen_classes_are_numbered_as_chosen():
     assert class_numbers(("cat", "ant"), known) == {"cat": 0, "ant": 1}
     with pytest.raises(TagmaskError, match=r"names dog, owl; this data set has ant, bee, cat"):
         class_numbers(("dog", "cat", "owl"), known)
-
-
-def test_many_files_are_looked_at_in_order():
-    assert several_at_once(lambda number: number * number, range(20)) == [number * number for number in range(20)]
 
 
 def test_the_folder_that_files_share():

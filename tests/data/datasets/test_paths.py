@@ -2,13 +2,25 @@
 
 import os
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.datasets.photo_folder import paint
 from tagmask.data.datasets.checks import Problem
-from tagmask.data.datasets.paths import Found, ImageFiles, Unclear, any_case, listed_ids, readable
+from tagmask.data.datasets.paths import (
+    IMAGE_SUFFIXES,
+    Found,
+    ImageFiles,
+    PathsBelow,
+    Unclear,
+    any_case,
+    image_id,
+    listed_ids,
+    readable,
+)
 from tagmask.errors import TagmaskError
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "b\u00e4r.jpg") for form in ("NFC", "NFD"))
@@ -135,3 +147,17 @@ def test_the_very_name_of_a_file_means_that_file(tmp_path: Path):
     files = ImageFiles(tmp_path)
     assert files.find("a.png") == Found("a.png")
     assert files.find("b/c.jpg") == Found("b/c.jpg")
+
+
+@given(st.text("ab./\\jpgPNG ", max_size=12))
+def test_the_quick_way_to_an_id_is_that_of_pathlib(name: str):
+    path = PurePosixPath(name)
+    assert image_id(name) == (str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path))
+
+
+def test_paths_of_ids_are_made_when_they_are_asked_for(tmp_path: Path):
+    paths = PathsBelow(tmp_path, {"a": "a.jpg", "b/c": "b/c.png"})
+    assert dict(paths) == {"a": tmp_path / "a.jpg", "b/c": tmp_path / "b" / "c.png"}
+    assert len(paths) == 2
+    with pytest.raises(KeyError):
+        paths["d"]

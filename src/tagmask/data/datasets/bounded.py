@@ -7,8 +7,8 @@ from jaxtyping import Float
 from PIL import Image
 
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
-from tagmask.data.datasets.checks import several_at_once
 from tagmask.data.orientation import shape_of
+from tagmask.system.workers import several_at_once
 
 
 class Bounded(Dataset):

@@ -3,11 +3,9 @@
 import difflib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int32
@@ -18,11 +16,9 @@ from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.data.images import examine
 from tagmask.data.stretch import DEFAULT, Stretch, stretch_of
 from tagmask.errors import TagmaskError
+from tagmask.system.workers import several_at_once
 
 NAMES_SHOWN = 10
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 
 class Problem(Enum):
@@ -220,14 +216,12 @@ def verify_classes(records: Iterable[Record], classes: tuple[str, ...], train_sp
             problems.add(Problem.UNUSED_CLASS, f"{name} (misspelt {near[0]}?)" if near else name)
 
 
-def several_at_once(look: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-    """What ``look`` says about each item, in order; files are looked at several at a time."""
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(look, items))
-
-
 def verify_images(
-    paths: Mapping[str, Path], decode: bool, bands: tuple[int, int, int] | None = None, stretch: Stretch = DEFAULT
+    paths: Mapping[str, Path],
+    decode: bool,
+    bands: tuple[int, int, int] | None = None,
+    stretch: Stretch = DEFAULT,
+    keys: Sequence[str] | None = None,
 ) -> dict[str, tuple[Problem, str]]:
     """Look at every image file, several at a time.
 
@@ -236,13 +230,15 @@ def verify_images(
         decode: read the pixels too, which finds truncated files; else only look whether the files are there.
         bands: which bands of the files are read.
         stretch: how their numbers become 8 bits.
+        keys: ids of the images to look at; all if None.
 
     Returns:
-        What is wrong with the bad ones, by id, in the order of ``paths``: the problem and the name to show, which is
+        What is wrong with the bad ones, by id, in the order of ``keys``: the problem and the name to show, which is
         the path below the folder that all bad ones lie in.
     """
-    found = several_at_once(lambda path: _image_problem(path, decode, bands, stretch), paths.values())
-    bad = {key: problem for key, problem in zip(paths, found, strict=True) if problem}
+    chosen, look = tuple(paths) if keys is None else keys, several_at_once if decode else map
+    found = look(lambda key: _image_problem(paths[key], decode, bands, stretch), chosen)
+    bad = {key: problem for key, problem in zip(chosen, found, strict=True) if problem}
     home = common_folder(paths[key] for key in bad)
     return {key: (what, f"{paths[key].relative_to(home).as_posix()}{why}") for key, (what, why) in bad.items()}
 
@@ -314,10 +310,11 @@ def settle(
         The records and the ids of the images left out.
     """
     kept = first_of_each_split(records, config.max_images)
-    in_use = {record.id: paths[record.id] for record in kept if record.split in (config.train_split, config.val_split)}
+    splits = (config.train_split, config.val_split)
+    in_use = [record.id for record in kept if record.split in splits]
     skip = config.on_bad_image == "skip"
-    bad = _without_blank(verify_images(in_use, verify or skip, config.bands, stretch_of(config)), problems)
-    home = common_folder(in_use[key] for key in bad)
+    bad = _without_blank(verify_images(paths, verify or skip, config.bands, stretch_of(config), in_use), problems)
+    home = common_folder(paths[key] for key in bad)
     for problem, name in () if skip else bad.values():
         problems.add(problem, name, home if problem is Problem.MISSING else None)
     skipped = set(bad) if skip else set()

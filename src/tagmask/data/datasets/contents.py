@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tagmask.contracts import Dataset
-from tagmask.data.datasets.checks import several_at_once
+from tagmask.system.workers import several_at_once
 
 
 class ImageContents(BaseModel):

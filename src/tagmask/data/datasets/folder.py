@@ -18,7 +18,6 @@ from tagmask.data.datasets.checks import (
     check_numbers,
     existing_folder,
     settle,
-    several_at_once,
 )
 from tagmask.data.datasets.class_names import count_tags, listed_classes, name_classes
 from tagmask.data.datasets.held_out import share_of
@@ -29,12 +28,13 @@ from tagmask.data.datasets.masks import (
     mask_reading,
     without_background,
 )
-from tagmask.data.datasets.paths import IMAGE_SUFFIXES, ImageFiles, Unclear, image_id, listed_ids
+from tagmask.data.datasets.paths import IMAGE_SUFFIXES, ImageFiles, PathsBelow, Unclear, image_id, listed_ids
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.datasets.tables import Row, Table, find_table, read_table
 from tagmask.data.orientation import Shape, read_photograph, shape_of
 from tagmask.data.stretch import stretch_of
 from tagmask.errors import TagmaskError
+from tagmask.system.workers import several_at_once
 
 THINNEST = 16  # pixels across
 LONGEST = 16  # times as long as wide
@@ -76,18 +76,21 @@ class Folder(Dataset):
         rows, notes = _by_id(table.rows, files, problems)
         self.name = root.resolve().name
         listed = listed_classes(config, root)
-        tags = count_tags([row.tags for _, row in rows.values()], table.classes)
+        tags = count_tags([row.tags for row in rows.values()], table.classes)
         named = name_classes(tags, listed, config, problems)
         if not named.classes:
             problems.raise_any(root)  # what is wrong with the table explains why there are none
         self.classes = check_classes(named.classes, f"the tags in {root}")
-        rows = {key: (name, _renamed(row, named.meant)) for key, (name, row) in rows.items()}
-        self._paths = {key: files.root / name for key, (name, _) in rows.items()}
+        rows = _renamed(rows, named.meant)
+        self._paths = PathsBelow(files.root, {key: row.image for key, row in rows.items()})
         self._masks = _masks_of(rows, masks, problems)
         self._reading = mask_reading(config, self.classes)
         _note_unknown_tags(rows.values(), self.classes, problems)
-        splits, kept = _splits({key: row for key, (_, row) in rows.items()}, config)
-        records = [self._record(key, row, splits[key]) for key, (_, row) in rows.items()]
+        drawn, kept = _drawn_splits(rows, config)
+        tagged = _Numbered(self.classes)
+        records = [
+            Record(key, tagged[row.tags], row.split or drawn[key], key in self._masks) for key, row in rows.items()
+        ]
         self.records, self.skipped = settle(records, self._paths, self.classes, config, problems, verify)
         self._saliency.note_missing(self.records, problems)
         looked = tuple(self._look(masks, problems)) if verify else ()
@@ -95,10 +98,6 @@ class Folder(Dataset):
         passed = tuple(_notes(self.records, self.skipped, files, len(files.names) - len(rows), config))
         taught = _taught(self.split(config.train_split), self.classes)
         self.notes = (*table.notes, *notes, *named.notes, *kept, *looked, *passed, *taught, *problems.remarks)
-
-    def _record(self, key: str, row: Row, split: str) -> Record:
-        tags = tuple(sorted(self.classes.index(tag) for tag in row.tags if tag in self.classes))
-        return Record(key, tags, split, has_mask=key in self._masks)
 
     def _look(self, masks: ImageFiles | None, problems: Problems) -> Iterator[str]:
         """Look at shapes and masks of the images in use; yields remarks."""
@@ -208,11 +207,9 @@ def _subfolders(files: ImageFiles) -> Table:
     return Table(rows, tags)
 
 
-def _by_id(
-    rows: Iterable[Row], files: ImageFiles, problems: Problems
-) -> tuple[dict[str, tuple[str, Row]], tuple[str, ...]]:
-    """The file and the row of each image, and remarks."""
-    found: dict[str, tuple[str, Row]] = {}
+def _by_id(rows: Iterable[Row], files: ImageFiles, problems: Problems) -> tuple[dict[str, Row], tuple[str, ...]]:
+    """The row of each image, with its file's name, and remarks."""
+    found: dict[str, Row] = {}
     respelled = []
     for row in rows:
         file = files.find(row.image)
@@ -221,10 +218,10 @@ def _by_id(
             continue
         key = image_id(file.name)
         if key in found:
-            same = found[key][0] == file.name
+            same = found[key].image == file.name
             problems.add(Problem.DUPLICATE_ROW if same else Problem.DUPLICATE_ID, row.image)
             continue
-        found[key] = file.name, row
+        found[key] = row if row.image == file.name else replace(row, image=file.name)
         if file.respelled:
             respelled.append(f"{row.image} as {file.name}")
     said = f"{len(respelled)} images were found in another case: {', '.join(respelled[:3])}."
@@ -234,23 +231,49 @@ def _by_id(
 # ── tags and splits ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _renamed(row: Row, meant: Mapping[str, str]) -> Row:
-    return replace(row, tags=tuple(dict.fromkeys(meant[tag] for tag in row.tags if tag in meant)))
+def _renamed(rows: dict[str, Row], meant: Mapping[str, str]) -> dict[str, Row]:
+    """The rows with the tags that are meant by theirs; the very same where all mean themselves."""
+
+    def renamed(tags: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(meant[tag] for tag in tags if tag in meant))
+
+    if all(renamed(row.tags) == row.tags for row in rows.values()):
+        return rows
+    return {key: replace(row, tags=renamed(row.tags)) for key, row in rows.items()}
 
 
-def _splits(rows: Mapping[str, Row], config: FolderData) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The split of each image, and remarks.
+class _Numbered(dict[tuple[str, ...], tuple[int, ...]]):
+    """The class ids of tags, sorted; each combination once, however many images have it."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__()
+        self._numbers = {name: number for number, name in enumerate(classes)}
+
+    def __missing__(self, tags: tuple[str, ...]) -> tuple[int, ...]:
+        found = tuple(sorted(self._numbers[tag] for tag in tags if tag in self._numbers))
+        self[tags] = found
+        return found
+
+
+def _drawn_splits(rows: Mapping[str, Row], config: FolderData) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The split of each image whose row names none, and remarks.
 
     Without a split column about ``val_fraction`` are held out. A class whose images would all be held out keeps the
     one that stands last.
     """
     train, val = config.train_split, config.val_split
-    drawn = {key: val if val and share_of(key) < config.val_fraction else train for key in rows}
-    splits = {key: row.split or drawn[key] for key, row in rows.items()}
+
+    def drawn(key: str) -> str:
+        return val if val and share_of(key) < config.val_fraction else train
+
+    splits = {key: drawn(key) for key, row in rows.items() if not row.split}
     kept: dict[str, None] = {}
-    for tag in sorted({tag for row in rows.values() for tag in row.tags}):
-        having = [key for key, row in rows.items() if tag in row.tags and row.split is None]
-        if having and all(splits[key] != train for key in having):
+    having_each: dict[str, list[str]] = {}
+    for key, row in rows.items():
+        for tag in () if row.split else row.tags:
+            having_each.setdefault(tag, []).append(key)
+    for tag, having in sorted(having_each.items()):
+        if all(splits[key] != train for key in having):
             last = max(having, key=share_of)
             splits[last] = train
             kept[f"{tag} ({last})"] = None
@@ -260,12 +283,12 @@ def _splits(rows: Mapping[str, Row], config: FolderData) -> tuple[dict[str, str]
     return splits, (said,) if kept else ()
 
 
-def _note_unknown_tags(rows: Iterable[tuple[str, Row]], known: Container[str], problems: Problems) -> None:
+def _note_unknown_tags(rows: Iterable[Row], known: Container[str], problems: Problems) -> None:
     unknown: dict[str, list[str]] = {}
-    for name, row in rows:
+    for row in rows:
         for tag in row.tags:
             if tag not in known:
-                unknown.setdefault(tag, []).append(name)
+                unknown.setdefault(tag, []).append(row.image)
     for tag, names in sorted(unknown.items()):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         problems.add(Problem.UNKNOWN_TAG, f"{tag!r} at {names[0]}{more}")

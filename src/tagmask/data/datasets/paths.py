@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -22,8 +22,21 @@ def image_id(name: str) -> str:
     >>> image_id("cats/a.b.jpg"), image_id("cats/a.b")
     ('cats/a.b', 'cats/a.b')
     """
+    stem, dot, suffix = name.rpartition(".")
+    if dot and stem and stem[-1] != "/" and f".{suffix}".lower() in IMAGE_SUFFIXES and _is_plain(name):
+        return stem
     path = PurePosixPath(name)
     return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)
+
+
+def _is_image(name: str) -> bool:
+    """Whether a file's name is that of an image that is not hidden."""
+    return f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES and "." in name and not name.startswith(".")
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a path is written as short as can be, so that nothing is to be settled but its ending."""
+    return not ("//" in name or "./" in name or name[0] == ".")
 
 
 def listed_ids(name: str | None, root: Path | None) -> frozenset[str] | None:
@@ -45,7 +58,7 @@ def any_case(text: str) -> str:
     return same_letters(same_letters(text).casefold()).strip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """The file that a name means.
 
@@ -76,6 +89,27 @@ def _written(folder: Path, names: Iterable[str]) -> str | None:
     if {"recipe.json", "data.json"} <= set(names):
         return "a run folder"
     return "masks with their class list" if is_class_list(folder / CLASSES) else None
+
+
+class PathsBelow(Mapping[str, Path]):
+    """Paths by id, of which no more than the names below a folder are kept: there may be a million.
+
+    Args:
+        root: the folder.
+        names: below it, by id.
+    """
+
+    def __init__(self, root: Path, names: Mapping[str, str]) -> None:
+        self._root, self._names = root, names
+
+    def __getitem__(self, key: str) -> Path:
+        return self._root / self._names[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class ImageFiles:
@@ -112,10 +146,11 @@ class ImageFiles:
             for name in sorted(set(visible) - set(subfolders)):
                 linked = readable((here / name).relative_to(self.root).as_posix())
                 self.passed_over.append(f"{linked} (a linked folder)")
+            below = "" if here == self.root else f"{here.relative_to(self.root).as_posix()}/"
             for name in names:
-                if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                    found = (here / name).relative_to(self.root).as_posix()
-                    if readable(found) == found:
+                if _is_image(name):
+                    found = f"{below}{name}"
+                    if found.isascii() or readable(found) == found:
                         yield found
                     else:
                         self.passed_over.append(f"{readable(found)} (a name that is not UTF-8)")
@@ -139,6 +174,8 @@ class ImageFiles:
         Windows' separators are understood. Accents may be written either way. Case may differ where one file only
         fits.
         """
+        if name in self._files and not (self.root / name).is_symlink():
+            return Found(name)
         spellings = [] if "\0" in name else self._spellings(name)
         if not spellings:
             return Unclear(Problem.OUTSIDE, name)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tagmask.config import FolderData
-from tagmask.data.datasets.tables.sheets import find_table, image_column, named_like, read_sheet
+from tagmask.data.datasets.tables.sheets import Cells, find_table, image_column, named_like, read_sheet
 from tagmask.errors import TagmaskError
 
 ROWS = [{"image": "a.jpg", "tags": "cat"}, {"image": "b.jpg", "tags": "dog"}]
@@ -106,3 +106,16 @@ def test_image_columns_of_usual_names(name: str):
 def test_paths_come_before_numbers():
     assert image_column(["image_id", "file_name"], FolderData()) == "file_name"
     assert named_like(["a", "b"], ["c"]) is None
+
+
+def test_lines_give_the_cells_that_they_have():
+    cells = Cells({"image": 0, "tags": 1, "split": 2}, ("a.jpg", "cat"))
+    assert dict(cells) == {"image": "a.jpg", "tags": "cat"}
+    assert (len(cells), cells.get("split"), "split" in cells) == (2, None, False)
+
+
+def test_cells_with_the_same_text_are_one_string(tmp_path):
+    table = tmp_path / "tags.csv"
+    table.write_text("image,tags\na.jpg,black cat\nb.jpg,black cat\n")
+    first, second = read_sheet(table, FolderData()).lines
+    assert first.cells["tags"] is second.cells["tags"]

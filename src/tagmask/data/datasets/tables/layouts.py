@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from itertools import accumulate
 
 from tagmask.config import FolderData
@@ -13,7 +14,7 @@ from tagmask.data.datasets.tables.sheets import Line, name_in, text_of
 _NOTHING = frozenset({"", "nan", "none", "null", "<na>", "n/a"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One image of a table.
 
@@ -123,6 +124,7 @@ def tags_in(cell: object, separators: str) -> tuple[str, ...] | None:
     return () if is_nothing(cell) else _written_tags(text_of(cell), separators)
 
 
+@lru_cache(maxsize=2**12)  # tables repeat their tags
 def _written_tags(text: str, separators: str) -> tuple[str, ...] | None:
     wrapped = _WRAPPED.fullmatch(text)
     text = wrapped[1].strip() or "[]" if wrapped else text

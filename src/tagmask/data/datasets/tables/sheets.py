@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,9 @@ from tagmask.config import FolderData
 from tagmask.data.datasets.paths import same_letters
 from tagmask.errors import TagmaskError
 
-Cells = dict[str, object]
-
 TABLE_SUFFIXES = (".csv", ".json", ".tsv")
 _MARKS = ",;\t|"
+_MOST_SHARED = 4096
 # Byte order marks, the longer before those they begin with.
 _ENCODINGS = {
     b"\xff\xfe\x00\x00": "utf-32",
@@ -31,7 +30,28 @@ _IMAGE_NAMES = (
 )
 
 
-@dataclass(frozen=True)
+class Cells(Mapping[str, object]):
+    """The cells of a line by column. A table may have a million lines, which share the names of their columns."""
+
+    __slots__ = ("_cells", "_places")
+
+    def __init__(self, places: Mapping[str, int], cells: tuple[object, ...]) -> None:
+        self._places, self._cells = places, cells
+
+    def __getitem__(self, column: str) -> object:
+        place = self._places[column]
+        if place < len(self._cells):
+            return self._cells[place]
+        raise KeyError(column)
+
+    def __iter__(self) -> Iterator[str]:
+        return (column for column, place in self._places.items() if place < len(self._cells))
+
+    def __len__(self) -> int:
+        return sum(place < len(self._cells) for place in self._places.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One row of a table.
 
@@ -42,7 +62,7 @@ class Line:
     """
 
     number: int
-    cells: Cells
+    cells: Mapping[str, object]
     fits: bool = True
 
 
@@ -150,12 +170,15 @@ def _text(path: Path) -> str:
 
 def _read_csv(path: Path, config: FolderData) -> Sheet:
     try:
-        lines = io.StringIO(_text(path), newline="").readlines()
-        announced = re.fullmatch(r'"?sep=(.)"?\s*', lines[0], re.IGNORECASE) if lines else None
+        text = io.StringIO(_text(path), newline="")
+        announced = re.fullmatch(r'"?sep=(.)"?\s*', text.readline(), re.IGNORECASE)
         skipped = 1 if announced else 0
-        header = next((line for line in lines[skipped:] if line.strip()), "")
+        begin = text.tell() if announced else 0
+        text.seek(begin)
+        header = next((line for line in text if line.strip()), "")
+        text.seek(begin)
         mark = announced[1] if announced else _separator(header, config)
-        reader = csv.reader(lines[skipped:], delimiter=mark, skipinitialspace=True)
+        reader = csv.reader(text, delimiter=mark, skipinitialspace=True)
         return _sheet(path, _numbered(reader, skipped))
     except (OSError, UnicodeError, csv.Error) as error:
         raise TagmaskError(f"cannot read the table {path}: {error}; expected CSV in UTF-8, or set data.tags") from error
@@ -185,14 +208,29 @@ def _sheet(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Sheet:
     _, header = next(rows, (0, []))
     columns = tuple(map(text_of, header))
     _refuse_repeated(path, [name for name in columns if name])
-    return Sheet(path, columns, tuple(_line(number, columns, cells) for number, cells in rows))
+    places, shared = {name: place for place, name in enumerate(columns)}, _Shared()
+    lines = (_line(number, columns, places, tuple(map(shared, cells))) for number, cells in rows)
+    return Sheet(path, columns, tuple(lines))
 
 
-def _line(number: int, columns: tuple[str, ...], cells: list[str]) -> Line:
+class _Shared:
+    """One string for all cells with the same text, as far as texts are few: splits and tags are, paths are not."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        known = self._known.get(text, text)
+        if len(self._known) < _MOST_SHARED:
+            self._known[known] = known
+        return known
+
+
+def _line(number: int, columns: tuple[str, ...], places: Mapping[str, int], cells: tuple[str, ...]) -> Line:
     """Empty cells beyond the columns do not count, nor do missing ones below columns without a name."""
     beyond = any(map(text_of, cells[len(columns) :]))
     lacking = any(columns[len(cells) :])
-    return Line(number, dict(zip(columns, cells, strict=False)), fits=not (beyond or lacking))
+    return Line(number, Cells(places, cells), fits=not (beyond or lacking))
 
 
 def _refuse_repeated(path: Path, names: list[str]) -> None:

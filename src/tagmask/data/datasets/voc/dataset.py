@@ -21,7 +21,6 @@ from tagmask.data.datasets.checks import (
     read_lines,
     renumbering,
     settle,
-    several_at_once,
 )
 from tagmask.data.datasets.folder import image_id
 from tagmask.data.datasets.held_out import hold_out
@@ -33,6 +32,7 @@ from tagmask.data.datasets.voc.layout import VocImages, splits_of, voc_folder
 from tagmask.data.images import read_image
 from tagmask.data.orientation import shape_of
 from tagmask.data.stretch import stretch_of
+from tagmask.system.workers import several_at_once
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
