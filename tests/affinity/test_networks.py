@@ -364,6 +364,36 @@ def test_training_irn_lowers_the_losses_and_finds_the_boundary():
     assert boundary[5:7].max() > boundary[[1, 2, 9, 10]].max()
 
 
+def test_boundaries_learn_the_same_without_displacements():
+    labels = torch.randint(-1, 3, (2, 16, 24), generator=torch.Generator().manual_seed(2))
+    batch, trained = make_batch(masks=labels), []
+    for displacements in (True, False):
+        torch.manual_seed(0)
+        net = make_irn(displacements=displacements)
+        optimizer = torch.optim.Adam([p for group in net.parameter_groups() for p in group.parameters], lr=0.01)
+        for _ in range(2):
+            optimizer.zero_grad()
+            total_loss(net, batch).backward()
+            optimizer.step()
+        trained.append(net)
+    both, alone = trained
+    for name, parameter in both.boundary_head.named_parameters():
+        assert torch.equal(parameter, alone.boundary_head.get_parameter(name)), name
+    assert alone.displacement_head is None
+    assert list(alone.losses(batch)) == ["background", "foreground", "negative"]
+    assert {id(p) for group in alone.parameter_groups() for p in group.parameters} == {
+        id(p) for p in alone.boundary_head.parameters()
+    }
+
+
+def test_displacements_that_are_not_learned_are_not_there():
+    net = make_irn(displacements=False)
+    net.measure_shift([])
+    assert net.mean_displacement.tolist() == [0, 0]
+    with pytest.raises(ValueError, match=r"affinity\.displacements=true"):
+        net.displacements(make_batch((32, 48)).images)
+
+
 def test_irn_refuses_labels_of_another_grid():
     with pytest.raises(ValueError, match=r"16 x 24 cells.*got masks of 8 x 12.*stride=4"):
         make_irn().losses(make_batch(masks=torch.zeros(2, 8, 12, dtype=torch.int64)))

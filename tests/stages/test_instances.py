@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from conftest import tiny_backbone, tiny_recipe
 from tagmask.affinity.pairs import pair_offsets
 from tagmask.config import InstancesConfig, WalkConfig
+from tagmask.config.recipes import load_recipe
 from tagmask.contracts import AffinityModel, Backbone, Dataset, Level, Neighbourhood, Normalization, Record
 from tagmask.data.datasets import open_dataset
 from tagmask.data.datasets.scenes import GLYPHS, Thing, draw_mask, draw_scene, place_things
@@ -184,6 +185,13 @@ def test_other_affinity_networks_are_refused_at_once(tmp_path, changes, named):
     recipe = tiny_recipe("instances={}").model_copy(update=changes)
     with pytest.raises(TagmaskError, match=rf"{named}; set affinity\.kind to irn"):
         begin_run(recipe, None, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_irn_without_displacements_is_refused_at_once(tmp_path):
+    recipe = load_recipe("folder-cpu", ["instances={}"])
+    with pytest.raises(TagmaskError, match=r"does not learn these; set affinity\.displacements=true"):
+        begin_run(recipe, tmp_path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

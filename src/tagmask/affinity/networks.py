@@ -108,6 +108,8 @@ class Irn(AffinityModel):
         backbone: where the features come from; frozen here, with its statistics, and without its dropout.
         levels: the levels of the backbone that are read, from 0.
         offsets: (dy, dx) of each plane of affinities at inference; training compares pairs farther apart.
+        displacement_head: None under ``config.displacements: false``. The heads share nothing that learns, so that
+            boundaries are the same without it.
         mean_displacement: what ``measure_shift`` found, rows and columns; 0 before.
     """
 
@@ -122,13 +124,16 @@ class Irn(AffinityModel):
         self.levels = _boundary_levels(config, backbone.levels)
         self.offsets = pair_offsets(config.walk_radius)
         self.boundary_head = BoundaryHead(self._shapes, config.stride, config.edge_width)
-        self.displacement_head = DisplacementHead(self._shapes, config.stride, config.displacement_width)
+        self.displacement_head = (
+            DisplacementHead(self._shapes, config.stride, config.displacement_width) if config.displacements else None
+        )
         self.register_buffer("mean_displacement", torch.zeros(2))
 
-    def forward(self, images: Images) -> tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"]]:
-        """Logits of the boundaries, and displacements before the mean shift."""
+    def forward(self, images: Images) -> tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"] | None]:
+        """Logits of the boundaries, and displacements before the mean shift, if they are learned."""
         levels, grid = self._read(images), _grid(images, self.stride)
-        return self.boundary_head(levels, grid).float(), self.displacement_head(levels, grid).float()
+        field = None if self.displacement_head is None else self.displacement_head(levels, grid).float()
+        return self.boundary_head(levels, grid).float(), field
 
     @property
     def _shapes(self) -> list[Level]:
@@ -175,23 +180,30 @@ class Irn(AffinityModel):
 
         Images are completed as for ``boundary``. In evaluation mode less ``mean_displacement``: the losses see
         differences alone, and leave any constant in.
+
+        Raises:
+            ValueError: they are not learned.
         """
         rows, columns = _grid(images, self.stride)
         field = self._unshifted(self._squared(images))[:, :, :rows, :columns]
         return field if self.training else field - self.mean_displacement[:, None, None]
 
     def _unshifted(self, images: Images) -> Float[Tensor, "b 2 p q"]:
+        if self.displacement_head is None:
+            raise ValueError("this network has learned no displacements; train one with affinity.displacements=true")
         return self.displacement_head(self._read(images), _grid(images, self.stride)).float()
 
     @torch.no_grad()
     def measure_shift(self, images: Iterable[Float[Tensor, "_ 3 _ _"]]) -> None:
         """Set ``mean_displacement``, once after training, to the mean over batches of the mean displacement of each.
 
-        Batches may differ in the size of their images.
+        Batches may differ in the size of their images. Where no displacements are learned, no batch is looked at.
 
         Raises:
             ValueError: there is no batch.
         """
+        if self.displacement_head is None:
+            return
         device = self.mean_displacement.device
         means = [self._unshifted(batch.to(device)).mean(dim=(0, 2, 3)) for batch in images]
         if not means:
@@ -209,12 +221,14 @@ class Irn(AffinityModel):
         affinities = path_affinities(boundary[:, 0], self.offsets) * exists
         return Neighbourhood(affinities, 1 - boundary if self.config.damp_boundaries else None)
 
-    def outputs(self, batch: Batch) -> tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"]]:
-        """Logits of the boundaries, and displacements before the mean shift."""
+    def outputs(self, batch: Batch) -> tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"] | None]:
+        """Logits of the boundaries, and displacements before the mean shift, if they are learned."""
         return self(batch.images)
 
-    def losses_from(self, outputs: tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"]], batch: Batch) -> Losses:
-        """The terms of ``affinity_losses`` over boundaries and of ``displacement_losses`` over displacements.
+    def losses_from(
+        self, outputs: tuple[Float[Tensor, "b 1 p q"], Float[Tensor, "b 2 p q"] | None], batch: Batch
+    ) -> Losses:
+        """The terms of ``affinity_losses`` over boundaries and of ``displacement_losses`` over displacements, if any.
 
         Raises:
             ValueError: if the batch has no masks, or not on the affinity grid.
@@ -223,13 +237,15 @@ class Irn(AffinityModel):
         offsets = _fitting_offsets(labels, self.config.radius, border)
         codes = pair_codes(labels, offsets, border)
         logits, field = outputs
-        affinities = path_affinities(logits[:, 0].sigmoid(), offsets)
-        return affinity_losses(affinities, codes) | displacement_losses(field, codes, offsets)
+        found = affinity_losses(path_affinities(logits[:, 0].sigmoid(), offsets), codes)
+        return found if field is None else found | displacement_losses(field, codes, offsets)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Both heads as new layers; the displacement head has a rate of its own."""
-        faster = grouped_parameters(None, [self.displacement_head], self.config.displacement_factor)
-        return grouped_parameters(None, [self.boundary_head]) + faster
+        groups = grouped_parameters(None, [self.boundary_head])
+        if self.displacement_head is None:
+            return groups
+        return groups + grouped_parameters(None, [self.displacement_head], self.config.displacement_factor)
 
 
 def _completed(images: Images, whole: int) -> Float[Tensor, "b 3 _ _"]:

@@ -53,6 +53,9 @@ class IrnConfig(AffinityConfig):
         description="Backbone levels the heads read, finest first; none: the last five main ones, or all.",
     )
     edge_width: int = Field(default=32, gt=0, multiple_of=4, description="Channels of each level in the edge head.")
+    displacements: bool = Field(
+        default=True, description="Learn displacements too, which instance masks need and nothing else does."
+    )
     displacement_width: int = Field(
         default=256, gt=0, multiple_of=64, description="Channels of the coarse levels in the displacement head."
     )

@@ -32,15 +32,22 @@ def check_before(recipe: Recipe, data: Path | None, out: Path) -> None:
     """
     check_saliency(recipe)
     _check_place(recipe, data, out)
-    if recipe.instances is not None and not isinstance(recipe.affinity, IrnConfig):
-        found = "no affinity network" if recipe.affinity is None else f"affinity.kind {recipe.affinity.kind}"
-        raise TagmaskError(
-            f"recipe {recipe.name!r} asks for instances, which are found along the displacements of IRN, but has "
-            f"{found}; set affinity.kind to irn, or instances to null."
-        )
+    _check_instances(recipe)
     affinity = None if recipe.affinity is None else recipe.affinity.training
     trainings = [config for config in (recipe.training, affinity, recipe.segmenter.training) if config is not None]
     check_trackers([name for config in trainings for name in config.trackers])
+
+
+def _check_instances(recipe: Recipe) -> None:
+    """Refuse instances without what finds them."""
+    if recipe.instances is None:
+        return
+    asks = f"recipe {recipe.name!r} asks for instances, which are found along the displacements of IRN, but"
+    if not isinstance(recipe.affinity, IrnConfig):
+        found = "no affinity network" if recipe.affinity is None else f"affinity.kind {recipe.affinity.kind}"
+        raise TagmaskError(f"{asks} has {found}; set affinity.kind to irn, or instances to null.")
+    if not recipe.affinity.displacements:
+        raise TagmaskError(f"{asks} does not learn these; set affinity.displacements=true, or instances to null.")
 
 
 def check_data(recipe: Recipe, dataset: Dataset) -> None:
