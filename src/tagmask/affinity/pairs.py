@@ -216,17 +216,17 @@ def affinity_losses(affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "
 
 
 class _PairLosses(torch.autograd.Function):
-    """Mean cross-entropy of each kind of pair, one kind after the other, so that nothing but the inputs is kept."""
+    """Mean cross-entropy of each kind of pair; nothing but the inputs is kept for the backward pass."""
 
     @staticmethod
     def forward(
         ctx: Any, affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"], eps: float
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
         means, counts = [], []
+        entropy = _probabilities(affinities, codes).add_(eps).log_().neg_()
         for kind in KINDS:
             chosen = codes == kind
             counts.append(chosen.sum() + eps)
-            entropy = _probabilities(affinities, chosen, kind).add_(eps).log_().neg_()
             means.append((entropy * chosen).sum() / counts[-1])
         ctx.save_for_backward(affinities, codes, *counts)
         ctx.eps = eps
@@ -238,20 +238,14 @@ class _PairLosses(torch.autograd.Function):
         ctx: Any, *gradients: Float[Tensor, ""]
     ) -> tuple[Float[Tensor, "b s p q"], None, None]:
         affinities, codes, *counts = ctx.saved_tensors
-        total = torch.zeros_like(affinities)
+        weights = torch.zeros_like(affinities)
         for kind, count, gradient in zip(KINDS, counts, gradients, strict=True):
-            chosen = codes == kind
             sign = 1 if kind == Pair.DIFFERENT else -1
-            slopes = _probabilities(affinities, chosen, kind).add_(ctx.eps).reciprocal_()
-            total += slopes.mul_(chosen).mul_(sign * gradient / count)
-        return total, None, None
+            weights.masked_fill_(codes == kind, sign * gradient / count)
+        return weights.div_(_probabilities(affinities, codes).add_(ctx.eps)), None, None
 
 
-def _probabilities(
-    affinities: Float[Tensor, "b s p q"], chosen: Bool[Tensor, "b s p q"], kind: Pair
-) -> Float[Tensor, "b s p q"]:
-    """Of the chosen pairs the probability of being what they are; 1 for the others, whatever their affinity."""
-    probabilities = torch.where(chosen, affinities, 1.0)
-    if kind == Pair.DIFFERENT:
-        probabilities = torch.where(chosen, 1 - probabilities, 1.0)
-    return probabilities
+def _probabilities(affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"]) -> Float[Tensor, "b s p q"]:
+    """Of each pair of a kind the probability of being what it is; 1 for the others, whatever their affinity."""
+    probabilities = torch.where(codes == Pair.DIFFERENT, 1 - affinities, affinities)
+    return probabilities.masked_fill_((codes == Pair.IGNORED) | (codes == Pair.NONE), 1.0)
