@@ -6,7 +6,7 @@ from conftest import tiny_recipe
 from tagmask.config import CrfConfig, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
-from tagmask.masks import crf
+from tagmask.masks.crf import mean_field
 from tagmask.masks.confident_labels import confident_labels
 from tagmask.masks.from_archives import confident_mask
 from tagmask.masks.scores import add_background
@@ -50,8 +50,8 @@ def test_affinity_labels_are_posteriors_under_both_powers(scenes, run, record, l
 
 def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
     built = []
-    original = crf.gaussian_filter
-    monkeypatch.setattr(crf, "gaussian_filter", lambda *a, **k: built.append(1) or original(*a, **k))
+    original = mean_field.gaussian_filter
+    monkeypatch.setattr(mean_field, "gaussian_filter", lambda *a, **k: built.append(1) or original(*a, **k))
     write_maps(run.folder.maps(record.id), perfect(scenes, record))
     AffinityLabelMaker(run, tiny_recipe().affinity.labels)(record)
     assert len(built) == 2  # one Gaussian, one bilateral

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tagmask.masks.permutohedral import Lattice, build_lattice
+from tagmask.masks.crf.permutohedral import Lattice, build_lattice
 
 
 def features(num_features: int, num_points: int = 200, spread: float = 5, seed: int = 0) -> np.ndarray:

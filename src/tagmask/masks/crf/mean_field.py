@@ -20,10 +20,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
 from tagmask.config import CrfConfig
-from tagmask.masks.gaussian_filter import GaussianFilter, add_filtered, gaussian_filter
+from tagmask.masks.crf.gaussian_filter import GaussianFilter, add_filtered, gaussian_filter
 from tagmask.system.compiled import compiled
 
-_SMALLEST_PROBABILITY = 1e-5
+SMALLEST_PROBABILITY = 1e-5
 _STRIP = 16  # pixels
 _BLOCK = 1 << 15  # logits
 _SAFE_EXPONENT = np.float32(60)
@@ -66,11 +66,20 @@ class Lattices:
 
     def weighted_kernels(self, config: CrfConfig) -> list[tuple[float, GaussianFilter]]:
         """The kernels of a configuration with their weights; those of weight 0 are left out."""
-        kernels = (
-            (config.gaussian_weight, config.gaussian_sxy, None),
-            (config.bilateral_weight, config.bilateral_sxy, config.bilateral_srgb),
-        )
-        return [(weight, self.kernel(sxy, srgb, config.pad_to_four)) for weight, sxy, srgb in kernels if weight > 0]
+        return [(weight, self.kernel(sxy, srgb, config.pad_to_four)) for weight, sxy, srgb in kernels_of(config)]
+
+
+def kernels_of(config: CrfConfig) -> list[tuple[float, float, float | None]]:
+    """Weight and standard deviations of each kernel of a configuration, over colours None; none of weight 0.
+
+    >>> kernels_of(CrfConfig(gaussian_sxy=1, bilateral_weight=0))
+    [(3, 1, None)]
+    """
+    kernels = (
+        (config.gaussian_weight, config.gaussian_sxy, None),
+        (config.bilateral_weight, config.bilateral_sxy, config.bilateral_srgb),
+    )
+    return [kernel for kernel in kernels if kernel[0] > 0]
 
 
 def strips(height: int, width: int) -> Int64[np.ndarray, " n"]:
@@ -107,7 +116,7 @@ def unary_from_probabilities(probabilities: Float[np.ndarray, "k h w"]) -> Float
     >>> unary_from_probabilities(np.array([[[1.0, 0.0]]])).round(3)
     array([[[-0.   , 11.513]]], dtype=float32)
     """
-    return -np.log(np.clip(probabilities, _SMALLEST_PROBABILITY, 1)).astype(np.float32)
+    return -np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1)).astype(np.float32)
 
 
 def unary_from_labels(
