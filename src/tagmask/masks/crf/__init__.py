@@ -9,8 +9,9 @@ from tagmask.masks.crf.mean_field import (
     Lattices,
     dense_crf,
     refine,
+    refiner,
     unary_from_labels,
     unary_from_probabilities,
 )
 
-__all__ = ["Lattices", "dense_crf", "refine", "unary_from_labels", "unary_from_probabilities"]
+__all__ = ["Lattices", "dense_crf", "refine", "refiner", "unary_from_labels", "unary_from_probabilities"]

@@ -14,6 +14,7 @@ A single pixel that disagrees with its white surroundings is overruled; the blac
     array([0, 0, 0, 1, 1, 1, 1, 1, 1])
 """
 
+from collections.abc import Callable
 from typing import final, no_type_check
 
 import numpy as np
@@ -27,6 +28,8 @@ SMALLEST_PROBABILITY = 1e-5
 _STRIP = 16  # pixels
 _BLOCK = 1 << 15  # logits
 _SAFE_EXPONENT = np.float32(60)
+
+Refine = Callable[[Float[np.ndarray, "k h w"], CrfConfig], Float32[np.ndarray, "k h w"]]
 
 
 @final
@@ -204,6 +207,30 @@ def refine(
     num_labels = max(len(probabilities), config.num_labels or 0)
     unary = unary_from_labels(probabilities.argmax(axis=0), num_labels, config.gt_prob)
     return dense_crf(image, unary, config, lattices)[: len(probabilities)]
+
+
+def refiner(image: UInt8[np.ndarray, "h w 3"], device: str = "cpu") -> Refine:
+    """``refine`` for one image on a device; kernels are built once for all calls.
+
+    CUDA devices compute by torch (``mean_field_on_device``), all others leave it to the processor: torch lacks some of
+    the operations there.
+
+    Args:
+        image: RGB.
+        device: ``cpu``, ``cuda:1`` ...
+
+    Raises:
+        ValueError: an image without pixels.
+    """
+    if not device.startswith("cuda"):
+        lattices = Lattices(image)
+        return lambda probabilities, config: refine(image, probabilities, config, lattices)
+    import torch  # noqa: PLC0415 - worker processes do without it
+
+    from tagmask.masks.crf.mean_field_on_device import LatticesOnDevice, refine_on_device  # noqa: PLC0415
+
+    on_device = LatticesOnDevice(image, torch.device(device))
+    return lambda probabilities, config: refine_on_device(probabilities, config, on_device)
 
 
 def _check(image: UInt8[np.ndarray, "h w 3"], unary: Float32[np.ndarray, "k _ _"], lattices: Lattices) -> None:
