@@ -3,6 +3,7 @@ import pytest
 
 from archives import WHOLE, archive, perfect
 from conftest import tiny_recipe
+from devices import DEVICES
 from tagmask.config import CrfConfig, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
@@ -55,6 +56,18 @@ def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
     write_maps(run.folder.maps(record.id), perfect(scenes, record))
     AffinityLabelMaker(run, tiny_recipe().affinity.labels)(record)
     assert len(built) == 2  # one Gaussian, one bilateral
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_labels_are_the_same_from_a_device(scenes, run, record, device, monkeypatch):
+    monkeypatch.setattr(mean_field, "computes_on", lambda name: name == device)  # tensors on the processor, too
+    write_maps(run.folder.maps(record.id), perfect(scenes, record))
+    path, found = run.folder.affinity_labels(record.id, "powers"), []
+    for place in ("none", device):
+        AffinityLabelMaker(run, tiny_recipe().affinity.labels, place)(record)
+        found.append(read_posteriors(path)[0])
+    for name in ("low", "high"):
+        np.testing.assert_allclose(found[1][name], found[0][name], atol=1e-3)  # half precision in the file
 
 
 @pytest.mark.parametrize("kind", ["thresholds", "learnt"])

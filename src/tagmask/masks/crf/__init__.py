@@ -7,6 +7,7 @@ A photograph and the scores of its labels enter, a posterior of each label at ea
 
 from tagmask.masks.crf.mean_field import (
     Lattices,
+    computes_on,
     dense_crf,
     refine,
     refiner,
@@ -14,4 +15,4 @@ from tagmask.masks.crf.mean_field import (
     unary_from_probabilities,
 )
 
-__all__ = ["Lattices", "dense_crf", "refine", "refiner", "unary_from_labels", "unary_from_probabilities"]
+__all__ = ["Lattices", "computes_on", "dense_crf", "refine", "refiner", "unary_from_labels", "unary_from_probabilities"]

@@ -76,7 +76,7 @@ def kernels_of(config: CrfConfig) -> list[tuple[float, float, float | None]]:
     """Weight and standard deviations of each kernel of a configuration, over colours None; none of weight 0.
 
     >>> kernels_of(CrfConfig(gaussian_sxy=1, bilateral_weight=0))
-    [(3, 1, None)]
+    [(3, 1.0, None)]
     """
     kernels = (
         (config.gaussian_weight, config.gaussian_sxy, None),
@@ -212,17 +212,14 @@ def refine(
 def refiner(image: UInt8[np.ndarray, "h w 3"], device: str = "cpu") -> Refine:
     """``refine`` for one image on a device; kernels are built once for all calls.
 
-    CUDA devices compute by torch (``mean_field_on_device``), all others leave it to the processor: torch lacks some of
-    the operations there.
-
     Args:
         image: RGB.
-        device: ``cpu``, ``cuda:1`` ...
+        device: ``cpu``, ``cuda:1`` ...; those that ``computes_on`` refuses leave it to the processor.
 
     Raises:
         ValueError: an image without pixels.
     """
-    if not device.startswith("cuda"):
+    if not computes_on(device):
         lattices = Lattices(image)
         return lambda probabilities, config: refine(image, probabilities, config, lattices)
     import torch  # noqa: PLC0415 - worker processes do without it
@@ -231,6 +228,15 @@ def refiner(image: UInt8[np.ndarray, "h w 3"], device: str = "cpu") -> Refine:
 
     on_device = LatticesOnDevice(image, torch.device(device))
     return lambda probabilities, config: refine_on_device(probabilities, config, on_device)
+
+
+def computes_on(device: str) -> bool:
+    """Whether a device computes the CRF itself, by ``mean_field_on_device``: torch lacks operations for some of them.
+
+    >>> computes_on("cuda:1"), computes_on("mps"), computes_on("cpu")
+    (True, False, False)
+    """
+    return device.startswith("cuda")
 
 
 def _check(image: UInt8[np.ndarray, "h w 3"], unary: Float32[np.ndarray, "k _ _"], lattices: Lattices) -> None:

@@ -4,6 +4,7 @@ Beside what is copied there and back, the device is waited for once for each ker
 vertices its lattice has, and not at all in the iterations.
 """
 
+from collections.abc import Callable
 from typing import final
 
 import numpy as np
@@ -15,7 +16,7 @@ from tagmask.config import CrfConfig
 from tagmask.masks.crf.filter_on_device import FilterOnDevice, filter_on_device
 from tagmask.masks.crf.mean_field import SMALLEST_PROBABILITY, kernels_of
 
-WeightedFilter = tuple[float, FilterOnDevice]
+WeightedFilter = tuple[float, Callable[[Tensor], Tensor]]
 
 
 @final
