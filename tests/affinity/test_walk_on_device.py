@@ -28,7 +28,9 @@ def both(maps: np.ndarray, planes: np.ndarray, offsets: list, device: str, steps
 @pytest.mark.parametrize(("dtype", "error"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 @pytest.mark.parametrize("size", [(20, 26), (1, 1), (1, 9), (9, 1), (2, 3), (5, 40)])
 def test_equals_the_walk_of_arrays(size, dtype, error, form, device):
-    expected, found = both(maps_of(3, size, dtype), random_planes(*size, 5).astype(dtype), half_disc(5), device, 256, form)
+    expected, found = both(
+        maps_of(3, size, dtype), random_planes(*size, 5).astype(dtype), half_disc(5), device, 256, form
+    )
     assert found.dtype == dtype
     np.testing.assert_allclose(found, expected, rtol=error, atol=error)
 

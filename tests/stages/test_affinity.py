@@ -7,8 +7,8 @@ from devices import DEVICES
 from tagmask.config import CrfConfig, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
-from tagmask.masks.crf import mean_field
 from tagmask.masks.confident_labels import confident_labels
+from tagmask.masks.crf import mean_field
 from tagmask.masks.from_archives import confident_mask
 from tagmask.masks.scores import add_background
 from tagmask.reviews.store import Review

@@ -17,6 +17,7 @@ from tagmask.training.accumulation import backward_in_parts
 from tagmask.training.averaging import WeightAverage
 from trainables import NETWORKS, TRAINING, method, step_batch
 
+
 @pytest.fixture(autouse=True)
 def _no_autocast(monkeypatch):
     """Tensors without numbers know no mixed precision."""

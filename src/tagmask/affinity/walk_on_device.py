@@ -1,8 +1,8 @@
 """The walk of ``random_walk`` as torch operations, on whatever device the tensors are.
 
-The affinities of a cell to all cells around it, itself among them, lie in planes as the window of their directions does,
-and one step is the sum over these planes of maps seen through shifted views: no matrix of all cells, no additions in
-an order that may change. An accelerator takes some operations for each step, however many directions there are.
+The affinities of a cell to those around it, itself among them, lie in planes as the window of their directions does, and
+one step is the sum over these planes of maps seen through shifted views: no matrix of all cells, no additions in an
+order that may change. An accelerator takes a handful of operations for each step, however many directions there are.
 """
 
 import math

@@ -147,9 +147,7 @@ def side_by_side(
     return in_order(function, records, workers) if device == "cpu" else _in_threads(function, records, workers)
 
 
-def _in_threads(
-    function: Callable[[Record], Result], records: Sequence[Record], workers: int
-) -> Iterator[Result]:
+def _in_threads(function: Callable[[Record], Result], records: Sequence[Record], workers: int) -> Iterator[Result]:
     pool = ThreadPoolExecutor(max(1, workers))
     try:
         for result in pool.map(function, records):

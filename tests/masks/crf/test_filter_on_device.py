@@ -73,7 +73,11 @@ def test_sums_of_rows_by_hand():
     lines = RowSums(torch.tensor([[0, 2], [1, 1]], dtype=torch.int32), torch.tensor([[1.0, 0.5], [1.0, 2.0]]))
     assert lines(table).tolist() == [[3, 30], [6, 60]]
     starts = torch.tensor([0, 2, 2, 3], dtype=torch.int32)
-    assert RowSums(torch.tensor([0, 1, 2], dtype=torch.int32), None, starts)(table).tolist() == [[3, 30], [0, 0], [4, 40]]
+    assert RowSums(torch.tensor([0, 1, 2], dtype=torch.int32), None, starts)(table).tolist() == [
+        [3, 30],
+        [0, 0],
+        [4, 40],
+    ]
 
 
 def test_positions_out_of_range_are_refused():

@@ -1,7 +1,7 @@
 """The dense CRF of tensors against that of arrays.
 
-Iterations make what rounding does larger where labels are in balance: both forms are as far from the same computation in
-float64 as from each other.
+Iterations make what rounding does larger where labels are in balance: both forms are as far from the same computation
+in float64 as from each other.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The fully connected CRF (Krähenbühl & Koltun, NeurIPS 2011): by numba on a processor, by torch on an accelerator.
 
-A photograph and the scores of its labels enter, a posterior of each label at each pixel leaves. ``mean_field`` iterates,
-``gaussian_filter`` carries values between like pixels, ``permutohedral`` says which pixels are; what ends in
+A photograph and the scores of its labels enter, a posterior of each label at each pixel leaves. ``mean_field``
+iterates, ``gaussian_filter`` carries values between like pixels, ``permutohedral`` says which pixels are; what ends in
 ``_on_device`` does the same with tensors. No torch is imported unless a device is asked for.
 """
 

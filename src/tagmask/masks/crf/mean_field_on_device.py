@@ -92,8 +92,8 @@ def refine_on_device(
     """
     if not len(probabilities) or probabilities.shape[1:] != lattices.size:
         raise ValueError(
-            f"an image of {lattices.size} pixels and probabilities of shape {probabilities.shape} arrived; expected one "
-            "or more planes of the image's size: resize the scores to the image first."
+            f"an image of {lattices.size} pixels and probabilities of shape {probabilities.shape} arrived; expected "
+            "one or more planes of the image's size: resize the scores to the image first."
         )
     if np.isnan(probabilities).any():
         raise ValueError("probabilities contain NaN; expected numbers in [0, 1].")
