@@ -1,7 +1,7 @@
 """The walk of ``random_walk`` as torch operations, on whatever device the tensors are.
 
-The affinities of a cell to those around it, itself among them, lie in planes as the window of their directions does, and
-one step is the sum over these planes of maps seen through shifted views: no matrix of all cells, no additions in an
+The affinities of a cell to those around it, itself among them, lie in planes as the window of their directions does,
+and one step is the sum over these planes of maps seen through shifted views: no matrix of all cells, no additions in an
 order that may change. An accelerator takes a handful of operations for each step, however many directions there are.
 """
 
@@ -128,6 +128,6 @@ def walked(
     return (total / roots).clamp(maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True))
 
 
-def _views(padded: Float[Tensor, "k _ _"], size: tuple[int, int]) -> Float[Tensor, "k y x p q"]:
+def _views(padded: Float[Tensor, "k _ _"], size: Sequence[int]) -> Float[Tensor, "k y x p q"]:
     """A map with margins as each direction of a window sees it; no memory is taken."""
     return padded.unfold(1, size[0], 1).unfold(2, size[1], 1)
