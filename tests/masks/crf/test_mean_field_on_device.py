@@ -12,6 +12,7 @@ from crf_inputs import photograph, scores
 from devices import DEVICES
 from no_waiting import META, Questions, no_waiting
 from tagmask.config import CRF_PRESETS, CrfConfig
+from tagmask.masks.crf import mean_field_on_device as module
 from tagmask.masks.crf import refine, refiner
 from tagmask.masks.crf.mean_field import kernel_features
 from tagmask.masks.crf.mean_field_on_device import (
@@ -20,6 +21,7 @@ from tagmask.masks.crf.mean_field_on_device import (
     features_on_device,
     mean_field_on_device,
     refine_on_device,
+    refiner_on_device,
 )
 
 PSA = CRF_PRESETS["psa"]
@@ -107,6 +109,16 @@ def test_a_refiner_computes_as_refine_does_on_any_device(device):
     on_device = refiner(image, device)
     for config in (PSA, CRF_PRESETS["irn"]):
         assert_alike(on_device(probabilities, config), refine(image, probabilities, config))
+
+
+def test_what_does_not_fit_on_the_device_is_left_to_the_processor(monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(module, "refine_on_device", full)
+    image = photograph()
+    probabilities = scores(3, image)
+    assert (refiner_on_device(image, "cpu")(probabilities, PSA) == refine(image, probabilities, PSA)).all()
 
 
 def test_bad_input_is_refused():

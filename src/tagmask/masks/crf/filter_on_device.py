@@ -32,7 +32,7 @@ class RowSums:
     Attributes:
         rows: numbers of the rows; each line is a sum, unless ``starts`` is given.
         weights: of each of them; None: 1.
-        starts: where in ``rows`` each sum starts, and where the last one ends.
+        starts: where in ``rows`` each sum starts; it ends where the next one does, the last at the end.
     """
 
     rows: Int32[Tensor, "..."]
@@ -41,14 +41,7 @@ class RowSums:
 
     def __call__(self, table: Float32[Tensor, "_ k"]) -> Float32[Tensor, "_ k"]:
         """All sums."""
-        return F.embedding_bag(
-            self.rows,
-            table,
-            self.starts,
-            mode="sum",
-            per_sample_weights=self.weights,
-            include_last_offset=self.starts is not None,
-        )
+        return F.embedding_bag(self.rows, table, self.starts, mode="sum", per_sample_weights=self.weights)
 
 
 @final
@@ -170,19 +163,19 @@ def _splat(
 ) -> tuple[RowSums, RowSums]:
     """Sums of at most ``PIECE`` points each, and sums of these for each vertex.
 
-    How many pieces there are is known to the device alone: as many are made as there could be, empty ones at the end.
+    Corners are sorted by their vertices, and a piece begins at each vertex and at every multiple of ``PIECE``: so many
+    are known beforehand, and those that are empty add nothing.
     """
-    corner_of = vertices.flatten()
-    found, order = corner_of.sort(stable=True)
-    starts = torch.searchsorted(found, torch.arange(num_vertices + 1, device=vertices.device))
-    firsts = F.pad(((starts.diff() + PIECE - 1) // PIECE).cumsum(0), (1, 0))
-    pieces = torch.arange(num_vertices + len(found) // PIECE + 1, device=vertices.device)
-    owner = (torch.searchsorted(firsts, pieces, right=True) - 1).clamp(max=num_vertices)
-    piece_starts = (starts[owner] + (pieces - firsts[owner]) * PIECE).clamp(max=len(found))
+    found, order = vertices.flatten().sort(stable=True)
+    numbers = torch.arange(num_vertices, device=vertices.device)
+    starts = torch.searchsorted(found, numbers)
+    multiples = torch.arange(0, len(found), PIECE, device=vertices.device)
+    pieces = torch.cat([starts, multiples]).sort().values
     points = order // vertices.shape[1]
+    firsts = numbers + (starts + PIECE - 1) // PIECE  # vertices before this one, and multiples
     return (
-        RowSums(points.int(), weights.flatten()[order], piece_starts.int()),
-        RowSums(pieces[:-1].int(), None, firsts.int()),
+        RowSums(points.int(), weights.flatten()[order], pieces.int()),
+        RowSums(torch.arange(len(pieces), dtype=torch.int32, device=vertices.device), None, firsts.int()),
     )
 
 

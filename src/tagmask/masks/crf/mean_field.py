@@ -214,7 +214,8 @@ def refiner(image: UInt8[np.ndarray, "h w 3"], device: str = "cpu") -> Refine:
 
     Args:
         image: RGB.
-        device: ``cpu``, ``cuda:1`` ...; those that ``computes_on`` refuses leave it to the processor.
+        device: ``cpu``, ``cuda:1`` ...; those that ``computes_on`` refuses leave it to the processor, and so does one
+            without enough memory for the image.
 
     Raises:
         ValueError: an image without pixels.
@@ -222,12 +223,9 @@ def refiner(image: UInt8[np.ndarray, "h w 3"], device: str = "cpu") -> Refine:
     if not computes_on(device):
         lattices = Lattices(image)
         return lambda probabilities, config: refine(image, probabilities, config, lattices)
-    import torch  # noqa: PLC0415 - worker processes do without it
+    from tagmask.masks.crf.mean_field_on_device import refiner_on_device  # noqa: PLC0415 - it needs torch
 
-    from tagmask.masks.crf.mean_field_on_device import LatticesOnDevice, refine_on_device  # noqa: PLC0415
-
-    on_device = LatticesOnDevice(image, torch.device(device))
-    return lambda probabilities, config: refine_on_device(probabilities, config, on_device)
+    return refiner_on_device(image, device)
 
 
 def computes_on(device: str) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tagmask.config import CrfConfig
 from tagmask.masks.crf.filter_on_device import FilterOnDevice, filter_on_device
-from tagmask.masks.crf.mean_field import SMALLEST_PROBABILITY, kernels_of
+from tagmask.masks.crf.mean_field import SMALLEST_PROBABILITY, Refine, kernels_of, refine
 
 WeightedFilter = tuple[float, Callable[[Tensor], Tensor]]
 
@@ -70,6 +70,21 @@ def features_on_device(pixels: Tensor, sxy: float, srgb: float | None) -> Float3
     if srgb is not None:
         parts.append(pixels / pixels.new_full((), srgb, dtype=torch.float32))
     return torch.cat(parts, dim=-1).flatten(0, 1)
+
+
+def refiner_on_device(image: UInt8[np.ndarray, "h w 3"], device: str) -> Refine:
+    """``refine_on_device`` for one image; what does not fit into the memory of the device is left to the processor."""
+    lattices = LatticesOnDevice(image, torch.device(device))
+
+    def refine_where_it_fits(
+        probabilities: Float[np.ndarray, "k h w"], config: CrfConfig
+    ) -> Float32[np.ndarray, "k h w"]:
+        try:
+            return refine_on_device(probabilities, config, lattices)
+        except torch.OutOfMemoryError:
+            return refine(image, probabilities, config)
+
+    return refine_where_it_fits
 
 
 @torch.no_grad()
