@@ -89,6 +89,18 @@ def test_the_table_grows():
     assert lattice.num_vertices == 4000 * 6
 
 
+@pytest.mark.parametrize("num_features", [2, 3, 5])
+def test_nothing_but_vertices_moves_when_the_table_grows(num_features: int):
+    # freed memory that the keys may be written to is full of zeros: the key of a vertex at the origin
+    points = features(num_features, num_points=4000, spread=300)
+    points[[0, -1]] = 0
+    freed = [np.zeros(size, np.int64) for size in (1 << 11, 1 << 12, 1 << 13, 1 << 14) for _ in range(8)]
+    del freed
+    lattice = build_lattice(points)
+    assert lattice.vertices[0].tolist() == lattice.vertices[-1].tolist() == [*range(num_features + 1)]
+    assert np.array_equal(np.unique(lattice.vertices), np.arange(lattice.num_vertices))
+
+
 def test_phantoms_create_vertices_but_no_rows():
     points = features(5, num_points=7) + 100
     plain, padded = build_lattice(points), build_lattice(points, phantoms=1)

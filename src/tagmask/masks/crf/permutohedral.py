@@ -140,7 +140,7 @@ def _embed(features: Features, scale: Scale, steps: Steps) -> tuple[Corners, Wei
     num_vertices = 0
     for point in range(num_points):
         if num_vertices + corners > len(keys):
-            table, keys = _grown(table, keys)
+            table, keys = _grown(table, keys[:num_vertices])  # what lies behind them is whatever memory held
         excess = _project(point, features, scale, offset, origin)
         _enclose(excess, scale, offset, origin, ranks, axes)
         key = 0
