@@ -7,24 +7,7 @@ from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
 from tagmask.affinity.random_walk import chebyshev_plan, exact_plan, random_walk
-
-
-def half_disc(radius: int) -> list[tuple[int, int]]:
-    return [
-        (dy, dx)
-        for dy in range(radius)
-        for dx in range(1 - radius, radius)
-        if (dy, dx) > (0, 0) and dy**2 + dx**2 < radius**2
-    ]
-
-
-def random_planes(height: int, width: int, radius: int, seed: int = 0) -> np.ndarray:
-    planes = np.random.default_rng(seed).random((len(half_disc(radius)), height, width))
-    for plane, (dy, dx) in zip(planes, half_disc(radius), strict=True):
-        plane[max(0, height - dy) :] = np.nan
-        plane[:, : max(0, -dx)] = np.nan
-        plane[:, max(0, width - dx) :] = np.nan
-    return planes
+from walk_inputs import half_disc, random_planes
 
 
 def dense_walk(maps: np.ndarray, planes: np.ndarray, radius: int, beta: float, steps: int) -> np.ndarray:

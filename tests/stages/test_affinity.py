@@ -3,11 +3,12 @@ import pytest
 
 from archives import WHOLE, archive, perfect
 from conftest import tiny_recipe
+from devices import DEVICES
 from tagmask.config import CrfConfig, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
-from tagmask.masks import crf
 from tagmask.masks.confident_labels import confident_labels
+from tagmask.masks.crf import mean_field
 from tagmask.masks.from_archives import confident_mask
 from tagmask.masks.scores import add_background
 from tagmask.reviews.store import Review
@@ -50,11 +51,23 @@ def test_affinity_labels_are_posteriors_under_both_powers(scenes, run, record, l
 
 def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
     built = []
-    original = crf.gaussian_filter
-    monkeypatch.setattr(crf, "gaussian_filter", lambda *a, **k: built.append(1) or original(*a, **k))
+    original = mean_field.gaussian_filter
+    monkeypatch.setattr(mean_field, "gaussian_filter", lambda *a, **k: built.append(1) or original(*a, **k))
     write_maps(run.folder.maps(record.id), perfect(scenes, record))
     AffinityLabelMaker(run, tiny_recipe().affinity.labels)(record)
     assert len(built) == 2  # one Gaussian, one bilateral
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_labels_are_the_same_from_a_device(scenes, run, record, device, monkeypatch):
+    monkeypatch.setattr(mean_field, "computes_on", lambda name: name == device)  # tensors on the processor, too
+    write_maps(run.folder.maps(record.id), perfect(scenes, record))
+    path, found = run.folder.affinity_labels(record.id, "powers"), []
+    for place in ("none", device):
+        AffinityLabelMaker(run, tiny_recipe().affinity.labels, place)(record)
+        found.append(read_posteriors(path)[0])
+    for name in ("low", "high"):
+        np.testing.assert_allclose(found[1][name], found[0][name], atol=1e-3)  # half precision in the file
 
 
 @pytest.mark.parametrize("kind", ["thresholds", "learnt"])

@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from archives import WHOLE, archive, perfect
 from conftest import SIZE
+from devices import DEVICES
 from tagmask.config import (
     BackgroundConfig,
     CrfConfig,
@@ -20,6 +21,7 @@ from tagmask.conventions import IGNORE
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
+from tagmask.masks.crf import mean_field
 from tagmask.masks.from_archives import scores_with_background
 from tagmask.masks.scores import posterior, quality
 from tagmask.scoring.evaluation import scored_training_records
@@ -94,6 +96,17 @@ def test_the_crf_follows_the_image(scenes, run, record):
         MaskMaker(folder, scenes, MasksConfig(background=THRESHOLD, crf=preset), None, 8)(record)
     masks = [read_mask(RunFolder(run.path / path).mask(record.id), 255) for path in ("plain", "refined")]
     assert 0 < (masks[0] != masks[1]).mean() < 0.2
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_masks_are_the_same_from_a_device(scenes, run, tmp_path, record, device, monkeypatch):
+    monkeypatch.setattr(mean_field, "computes_on", lambda name: name == device)  # tensors on the processor, too
+    there = RunFolder(tmp_path / "there")
+    for folder, place in ((run, "none"), (there, device)):
+        write_maps(folder.maps(record.id), perfect(scenes, record))
+        MaskMaker(folder, scenes, MasksConfig(background=THRESHOLD), None, 8, device=place)(record)
+    np.testing.assert_array_equal(read_mask(there.mask(record.id), 255), read_mask(run.mask(record.id), 255))
+    assert read_quality(there.confidence(record.id)) == pytest.approx(read_quality(run.confidence(record.id)), abs=1e-4)
 
 
 def test_walks_are_read_where_there_was_a_walk(scenes, run, record):

@@ -1,4 +1,7 @@
 import json
+import os
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -6,13 +9,23 @@ import torch
 from torch import nn
 
 from conftest import TinyBackbone, tiny_recipe
-from tagmask.config import TrainingConfig, settings_of
+from tagmask.config import CRF_PRESETS, TrainingConfig, settings_of
 from tagmask.contracts import Record, Trainable
 from tagmask.errors import TagmaskError
 from tagmask.networks.saved import load_network, read_facts
 from tagmask.stages import sharing
 from tagmask.stages.run import Run, begin_run, new_method
-from tagmask.stages.sharing import files_of, forget, is_finished, make_of_each, missing, spread_evenly, train
+from tagmask.stages.sharing import (
+    crf_device,
+    files_of,
+    forget,
+    is_finished,
+    make_of_each,
+    missing,
+    side_by_side,
+    spread_evenly,
+    train,
+)
 from tagmask.system.storage import write_json
 from tagmask.system.workers import in_order as workers_in_order
 from tagmask.training import engine
@@ -253,3 +266,47 @@ def test_records_are_spread_from_the_first_to_the_last(count: int, expected: lis
     records = [Record(str(i), (), "train") for i in range(5)]
     assert [int(record.id) for record in spread_evenly(records, count)] == expected
     assert spread_evenly([], count) == []
+
+
+# ── side by side ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def where(record: Record) -> tuple[str, int, int]:
+    """The record, and the process and thread that look at it."""
+    time.sleep(0.02 if record.id.endswith("0") else 0)  # the first one is done last
+    return record.id, os.getpid(), threading.get_ident()
+
+
+def test_what_computes_on_a_device_is_done_by_threads_of_this_process_in_order():
+    done = list(side_by_side(where, RECORDS, 2, "cuda:0"))
+    assert [image_id for image_id, _, _ in done] == [record.id for record in RECORDS]
+    assert {process for _, process, _ in done} == {os.getpid()}
+    assert 1 <= len({thread for _, _, thread in done} - {threading.get_ident()}) <= 2
+
+
+def test_without_workers_one_thread_computes_on_the_device():
+    assert len({thread for _, _, thread in side_by_side(where, RECORDS, 0, "cuda")}) == 1
+
+
+def test_what_computes_on_the_processor_is_left_to_worker_processes():
+    assert os.getpid() not in {process for _, process, _ in side_by_side(where, RECORDS[:2], 1, "cpu")}
+
+
+def test_threads_stop_at_an_error():
+    seen = []
+
+    def refuse(record: Record) -> None:
+        seen.append(record.id)
+        time.sleep(0.01)
+        raise TagmaskError(f"no {record.id}")
+
+    with pytest.raises(TagmaskError, match="no deep/0"):
+        list(side_by_side(refuse, RECORDS * 20, 1, "cuda"))
+    assert len(seen) < 20
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda:1", "cuda:1"), ("mps", "cpu"), ("cpu", "cpu")])
+def test_a_crf_computes_on_the_device_of_the_run_if_that_can(monkeypatch, device, expected):
+    monkeypatch.setattr(sharing, "this_process", lambda: SimpleNamespace(device=torch.device(device)))
+    assert crf_device(None, CRF_PRESETS["psa"]) == expected
+    assert crf_device(None, None) == "cpu"

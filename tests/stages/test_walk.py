@@ -6,9 +6,11 @@ import torch
 
 from archives import WHOLE, archive
 from conftest import SIZE, TinyBackbone, tiny_recipe
+from devices import DEVICES
 from tagmask.config import AffinityConfig
 from tagmask.contracts import AffinityModel, Neighbourhood
 from tagmask.masks.grids import to_grid
+from tagmask.stages import affinity
 from tagmask.stages.affinity import walk_maps, walker
 from tagmask.stages.run import Run
 from tagmask.system.storage import read_maps, write_maps
@@ -100,6 +102,19 @@ def test_what_is_not_passable_damps_the_maps_before_they_walk(tiny_run):
     maps = np.array([[[1.0, 0.0]]], np.float32)
     np.testing.assert_allclose(plain(maps), [[[0.5, 0.5]]], atol=1e-6)
     np.testing.assert_allclose(damped(maps), [[[0.25, 0.25]]], atol=1e-6)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("passable", [None, 0.5])
+def test_a_device_walks_where_the_affinities_are_as_the_processor_does(tiny_run, device, passable, monkeypatch):
+    run, maps = walking(tiny_run), np.array([[[1.0, 0.0]], [[0.25, 0.5]]], np.float32)
+    expected = walker(run, Fixed(0.9), pair(0.9, passable))(maps)
+    monkeypatch.setattr(affinity, "_walk_here", affinity._walk_there)  # tensors on the processor, too
+    found = pair(0.9, passable)
+    there = Neighbourhood(found.affinities.to(device), None if passable is None else found.passable.to(device))
+    walked = walker(run, Fixed(0.9), there)(maps)
+    assert isinstance(walked, np.ndarray)
+    np.testing.assert_allclose(walked, expected, atol=1e-5)
 
 
 # ── all images ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ import pytest
 
 from tagmask.system import compiled
 
-CACHE_FOLDER = "from tagmask.masks.gaussian_filter import _blur; print(_blur._cache.cache_path)"
+CACHE_FOLDER = "from tagmask.masks.crf.gaussian_filter import _blur; print(_blur._cache.cache_path)"
 
 
 def add(a, b):

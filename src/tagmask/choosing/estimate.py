@@ -13,11 +13,12 @@ from tagmask.contracts import AffinityModel, Batch, Method, Normalization, Recor
 from tagmask.conventions import IGNORE
 from tagmask.errors import TagmaskError
 from tagmask.inference.passes import class_maps, dense_logits, load_pyramids, summed_activations
-from tagmask.masks.crf import refine
+from tagmask.masks.crf import refiner
 from tagmask.masks.grids import feature_grid
 from tagmask.networks.deeplab import DeepLab
 from tagmask.stages.affinity import walker
 from tagmask.stages.run import Run, new_affinity_net, new_method, new_segmenter
+from tagmask.stages.sharing import crf_device
 from tagmask.system.environment import peak_memory
 from tagmask.system.processes import this_process
 from tagmask.training.batches import collate
@@ -106,7 +107,7 @@ def _measured(run: Run) -> Iterable[StageEstimate]:
     tagged_alone = validation / sum(scale**2 for scale in recipe.maps.scales)  # their tags are told at scale 1
     looked_at = images + (validation if recipe.maps.validation else 0) + tagged_alone
     yield StageEstimate("make-maps", round(looked_at), _maps(view, method.eval(), shown))
-    crf = 0.0 if recipe.masks.crf is None else _crf(run, size, recipe.masks.crf) / max(1, recipe.masks.workers)
+    crf = 0.0 if recipe.masks.crf is None else _crf(run, size, recipe.masks.crf)
     walk = 0.0
     if recipe.affinity is not None:
         net = new_affinity_net(run, recipe.affinity, load_initial=False).to(this_process().device)
@@ -114,7 +115,7 @@ def _measured(run: Run) -> Iterable[StageEstimate]:
             view, "train-affinity", "affinity.training", recipe.affinity.training, net, recipe.affinity.stride
         )
         tagged = sum(bool(record.tags) for record in run.training_records)
-        labels = 2 * _crf(run, size, recipe.affinity.labels.crf) / max(1, recipe.masks.workers)
+        labels = 2 * _crf(run, size, recipe.affinity.labels.crf)
         yield StageEstimate("labels", tagged, labels)
         walk = _walk(view, net.eval(), recipe.affinity, size)
     yield StageEstimate("make-masks", images, walk + crf)
@@ -213,9 +214,11 @@ def _maps(view: _View, method: Method, shown: Sequence[Record]) -> float:
 
 
 def _crf(run: Run, record: Record, config: CrfConfig) -> float:
-    image = run.dataset.read_image(record)
+    """Seconds of an image, where processes do others beside it; a device does one after the other."""
+    image, device = run.dataset.read_image(record), crf_device(config)
+    beside = max(1, run.recipe.masks.workers) if device == "cpu" else 1
     scores = np.random.default_rng(0).random((1 + max(1, len(record.tags)), *image.shape[:2]), np.float32)
-    return _seconds(lambda: refine(image, scores, config))
+    return _seconds(lambda: refiner(image, device)(scores, config)) / beside
 
 
 def _walk(view: _View, net: AffinityModel, config: AffinityConfig, record: Record) -> float:

@@ -23,7 +23,7 @@ from tagmask.inference.hub import fetched, is_address
 from tagmask.inference.passes import dense_logits, pyramid, resize_image
 from tagmask.inference.reading import AS_THE_FILE_SAYS, AnyImage, Reading, pixels_of, reading_of
 from tagmask.inference.tiles import Tiles, Tiling, checked_tiles, usual_side
-from tagmask.masks.crf import refine
+from tagmask.masks.crf import refiner
 from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
@@ -155,7 +155,8 @@ class Predictor:
         return self._refined(image, posterior).argmax(axis=0).astype(np.int32)
 
     def _refined(self, image: ImageArray, posterior: Float[np.ndarray, "k h w"]) -> Float[np.ndarray, "k h w"]:
-        return posterior if self.config.crf is None else refine(image, posterior, self.config.crf)
+        crf = self.config.crf
+        return posterior if crf is None else refiner(image, str(self.device))(posterior, crf)
 
     def posterior(self, size: tuple[int, int], images: list[Float[Tensor, "3 _ _"]]) -> Float[np.ndarray, "k h w"]:
         """Probability of background and classes per pixel, before any CRF."""

@@ -33,22 +33,22 @@ NORMALIZED: dict[str, Callable[[Maps], Maps]] = {
 
 
 def label_posteriors(
-    image: ImageArray, archive: MapArchive, config: AnyLabels
+    image: ImageArray, archive: MapArchive, config: AnyLabels, device: str = "cpu"
 ) -> tuple[Float32[np.ndarray, "k h w"], Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]:
     """CRF posteriors of the maps against a strong and a weak background, and the mask value of each channel.
 
-    Both share the CRF's lattices.
+    Both share the CRF's lattices, which are on ``device``.
     """
     maps = resized(archive.maps, (image.shape[0], image.shape[1]))
-    lattices = crf.Lattices(image)
+    refine = crf.refiner(image, device)
     scores = label_scores(maps, archive.has_background, config)
-    strong, weak = (crf.refine(image, each, config.crf, lattices) for each in scores)
+    strong, weak = (refine(each, config.crf) for each in scores)
     return strong, weak, np.concatenate([np.zeros(1, np.int16), archive.classes[archive.classes != BACKGROUND]])
 
 
-def confident_mask(image: ImageArray, archive: MapArchive, config: AnyLabels) -> Mask:
+def confident_mask(image: ImageArray, archive: MapArchive, config: AnyLabels, device: str = "cpu") -> Mask:
     """Labels at image size where the two posteriors agree, else ``IGNORE``."""
-    strong, weak, classes = label_posteriors(image, archive, config)
+    strong, weak, classes = label_posteriors(image, archive, config, device)
     return agreed_labels(argmax_classes(strong, classes), argmax_classes(weak, classes))
 
 
@@ -96,7 +96,7 @@ def scores_with_background(
 
 
 def refined_scores(
-    image: ImageArray, scores: Float32[np.ndarray, "k h w"], config: CrfConfig
+    image: ImageArray, scores: Float32[np.ndarray, "k h w"], config: CrfConfig, device: str = "cpu"
 ) -> Float32[np.ndarray, "k h w"]:
-    """Posterior of the dense CRF; without any channel the scores themselves."""
-    return crf.refine(image, scores, config) if len(scores) else scores
+    """Posterior of the dense CRF on a device; without any channel the scores themselves."""
+    return crf.refiner(image, device)(scores, config) if len(scores) else scores

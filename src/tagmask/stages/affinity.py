@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tagmask.affinity.random_walk import random_walk
+from tagmask.affinity.walk_on_device import walk_on_device
 from tagmask.config import AffinityConfig, AnyLabels, TrainingConfig
 from tagmask.contracts import AffinityModel, ImageArray, Images, MaskArray, Neighbourhood, Record
 from tagmask.conventions import BACKGROUND, IGNORE
@@ -24,13 +25,14 @@ from tagmask.masks.grids import resized
 from tagmask.networks.memory_format import channels_last
 from tagmask.stages.results import LearnedMasks
 from tagmask.stages.run import Run, new_affinity_net
-from tagmask.stages.sharing import EachImage, Make, is_finished, make_of_each, missing, train
+from tagmask.stages.sharing import EachImage, Make, crf_device, is_finished, make_of_each, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, read_maps, write_maps, write_posteriors
 from tagmask.training.samples import LabelSamples, PosteriorSamples, Samples
 
 Posteriors = tuple[Float32[np.ndarray, "k h w"], Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]
+Offsets = Sequence[tuple[int, int]]
 Walk = Callable[[Float[np.ndarray, "_ p q"]], Float[np.ndarray, "_ p q"]]
 
 
@@ -70,11 +72,13 @@ def labels_of_each(run: Run) -> EachImage:
     if config is None:
         raise TagmaskError(f"recipe {run.recipe.name!r} has no affinity network, so that there is nothing to label")
     tagged = [record for record in run.accepted_records if record.tags]
-    maker = AffinityLabelMaker(run, config.labels)
+    maker = AffinityLabelMaker(run, config.labels, crf_device(config.labels.crf))
 
     def prepared() -> Make:
         run.require("make-maps")
-        return lambda records: make_of_each(run, maker, records, "affinity labels (CRF)", maker.path)
+        return lambda records: make_of_each(
+            run, maker, records, "affinity labels (CRF)", maker.path, device=maker.device
+        )
 
     return EachImage(tagged, (maker.path,), prepared)
 
@@ -90,6 +94,7 @@ class AffinityLabelMaker:
 
     run: Run
     config: AnyLabels
+    device: str = "cpu"
 
     def path(self, image_id: str) -> Path:
         """Where the labels of an image go."""
@@ -107,12 +112,12 @@ class AffinityLabelMaker:
         else:
             mask = drawn
             if mask is None:
-                mask = confident_mask(image, read_maps(self.run.folder.maps(record.id)), self.config)
+                mask = confident_mask(image, read_maps(self.run.folder.maps(record.id)), self.config, self.device)
             num_classes = len(self.run.dataset.classes)
             write_mask(target, mask, label_ignore_value(num_classes), num_classes)
 
     def _posteriors(self, record: Record, image: ImageArray) -> Posteriors:
-        return label_posteriors(image, read_maps(self.run.folder.maps(record.id)), self.config)
+        return label_posteriors(image, read_maps(self.run.folder.maps(record.id)), self.config, self.device)
 
 
 def certain(mask: MaskArray) -> Posteriors:
@@ -183,19 +188,27 @@ def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig, records: Seq
 
 
 def walker(run: Run, net: AffinityModel, found: Neighbourhood) -> Walk:
-    """The walk of maps in the neighbourhood of one image."""
+    """The walk of maps in the neighbourhood of one image, on the device that found it."""
     walk = run.recipe.walk
-    affinities = found.affinities[0].cpu().numpy()
-    passable = np.float32(1) if found.passable is None else found.passable[0].cpu().numpy()
-    return lambda maps: random_walk(
-        maps * passable,
-        affinities,
-        net.offsets,
-        beta=walk.beta,
-        steps=walk.steps,
-        form=walk.form,
-        tolerance=walk.tolerance,
-    )
+    settings = {"beta": walk.beta, "steps": walk.steps, "form": walk.form, "tolerance": walk.tolerance}
+    make = _walk_here if found.affinities.device.type == "cpu" else _walk_there
+    return make(found, net.offsets, settings)
+
+
+def _walk_here(found: Neighbourhood, offsets: Offsets, settings: dict[str, Any]) -> Walk:
+    affinities = found.affinities[0].numpy()
+    passable = np.float32(1) if found.passable is None else found.passable[0].numpy()
+    return lambda maps: random_walk(maps * passable, affinities, offsets, **settings)
+
+
+def _walk_there(found: Neighbourhood, offsets: Offsets, settings: dict[str, Any]) -> Walk:
+    affinities, passable = found.affinities[0], 1.0 if found.passable is None else found.passable[0]
+
+    def walk(maps: Float[np.ndarray, "_ p q"]) -> Float[np.ndarray, "_ p q"]:
+        start = torch.from_numpy(maps).to(affinities.device) * passable
+        return walk_on_device(start, affinities, offsets, **settings).cpu().numpy()
+
+    return walk
 
 
 def _scores(

@@ -33,11 +33,18 @@ from tagmask.masks.scores import Mask, against_background, argmax_classes, mask_
 from tagmask.stages.affinity import walk_maps
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.sharing import EachImage, Make, is_finished, make_of_each, spread_evenly
+from tagmask.stages.sharing import (
+    EachImage,
+    Make,
+    crf_device,
+    is_finished,
+    make_of_each,
+    side_by_side,
+    spread_evenly,
+)
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import is_whole, read_json_as, read_maps, write_bytes, write_json, writing
-from tagmask.system.workers import in_order
 
 SHOWN = 200  # images on which the strength of the background is found, evenly over the tagged ones
 FEWEST_FOR_CHOOSING = 4  # two choose, two judge
@@ -73,16 +80,18 @@ def _maker(run: Run) -> Make:
         if config is not None and net is not None:
             walk_maps(run, net, config, records)
         made = run.folder.confidence, run.folder.mask
-        make_of_each(run, mask_maker(run), records, "pseudo masks (CRF)", *made)
+        maker = mask_maker(run)
+        make_of_each(run, maker, records, "pseudo masks (CRF)", *made, device=maker.device)
 
     return make
 
 
 def mask_maker(run: Run) -> "MaskMaker":
     """What makes the pseudo masks of a run whose maps, and walks if it has any, are there."""
-    affinity = run.recipe.affinity
+    affinity, masks = run.recipe.affinity, run.recipe.masks
     walk, stride = (None, 1) if affinity is None else (run.recipe.walk, affinity.stride)
-    maker = MaskMaker(run.folder, run.dataset, run.recipe.masks, walk, stride)
+    device = crf_device(masks.crf, masks.confident and masks.confident.crf)
+    maker = MaskMaker(run.folder, run.dataset, masks, walk, stride, device=device)
     return replace(maker, factor=background_factor(run, maker))
 
 
@@ -97,6 +106,7 @@ class MaskMaker:
         walk: settings of the walk whose results are used; None: the maps themselves.
         stride: cell of the walk's grid in pixels of the image that was walked on.
         factor: on the background's score.
+        device: where the CRF computes.
     """
 
     run: RunFolder
@@ -105,6 +115,7 @@ class MaskMaker:
     walk: WalkConfig | None
     stride: int
     factor: float = 1.0
+    device: str = "cpu"
 
     def __call__(self, record: Record) -> None:
         """Write confidence (with the quality in its header) and mask of one image; a mask that is there stays.
@@ -122,7 +133,8 @@ class MaskMaker:
     ) -> tuple[Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"], Mask]:
         """Scores behind the mask, the mask value of each channel, and the mask."""
         if self.config.confident is not None:
-            strong, weak, classes = label_posteriors(image, read_maps(self.run.maps(record.id)), self.config.confident)
+            archive = read_maps(self.run.maps(record.id))
+            strong, weak, classes = label_posteriors(image, archive, self.config.confident, self.device)
             return strong, classes, agreed_labels(argmax_classes(strong, classes), argmax_classes(weak, classes))
         scores, classes = self.scores(record, (image.shape[0], image.shape[1]))
         refined = self.refined(image, scores, classes, self.factor)
@@ -137,7 +149,7 @@ class MaskMaker:
     ) -> Float32[np.ndarray, "k h w"]:
         """Scores against a background ``factor`` times as strong, refined by the CRF if there is one."""
         scores = against_background(scores, classes, factor)
-        return scores if self.config.crf is None else refined_scores(image, scores, self.config.crf)
+        return scores if self.config.crf is None else refined_scores(image, scores, self.config.crf, self.device)
 
     def scores(
         self, record: Record, size: tuple[int, int]
@@ -233,7 +245,7 @@ def background_images(run: Run) -> list[Record]:
 def factor_by_outlines(run: Run, maker: MaskMaker) -> BackgroundStrength:
     """The factor at which outlines lie best on edges; see ``masks.outlines``."""
     shown = background_images(run)
-    work = in_order(partial(_contrasts, maker), shown, run.recipe.masks.workers)
+    work = side_by_side(partial(_contrasts, maker), shown, run.recipe.masks.workers, maker.device)
     contrasts = [*track(work, "strength of the background", len(shown))]
     return BackgroundStrength(factor=round(best_factor(contrasts), 4))
 
@@ -247,7 +259,7 @@ def factor_by_masks(run: Run, maker: MaskMaker) -> BackgroundStrength:
             f"{FEWEST_FOR_CHOOSING} are needed: name their folder (data.masks), or take factor=outlines"
         )
     shown = background_images(run)
-    work = in_order(partial(_counts, maker), shown, run.recipe.masks.workers)
+    work = side_by_side(partial(_counts, maker), shown, run.recipe.masks.workers, maker.device)
     counts = np.stack([*track(work, "strength of the background", len(shown))])
     found = chosen_factor(counts[::2], counts[1::2])
     chosen_on, judged_on = (tuple(record.id for record in half) for half in (shown[::2], shown[1::2]))

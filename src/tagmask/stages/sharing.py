@@ -1,20 +1,24 @@
 """How the processes of a run share the work of a stage: which files are missing, who makes them, who trains."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from tagmask.config import TrainingConfig, settings_of
+from tagmask.config import CrfConfig, TrainingConfig, settings_of
 from tagmask.contracts import Method, Record, Trainable
 from tagmask.conventions import Goal
 from tagmask.errors import TagmaskError
+from tagmask.masks.crf import computes_on
 from tagmask.networks.saved import save_weights
 from tagmask.stages.checks import makes_saliency
 from tagmask.stages.run import Run
 from tagmask.stages.table import reaches, stage_named
+from tagmask.system.interruption import stop_if_asked
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import is_whole
@@ -22,6 +26,7 @@ from tagmask.system.workers import in_order
 from tagmask.training import checkpoints, engine
 from tagmask.training.samples import Samples
 
+Result = TypeVar("Result")
 FileOf = Callable[[str], Path]
 Make = Callable[[Sequence[Record]], None]
 
@@ -110,13 +115,46 @@ def missing(records: Iterable[Record], *paths: FileOf) -> list[Record]:
 
 
 def make_of_each(
-    run: Run, maker: Callable[[Record], None], records: Sequence[Record], title: str, *paths: FileOf
+    run: Run,
+    maker: Callable[[Record], None],
+    records: Sequence[Record],
+    title: str,
+    *paths: FileOf,
+    device: str = "cpu",
 ) -> None:
-    """Run ``maker`` in worker processes on the records that lack one of their files."""
+    """Run ``maker``, which computes on ``device``, side by side on the records that lack one of their files."""
     left = missing(records, *paths)
-    for _ in track(in_order(maker, left, run.recipe.masks.workers), title, len(records), len(records) - len(left)):
+    made = side_by_side(maker, left, run.recipe.masks.workers, device)
+    for _ in track(made, title, len(records), len(records) - len(left)):
         pass
     this_process().wait_for_everyone()
+
+
+def crf_device(*crfs: CrfConfig | None) -> str:
+    """Where a stage's dense CRF, if it has one, and what belongs to it computes."""
+    device = str(this_process().device)
+    return device if computes_on(device) and any(crf is not None for crf in crfs) else "cpu"
+
+
+def side_by_side(
+    function: Callable[[Record], Result], records: Sequence[Record], workers: int, device: str
+) -> Iterator[Result]:
+    """``function`` of each record, in order: by processes, or by threads where it computes on an accelerator.
+
+    Worker processes cannot use the accelerator of the process they stem from, and each would need memory of its own
+    there; threads can, and read and write files while others compute.
+    """
+    return in_order(function, records, workers) if device == "cpu" else _in_threads(function, records, workers)
+
+
+def _in_threads(function: Callable[[Record], Result], records: Sequence[Record], workers: int) -> Iterator[Result]:
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        for result in pool.map(function, records):
+            stop_if_asked()
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def train(

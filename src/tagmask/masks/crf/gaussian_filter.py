@@ -14,7 +14,7 @@ from typing import final, no_type_check
 import numpy as np
 from jaxtyping import Float32
 
-from tagmask.masks.permutohedral import Corners, Features, Lattice, Neighbours, Rows, Weights, build_lattice
+from tagmask.masks.crf.permutohedral import Corners, Features, Lattice, Neighbours, Rows, Weights, build_lattice
 from tagmask.system.compiled import compiled
 
 Values = Float32[np.ndarray, "n k"]

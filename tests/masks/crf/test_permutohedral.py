@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tagmask.masks.permutohedral import Lattice, build_lattice
+from tagmask.masks.crf.permutohedral import Lattice, build_lattice
 
 
 def features(num_features: int, num_points: int = 200, spread: float = 5, seed: int = 0) -> np.ndarray:
@@ -87,6 +87,18 @@ def test_neighbours_rise_from_place_to_place():
 def test_the_table_grows():
     lattice = build_lattice(features(5, num_points=4000, spread=300))
     assert lattice.num_vertices == 4000 * 6
+
+
+@pytest.mark.parametrize("num_features", [2, 3, 5])
+def test_nothing_but_vertices_moves_when_the_table_grows(num_features: int):
+    # freed memory that the keys may be written to is full of zeros: the key of a vertex at the origin
+    points = features(num_features, num_points=4000, spread=300)
+    points[[0, -1]] = 0
+    freed = [np.zeros(size, np.int64) for size in (1 << 11, 1 << 12, 1 << 13, 1 << 14) for _ in range(8)]
+    del freed
+    lattice = build_lattice(points)
+    assert lattice.vertices[0].tolist() == lattice.vertices[-1].tolist() == [*range(num_features + 1)]
+    assert np.array_equal(np.unique(lattice.vertices), np.arange(lattice.num_vertices))
 
 
 def test_phantoms_create_vertices_but_no_rows():

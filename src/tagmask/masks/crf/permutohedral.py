@@ -140,7 +140,7 @@ def _embed(features: Features, scale: Scale, steps: Steps) -> tuple[Corners, Wei
     num_vertices = 0
     for point in range(num_points):
         if num_vertices + corners > len(keys):
-            table, keys = _grown(table, keys)
+            table, keys = _grown(table, keys[:num_vertices])  # what lies behind them is whatever memory held
         excess = _project(point, features, scale, offset, origin)
         _enclose(excess, scale, offset, origin, ranks, axes)
         key = 0
@@ -228,8 +228,8 @@ def build_lattice(features: Features, phantoms: int = 0) -> Lattice:
            [0.88, 0.12]], dtype=float32)
     """
     num_points, num_features = features.shape
-    scale = _axis_scale(num_features)
-    steps = _axis_steps(features, scale)
+    scale = axis_scale(num_features)
+    steps = axis_steps(features, scale)
     padding = np.zeros((phantoms, num_features), np.float32)
     vertices, weights, keys = _embed(np.concatenate([features, padding]), scale, steps)
     numbers = np.argsort(keys)
@@ -240,13 +240,13 @@ def build_lattice(features: Features, phantoms: int = 0) -> Lattice:
     return Lattice(vertices[:num_points], weights[:num_points], neighbours, rows)
 
 
-def _axis_scale(num_features: int) -> Scale:
+def axis_scale(num_features: int) -> Scale:
     """Scale of each feature at which the whole filter has unit variance (section 3.1 of the paper)."""
     unit = math.sqrt(2 / 3) * (num_features + 1)
     return tuple(np.float32(unit / math.sqrt((i + 1) * (i + 2))) for i in range(num_features))
 
 
-def _axis_steps(features: Features, scale: Scale) -> Steps:
+def axis_steps(features: Features, scale: Scale) -> Steps:
     """What one step along each lattice axis adds to a key; all together lead back to where they began.
 
     Raises ValueError unless every coordinate of every point and its neighbours fits.

@@ -5,24 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crf_inputs import photograph, scores
 from tagmask.config import CRF_PRESETS, CrfConfig
-from tagmask.masks import crf
-from tagmask.masks.crf import Lattices, dense_crf, refine, unary_from_labels, unary_from_probabilities
+from tagmask.masks.crf import Lattices, dense_crf, mean_field, refine, unary_from_labels, unary_from_probabilities
 
 PSA = CRF_PRESETS["psa"]
-
-
-def photograph(height: int = 23, width: int = 31, seed: int = 0) -> np.ndarray:
-    """Two smooth regions with noise."""
-    rng = np.random.default_rng(seed)
-    ramp = np.add.outer(np.arange(height), np.arange(width))[..., None] * 2 + np.array([40, 60, 80])
-    ramp[:, width // 2 :] += 70
-    return np.clip(ramp + rng.normal(0, 6, ramp.shape), 0, 255).astype(np.uint8)
-
-
-def scores(num_labels: int, image: np.ndarray, seed: int = 1) -> np.ndarray:
-    raw = np.random.default_rng(seed).random((num_labels, *image.shape[:2]), np.float32) ** 3 + 1e-3
-    return raw / raw.sum(axis=0)
 
 
 def softmax(energies: np.ndarray) -> np.ndarray:
@@ -202,7 +189,7 @@ def test_padding_matters_only_if_the_number_of_pixels_is_not_a_multiple_of_four(
 def test_exponentials_are_those_of_numpy():
     numbers = np.linspace(-87, 60, 100_003, dtype=np.float32)
     computed = numbers.copy()
-    crf._exponential(computed)
+    mean_field._exponential(computed)
     np.testing.assert_allclose(computed, np.exp(numbers.astype(np.float64)), rtol=3e-7)
 
 
@@ -242,7 +229,7 @@ def test_a_hard_label_is_trusted_as_far_as_configured():
 def test_wrong_sizes_are_refused():
     image = photograph()
     with pytest.raises(ValueError, match="resize the scores"):  # from outside, the tests' shape checker objects first
-        crf._check(image, scores(2, photograph(5, 5)), Lattices(image))
+        mean_field._check(image, scores(2, photograph(5, 5)), Lattices(image))
     with pytest.raises(ValueError, match="another image"):
         refine(image, scores(2, image), PSA, Lattices(photograph(seed=5)))
     with pytest.raises(ValueError, match="without pixels"):

@@ -14,19 +14,22 @@ A single pixel that disagrees with its white surroundings is overruled; the blac
     array([0, 0, 0, 1, 1, 1, 1, 1, 1])
 """
 
+from collections.abc import Callable
 from typing import final, no_type_check
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
 from tagmask.config import CrfConfig
-from tagmask.masks.gaussian_filter import GaussianFilter, add_filtered, gaussian_filter
+from tagmask.masks.crf.gaussian_filter import GaussianFilter, add_filtered, gaussian_filter
 from tagmask.system.compiled import compiled
 
-_SMALLEST_PROBABILITY = 1e-5
+SMALLEST_PROBABILITY = 1e-5
 _STRIP = 16  # pixels
 _BLOCK = 1 << 15  # logits
 _SAFE_EXPONENT = np.float32(60)
+
+Refine = Callable[[Float[np.ndarray, "k h w"], CrfConfig], Float32[np.ndarray, "k h w"]]
 
 
 @final
@@ -66,11 +69,20 @@ class Lattices:
 
     def weighted_kernels(self, config: CrfConfig) -> list[tuple[float, GaussianFilter]]:
         """The kernels of a configuration with their weights; those of weight 0 are left out."""
-        kernels = (
-            (config.gaussian_weight, config.gaussian_sxy, None),
-            (config.bilateral_weight, config.bilateral_sxy, config.bilateral_srgb),
-        )
-        return [(weight, self.kernel(sxy, srgb, config.pad_to_four)) for weight, sxy, srgb in kernels if weight > 0]
+        return [(weight, self.kernel(sxy, srgb, config.pad_to_four)) for weight, sxy, srgb in kernels_of(config)]
+
+
+def kernels_of(config: CrfConfig) -> list[tuple[float, float, float | None]]:
+    """Weight and standard deviations of each kernel of a configuration, over colours None; none of weight 0.
+
+    >>> kernels_of(CrfConfig(gaussian_sxy=1, bilateral_weight=0))
+    [(3, 1.0, None)]
+    """
+    kernels = (
+        (config.gaussian_weight, config.gaussian_sxy, None),
+        (config.bilateral_weight, config.bilateral_sxy, config.bilateral_srgb),
+    )
+    return [kernel for kernel in kernels if kernel[0] > 0]
 
 
 def strips(height: int, width: int) -> Int64[np.ndarray, " n"]:
@@ -107,7 +119,7 @@ def unary_from_probabilities(probabilities: Float[np.ndarray, "k h w"]) -> Float
     >>> unary_from_probabilities(np.array([[[1.0, 0.0]]])).round(3)
     array([[[-0.   , 11.513]]], dtype=float32)
     """
-    return -np.log(np.clip(probabilities, _SMALLEST_PROBABILITY, 1)).astype(np.float32)
+    return -np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1)).astype(np.float32)
 
 
 def unary_from_labels(
@@ -195,6 +207,34 @@ def refine(
     num_labels = max(len(probabilities), config.num_labels or 0)
     unary = unary_from_labels(probabilities.argmax(axis=0), num_labels, config.gt_prob)
     return dense_crf(image, unary, config, lattices)[: len(probabilities)]
+
+
+def refiner(image: UInt8[np.ndarray, "h w 3"], device: str = "cpu") -> Refine:
+    """``refine`` for one image on a device; kernels are built once for all calls.
+
+    Args:
+        image: RGB.
+        device: ``cpu``, ``cuda:1`` ...; those that ``computes_on`` refuses leave it to the processor, and so does one
+            without enough memory for the image.
+
+    Raises:
+        ValueError: an image without pixels.
+    """
+    if not computes_on(device):
+        lattices = Lattices(image)
+        return lambda probabilities, config: refine(image, probabilities, config, lattices)
+    from tagmask.masks.crf.mean_field_on_device import refiner_on_device  # noqa: PLC0415 - it needs torch
+
+    return refiner_on_device(image, device)
+
+
+def computes_on(device: str) -> bool:
+    """Whether a device computes the CRF itself, by ``mean_field_on_device``: torch lacks operations for some of them.
+
+    >>> computes_on("cuda:1"), computes_on("mps"), computes_on("cpu")
+    (True, False, False)
+    """
+    return device.startswith("cuda")
 
 
 def _check(image: UInt8[np.ndarray, "h w 3"], unary: Float32[np.ndarray, "k _ _"], lattices: Lattices) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tagmask.masks.gaussian_filter import GaussianFilter, add_filtered, gaussian_filter
+from tagmask.masks.crf.gaussian_filter import GaussianFilter, add_filtered, gaussian_filter
 
 
 def filtered(kernel: GaussianFilter, values: np.ndarray) -> np.ndarray:
