@@ -5,21 +5,23 @@ from typing import Annotated
 
 import typer
 
-from tagmask.cli.words import Command, say, say_notes
+from tagmask.cli.words import Command, folder_or_url, say, say_notes
 from tagmask.conventions import MaskFiles
 from tagmask.errors import TagmaskError
 
 
 def predict(
-    images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", parser=folder_or_url, help="An image, or a folder of images; or a URL.")
+    ],
     model: Annotated[
         str,
         typer.Option(
             metavar="MODEL",
-            help="Run folder with a trained segmenter, what `export` made of one, or hf://USER/NAME@REVISION.",
+            help="Run folder with a trained segmenter, what `export` made of one, a URL of either, or hf://USER/NAME@REVISION.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the masks (indexed PNG) and overlays.")],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder or URL for the masks (indexed PNG) and overlays.")],
     tiles: Annotated[
         str,
         typer.Option(
@@ -39,16 +41,19 @@ def predict(
     ] = None,
 ) -> None:
     """Segment an image, or every image of a folder."""
-    if form == "voc-submission":
-        from tagmask.serving.voc_submission import predict_submission  # noqa: PLC0415
-
-        outcome = predict_submission(images, model, out, tar)
-    elif tar is not None:
+    if tar is not None and form != "voc-submission":
         raise TagmaskError("--tar packs a submission; add --format voc-submission")
-    else:
-        from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
+    from tagmask.system.cloud.mirror import written_to  # noqa: PLC0415
 
-        outcome = predict_images(images, model, out, overlays, tiles)
+    with written_to(out, say) as folder:
+        if form == "voc-submission":
+            from tagmask.serving.voc_submission import predict_submission  # noqa: PLC0415
+
+            outcome = predict_submission(images, model, folder, tar)
+        else:
+            from tagmask.serving.predict_folder import predict_images  # noqa: PLC0415
+
+            outcome = predict_images(images, model, folder, overlays, tiles)
     say_notes(outcome.notes)
     say(f"{outcome.done} masks written to {out}")
     if outcome.failed:
