@@ -183,7 +183,7 @@ def load(run: str | Path, device: str | None = None, tiles: int | str = "auto") 
         ``mask = tagmask.load("runs/x")("photo.jpg")``
     """
     chosen = checked_tiles(tiles)
-    path = _fetched(run)
+    path = folder_of(run)
     settings = settings_file(path)
     if settings is not None:
         return _load_export(settings.parent, read_settings(settings), device, chosen)
@@ -198,8 +198,12 @@ def load(run: str | Path, device: str | None = None, tiles: int | str = "auto") 
     return Predictor(network, facts.segmenter, classes, place, reading_of(facts.data), chosen)
 
 
-def _fetched(run: str | Path) -> Path:
-    """The folder or file of this machine that holds a network."""
+def folder_of(run: str | Path) -> Path:
+    """The folder or file of this machine that holds a network; of an address that of its copy.
+
+    Raises:
+        TagmaskError: it cannot be fetched.
+    """
     if is_address(run):
         return fetched(str(run))
     return mirrored(str(run), shallow=True) if is_url(run) else Path(run)

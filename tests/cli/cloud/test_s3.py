@@ -1,5 +1,7 @@
 """The whole way with a server that speaks S3: photographs in a bucket, a run, its copy there and back, masks."""
 
+from urllib.request import Request, urlopen
+
 import pytest
 
 from conftest import TINY
@@ -24,6 +26,7 @@ def s3(monkeypatch):
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     S3FileSystem.clear_instance_cache()
     system = S3FileSystem()
     system.mkdir("s3://bucket")
@@ -40,7 +43,7 @@ def files_of(folder, without=()):
 @pytest.mark.slow
 def test_from_a_bucket_to_a_run_and_masks_in_the_bucket(run, s3, tmp_path, photos):
     assert "7 files" in run("sync", photos, "s3://bucket/photos")[1]
-    assert ": 0 files" in f": {run('sync', photos, 's3://bucket/photos')[1]}"  # the digests are those of the files
+    assert run("sync", photos, "s3://bucket/photos")[1].startswith("0 files")  # their digests are known
     out = tmp_path / "run"
     call = "run", "folder-cpu-cam", "--data", "s3://bucket/photos", "--out", out
     code, text = run(*call, *settings(), *RUN)
@@ -51,7 +54,7 @@ def test_from_a_bucket_to_a_run_and_masks_in_the_bucket(run, s3, tmp_path, photo
     assert run("sync", "s3://bucket/runs/x", tmp_path / "back")[0] == 0
     locks = ("lock", "lock.json")
     assert files_of(tmp_path / "back", locks) == files_of(out, locks)
-    assert " 0 files" in f" {run('sync', out, 's3://bucket/runs/x')[1]}"
+    assert run("sync", out, "s3://bucket/runs/x")[1].startswith("0 files")
 
     options = "--no-overlays", "--tiles", "none"
     code, text = run(

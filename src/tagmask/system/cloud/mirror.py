@@ -63,7 +63,7 @@ def mirrored(url: str, tell: Tell = lambda _: None, shallow: bool = False) -> Pa
 
 
 @contextmanager
-def written_to(out: str | Path, tell: Tell = lambda _: None) -> Iterator[Path]:
+def written_to(out: str | Path, tell: Tell = lambda _: None, part: str = "") -> Iterator[Path]:
     """A folder to write to, which is brought to its URL when the block ends well.
 
     What lies at the URL is fetched before, so that files which speak of others speak of all of them. When the block
@@ -72,12 +72,13 @@ def written_to(out: str | Path, tell: Tell = lambda _: None) -> Iterator[Path]:
     Args:
         out: a folder of this machine, which is yielded as it is, or a URL.
         tell: receives a sentence on what was brought there.
+        part: of the work, which other processes of this machine do not do.
     """
     place = place_at(out)
     if isinstance(place, LocalFolder):
         yield place.path
         return
-    home = _home("outgoing", place)
+    home = _home("outgoing", place, part)
     folder = LocalFolder(home / "files")
     with FileLock(home / "lock"):
         folder.path.mkdir(exist_ok=True)
@@ -88,8 +89,8 @@ def written_to(out: str | Path, tell: Tell = lambda _: None) -> Iterator[Path]:
         shutil.rmtree(folder.path)
 
 
-def _home(kind: str, place: Storage) -> Path:
-    home = cache_folder() / kind / hashlib.sha256(place.url.encode()).hexdigest()[:16]
+def _home(kind: str, place: Storage, part: str = "") -> Path:
+    home = cache_folder() / kind / hashlib.sha256(f"{place.url} {part}".encode()).hexdigest()[:16]
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
