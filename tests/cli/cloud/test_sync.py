@@ -47,3 +47,15 @@ def test_photographs_network_and_masks_by_their_urls(run, bucket, tmp_path, phot
     there = {name.removeprefix("/bucket/masks/"): bucket.cat_file(name) for name in bucket.find("/bucket/masks")}
     assert there == here
     assert len(here) == 8
+
+
+def test_shards_of_masks_meet_at_their_url(run, bucket, tmp_path, photos, tiny_run):
+    call = "predict", photos, "--model", tiny_run.folder.path, "--no-overlays", "--tiles", "none", "--out"
+    assert run(*call, tmp_path / "here")[0] == 0
+    for name in ("2/2", "1/2"):
+        code, text = run(*call, "memory://bucket/masks", "--shard", name)
+        assert code == 0, text
+    here = {path.name: path.read_bytes() for path in (tmp_path / "here").iterdir()}
+    there = {name.removeprefix("/bucket/masks/"): bucket.cat_file(name) for name in bucket.find("/bucket/masks")}
+    assert {name: content for name, content in there.items() if not name.startswith("shards/")} == here
+    assert sum(name.startswith("shards/") for name in there) == 2
