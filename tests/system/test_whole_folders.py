@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from tagmask.errors import TagmaskError
-from tagmask.system.whole_folders import writing_folder
+from tagmask.system.whole_folders import fault_of_name, writing_folder
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path):
@@ -46,3 +46,7 @@ def test_what_is_there_stays(tmp_path):
         with pytest.raises(TagmaskError, match="is not empty"), writing_folder(path):
             pass
     assert (tmp_path / "a").read_text() == "1"
+
+
+def test_names_that_are_places_below_a_folder():
+    assert [fault_of_name(name) for name in ("a", "./a/b.jpg", "a..b/c", "é/ü.png")] == [None] * 4

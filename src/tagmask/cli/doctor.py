@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tagmask.cli.words import Command, Set, say, show_table
+from tagmask.cli.words import Command, Set, folder_or_url, say, show_table
 from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 RECIPE = "folder-cpu"
 
 DataFolder = Annotated[
-    Path | None, typer.Argument(metavar="[DATA]", help="Data folder; with --run the run's, toy recipes need none.")
+    Path | None,
+    typer.Argument(
+        metavar="[DATA]",
+        parser=folder_or_url,
+        help="Data folder, or its URL; with --run the run's, toy recipes need none.",
+    ),
 ]
 RecipeOption = Annotated[
     str | None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tagmask.cli.words import Command, say
+from tagmask.cli.words import Command, MovedData, say
 from tagmask.conventions import Form, Int8
 
 
@@ -16,9 +16,7 @@ def export(
     int8: Annotated[
         Int8 | None, typer.Option(help="Round an ONNX network to 8 bits, by ranges found in every pass or beforehand.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where the run's data lie now; left out: where they lay.")
-    ] = None,
+    data: MovedData = None,
 ) -> None:
     """Make a product of a run: its network, its settings, a model card and a script, in one folder."""
     from tagmask.export.product import export_run  # noqa: PLC0415
@@ -31,9 +29,7 @@ def push(
     model: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder with a trained segmenter, or a bundle.")],
     repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="Repository on the Hugging Face Hub.")],
     private: Annotated[bool, typer.Option("--private", help="A new repository can be seen by you alone.")] = False,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where the run's data lie now; left out: where they lay.")
-    ] = None,
+    data: MovedData = None,
 ) -> None:
     """Put a bundle on the Hub."""
     from tagmask.export import hub  # noqa: PLC0415

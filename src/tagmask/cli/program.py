@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from tagmask.cli import doctor, exchange, export, lists, prepare, review, runs, serve, stages, use
+from tagmask.cli.cloud import sync
+from tagmask.cli.cloud.opening import opened
 from tagmask.cli.words import Command, say
 from tagmask.errors import TagmaskError
 from tagmask.system.interruption import listen
@@ -24,6 +26,7 @@ COMMANDS = (
     *exchange.COMMANDS,
     *export.COMMANDS,
     *serve.COMMANDS,
+    *sync.COMMANDS,
     *lists.COMMANDS,
 )
 
@@ -65,7 +68,7 @@ def _stoppable(command: Command) -> Callable[..., None]:
     @wraps(command.function)
     def stoppable(*arguments: Any, **options: Any) -> None:
         try:
-            command.function(*arguments, **options)
+            command.function(*map(opened, arguments), **{name: opened(each) for name, each in options.items()})
         except KeyboardInterrupt as stop:
             then = "the same command goes on from there." if command.resumes else "the same command begins anew."
             typer.echo(f"stopped. What is finished is kept; {then}", err=True)

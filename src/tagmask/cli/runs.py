@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tagmask.cli.cloud.opening import local
 from tagmask.cli.opening import begin_run, equal_budgets, finish, open_run, with_auto_chosen
 from tagmask.cli.prepare import Whole, prepared
 from tagmask.cli.words import (
@@ -40,7 +41,7 @@ def run(
     if masks_for_choosing is not None:
         number = f"masks.background.masks_for_choosing={masks_for_choosing}"
         settings = ["masks.background.factor=masks", number, *settings]
-    finish(begin_run(recipe, data, out, settings, budget), until, redo)
+    finish(begin_run(local(recipe), data, out, settings, budget), until, redo)
 
 
 def resume(

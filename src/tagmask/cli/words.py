@@ -9,8 +9,15 @@ import typer
 from rich.console import Console
 
 from tagmask.conventions import Goal
+from tagmask.system.cloud.urls import Url, is_url
 
 console = Console()
+
+
+def folder_or_url(text: str) -> Path | Url:
+    """What an argument names that may lie elsewhere; its copy is fetched before the command begins."""
+    return Url(text) if is_url(text) else Path(text)
+
 
 RecipeName = Annotated[
     str,
@@ -37,8 +44,14 @@ MasksForChoosing = Annotated[
     ),
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run; its recipe is read from there.")]
-Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Data folder; the toy recipes need none.")]
-MovedData = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the data lie now, if they have moved.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", parser=folder_or_url, help="Data folder, or its URL; the toy recipes need none."),
+]
+MovedData = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", parser=folder_or_url, help="Where the data lie now, if they have moved."),
+]
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder: results go here, a second call continues it.")]
 Until = Annotated[
     Goal, typer.Option(help="How far to go: maps of the images with masks, pseudo masks, or predictions.")

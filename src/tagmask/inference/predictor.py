@@ -28,6 +28,8 @@ from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.saved import load_network, read_facts
+from tagmask.system.cloud.mirror import mirrored
+from tagmask.system.cloud.urls import is_url
 
 LARGEST = 12_500_000  # pixels: what a telephone takes; more would need memory without end
 
@@ -169,7 +171,8 @@ def load(run: str | Path, device: str | None = None, tiles: int | str = "auto") 
 
     Args:
         run: a folder that ``tagmask run`` or ``tagmask export`` wrote, or the file of the network in it; or the address
-            ``hf://user/name@revision`` of a bundle on the Hugging Face Hub.
+            ``hf://user/name@revision`` of a bundle on the Hugging Face Hub; or the URL of either in object storage, of
+            which a copy is kept in a cache.
         device: ``cpu``, ``cuda``, ``mps`` ...; None: a GPU if there is one. Exported graphs run on the processor.
         tiles: ``auto``, ``none``, or the side of the tiles that images are taken in at their own scale.
 
@@ -181,7 +184,7 @@ def load(run: str | Path, device: str | None = None, tiles: int | str = "auto") 
         ``mask = tagmask.load("runs/x")("photo.jpg")``
     """
     chosen = checked_tiles(tiles)
-    path = fetched(str(run)) if is_address(run) else Path(run)
+    path = folder_of(run)
     settings = settings_file(path)
     if settings is not None:
         return _load_export(settings.parent, read_settings(settings), device, chosen)
@@ -194,6 +197,17 @@ def load(run: str | Path, device: str | None = None, tiles: int | str = "auto") 
     facts, classes = segmenter_facts(file)
     network = _trained(file, facts, len(classes))
     return Predictor(network, facts.segmenter, classes, place, reading_of(facts.data), chosen)
+
+
+def folder_of(run: str | Path) -> Path:
+    """The folder or file of this machine that holds a network; of an address that of its copy.
+
+    Raises:
+        TagmaskError: it cannot be fetched.
+    """
+    if is_address(run):
+        return fetched(str(run))
+    return mirrored(str(run), shallow=True) if is_url(run) else Path(run)
 
 
 def _trained(file: Path, facts: "SegmenterFacts", num_classes: int) -> DeepLab:

@@ -7,7 +7,6 @@ below the new folder are all that is made of it, in bounds that are checked befo
 import bz2
 import gzip
 import lzma
-import re
 import shutil
 import stat
 import tarfile
@@ -21,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tagmask.errors import TagmaskError
-from tagmask.system.whole_folders import writing_folder
+from tagmask.system.whole_folders import fault_of_name, writing_folder
 
 Wanted = Callable[[PurePosixPath], bool]
 
@@ -162,21 +161,6 @@ class _Gate:
 
     def _refused(self, member: _Member, fault: str) -> TagmaskError:
         return TagmaskError(f"{self._archive} is not unpacked: {member.name!r} {fault}; fetch the archive again")
-
-
-def fault_of_name(name: str) -> str | None:
-    """Why a name of an archive is no place below a folder, in words; None if it is.
-
-    >>> fault_of_name("VOCdevkit/VOC2012/a.jpg"), fault_of_name("a/../../b")
-    (None, 'leads upwards')
-    """
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        return "is an absolute path"
-    if ".." in re.split(r"[/\\]", name):
-        return "leads upwards"
-    if "\\" in name or not name.isprintable():
-        return "has a backslash or a character that cannot be printed in its name"
-    return None
 
 
 def _is_hidden(name: PurePosixPath) -> bool:

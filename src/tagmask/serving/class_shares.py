@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,9 @@ class ClassShares:
         out: the folder of the masks, which receives ``classes.json`` at once.
         classes: class names without background.
 
+    Attributes:
+        counts: pixels of background and of each class, by the image's name.
+
     Raises:
         TagmaskError: the folder holds files of these names that somebody else wrote, or masks of other classes.
     """
@@ -36,7 +39,7 @@ class ClassShares:
             raise TagmaskError(_foreign(out / SHARES))
         self._file, self._out = out / SHARES, out
         self._names = ("background", *classes)
-        self._rows: dict[str, list[tuple[str, str, str, str]]] = {}
+        self.counts: dict[str, list[int]] = {}
         entries = class_entries(classes)
         if (out / CLASSES).exists() and read_json(out / CLASSES) != entries:
             raise TagmaskError(
@@ -50,16 +53,22 @@ class ClassShares:
         self.add_counts(image, np.bincount(mask.ravel(), minlength=len(self._names)))
 
     def add_counts(self, image: str, counts: Int[np.ndarray, " k"]) -> None:
-        """Take the pixels of background and of each class; shares are of the pixels that have a label."""
-        total, named = int(counts.sum()), zip(self._names, counts.tolist(), strict=True)
-        self._rows[image] = [(image, name, str(n), f"{n / total:.6f}") for name, n in named if n]
+        """Take the pixels of background and of each class."""
+        self.counts[image] = counts.tolist()
 
     def write(self) -> None:
         """Write the table: a line for each class that an image shows, also of earlier calls, if its mask is there."""
-        rows = self._earlier() | self._rows
+        rows = self._earlier() | {image: list(self._rows(image, counts)) for image, counts in self.counts.items()}
         text = io.StringIO(newline="")
         csv.writer(text).writerows([COLUMNS, *(row for image in rows for row in rows[image])])
         write_bytes(self._file, text.getvalue().encode("utf-8", "backslashreplace"))
+
+    def _rows(self, image: str, counts: list[int]) -> Iterator[tuple[str, str, str, str]]:
+        """A row for each class that is there; shares are of the pixels that have a label."""
+        total = sum(counts)
+        for name, number in zip(self._names, counts, strict=True):
+            if number:
+                yield image, name, str(number), f"{number / total:.6f}"
 
     def _earlier(self) -> dict[str, list[tuple[str, str, str, str]]]:
         if not self._file.exists():

@@ -1,7 +1,7 @@
 """Masks for a folder of new images."""
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,11 @@ from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import LARGEST, Predictor, load
 from tagmask.serving.class_shares import ClassShares
 from tagmask.serving.mask_files import beside, known_strips, write_overlay, write_strips
+from tagmask.serving.parts import Parts, is_shared, maker
 from tagmask.serving.photographs import ENDINGS, OVERLAY, PNG, Photographs, photographs
+from tagmask.system.lock import CLAIMS, beside_others, lock_for
 from tagmask.system.progress import track
+from tagmask.system.shards.shard import CHUNK, Shard
 
 NAMES_SHOWN = 10
 
@@ -37,7 +40,9 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def predict_images(images: Path, model: str | Path, out: Path, overlays: bool, tiles: int | str = "auto") -> Outcome:
+def predict_images(
+    images: Path, model: str | Path, out: Path, overlays: bool, tiles: int | str = "auto", shard: Shard | None = None
+) -> Outcome:
     """Segment an image or all images of a folder; one bad image does not stop the others.
 
     Args:
@@ -48,29 +53,73 @@ def predict_images(images: Path, model: str | Path, out: Path, overlays: bool, t
             ``classes.csv``.
         overlays: whether to write overlays.
         tiles: ``auto``, ``none``, or the side of the tiles that images are taken in.
+        shard: which photographs are done, beside other calls; None: all that no such call has done. The call that
+            finds all of them done writes ``classes.csv``.
 
     Raises:
-        TagmaskError: no images, no model, or tiles cannot have this side.
+        TagmaskError: no images, no model, or tiles cannot have this side; or others are at work in ``out``, and this
+            call would have it for itself.
     """
     found = photographs(images, without=out)  # masks of an earlier call are no photographs
     predictor = load(model, tiles=tiles)
     root = images if images.is_dir() else images.parent
     work = _Work(predictor, out, ClassShares(out, predictor.classes), overlays)
-    failed = list(found.broken)
     _refuse_overwriting(found.files, out, root)
+    files = {file.relative_to(root).as_posix(): file for file in found.files}
+    parts = Parts(out, "" if shard is None and not is_shared(out) else maker(model, tiles, overlays))
+    if shard is None:
+        _do_the_rest(work, files, parts)
+    elif left := _do_shard(work, files, parts, shard):
+        notes = (*_notes(found, root), *work.notes(), *work.failed.values(), _unfinished(left, len(files)))
+        return Outcome(len(work.shares.counts), (), notes)
+    failed = (*found.broken, *work.failed.values())
+    return Outcome(len(work.shares.counts), failed, (*_notes(found, root), *work.notes()))
+
+
+def _do_the_rest(work: "_Work", files: Mapping[str, Path], parts: Parts) -> None:
+    """Do what no shard has done, and write the table of all."""
+    if is_shared(work.out):
+        lock_for(work, work.out)
+    _join(work, files, parts)
+    parts.remove()
+
+
+def _do_shard(work: "_Work", files: Mapping[str, Path], parts: Parts, shard: Shard) -> int:
+    """Do a shard; when it was the last one, write the table of all. Returns how many photographs have no mask yet."""
+    with beside_others(work.out, f"predict-{shard.name}", f"shard {shard} of predict"):
+        for _ in track(_parts_done(work, files, parts, shard), f"predict, shard {shard}", len(files)):
+            pass
+    left = len(files.keys() - parts.read(files).keys())
+    if not left:
+        _join(work, files, parts)
+    return left
+
+
+def _parts_done(work: "_Work", files: Mapping[str, Path], parts: Parts, shard: Shard) -> Iterator[str]:
+    """The photographs of a shard, each when it is done; those of parts that were there are passed over."""
+    for names in shard.parts(list(files), work.out / CLAIMS, "predict"):
+        for start in range(0, len(names), CHUNK):
+            part = {name: files[name] for name in names[start : start + CHUNK]}
+            if not parts.has(part):
+                for name, file in part.items():
+                    work.attempt(name, file)
+                    yield name
+                parts.write(part, work.shares.counts)
+
+
+def _join(work: "_Work", files: Mapping[str, Path], parts: Parts) -> None:
+    """Do what no part speaks of, and write the table, with the images in the order of one process."""
+    known = parts.read(files)
+    work.shares.counts.clear()
+    work.failed.clear()
     try:
-        for file in track(found.files, "predict", len(found.files)):
-            try:
-                work.do(file, file.relative_to(root))
-            except TagmaskError as error:
-                if not _concerns_one(error):
-                    raise
-                failed.append(str(error))
+        for name, file in track(files.items(), "predict", len(files)):
+            if counts := known.get(name):
+                work.shares.counts[name] = counts
+            else:
+                work.attempt(name, file)
     finally:
         work.shares.write()
-    done = len(found.files) + len(found.broken) - len(failed)
-    notes = (*_notes(found, root), *work.notes())
-    return Outcome(done, tuple(failed), notes)
 
 
 def _refuse_overwriting(files: Sequence[Path], out: Path, root: Path) -> None:
@@ -97,10 +146,20 @@ class _Work:
     out: Path
     shares: ClassShares
     overlays: bool
+    failed: dict[str, str] = field(default_factory=dict)
     blank: list[str] = field(default_factory=list)
     large: list[str] = field(default_factory=list)
     tiled: list[str] = field(default_factory=list)
     unplaced: list[str] = field(default_factory=list)
+
+    def attempt(self, name: str, file: Path) -> None:
+        """Write the mask of a photograph, or note why there is none."""
+        try:
+            self.do(file, Path(name))
+        except TagmaskError as error:
+            if not _concerns_one(error):
+                raise
+            self.failed[name] = str(error)
 
     def do(self, file: Path, name: Path) -> None:
         """Write the mask of a photograph; large arrays are let go at the end, to make room for the next.
@@ -206,6 +265,13 @@ def _concerns_one(error: TagmaskError) -> bool:
 
 
 # ── what is said ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _unfinished(left: int, total: int) -> str:
+    return (
+        f"{left} of {total} photographs have no mask yet. Who does the last of them writes the table of all; if nobody "
+        "does, the same call without --shard makes what is missing and writes it."
+    )
 
 
 def _notes(found: Photographs, root: Path) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""Folders that appear whole or not at all."""
+"""Folders that appear whole or not at all, and which names lie in them."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -48,6 +49,21 @@ def writing_folder(path: Path, refuse: Callable[[Path], None] = refuse_filled) -
             _take_place(begun, path)
         finally:
             shutil.rmtree(begun, ignore_errors=True)
+
+
+def fault_of_name(name: str) -> str | None:
+    """Why a name in an archive or a bucket is no place below a folder, in words; None if it is.
+
+    >>> fault_of_name("VOCdevkit/VOC2012/a.jpg"), fault_of_name("a/../../b")
+    (None, 'leads upwards')
+    """
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        return "is an absolute path"
+    if ".." in re.split(r"[/\\]", name):
+        return "leads upwards"
+    if "\\" in name or not name.isprintable():
+        return "has a backslash or a character that cannot be printed in its name"
+    return None
 
 
 def same_file(source: str | Path, target: str | Path) -> None:

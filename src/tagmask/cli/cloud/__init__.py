@@ -1,0 +1,1 @@
+"""Commands and arguments that name places in object storage."""
