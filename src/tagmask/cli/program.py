@@ -14,6 +14,7 @@ from tagmask.cli.cloud import sync
 from tagmask.cli.cloud.opening import opened
 from tagmask.cli.words import Command, say
 from tagmask.errors import TagmaskError
+from tagmask.system.environment import keep_freed_memory
 from tagmask.system.interruption import listen
 
 COMMANDS = (
@@ -34,6 +35,7 @@ COMMANDS = (
 def main() -> None:
     """Run the command line; bad input ends in one message and exit code 2, a signal in one that says how to go on."""
     listen()
+    keep_freed_memory()
     try:
         app()
     except TagmaskError as error:
