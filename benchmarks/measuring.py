@@ -17,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-
 CLOCK = os.environ.get("BENCH_CLOCK", "wall")
 now = {"wall": time.perf_counter, "processor": time.process_time}[CLOCK]
 
@@ -32,6 +31,7 @@ class Median(float):
     repeats: tuple[float, ...]
 
     def __new__(cls, repeats: Sequence[float]) -> "Median":
+        """Of one measurement at least."""
         found = super().__new__(cls, statistics.median(repeats))
         found.repeats = tuple(repeats)
         return found
@@ -98,7 +98,7 @@ Row = tuple[str, Any]
 
 def machine() -> dict[str, Any]:
     """What the figures of a run depend on."""
-    import torch
+    import torch  # noqa: PLC0415 - what only reads figures needs none
 
     return {
         "processor": platform.processor() or platform.machine(),

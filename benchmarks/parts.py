@@ -91,7 +91,7 @@ class Seen:
 
     def load(self, records: Sequence[Record]) -> list[list[torch.Tensor]]:
         """The scales of images, as the stage loads them."""
-        normalization: Normalization = self.backbone.normalization
+        normalization = self.backbone.normalization
         loaded = load_pyramids(self.run.dataset, records, self.scales, self.long_side, normalization, self.workers)
         return [images for _, _, images in loaded]
 
@@ -144,7 +144,7 @@ def made_again(
 
 
 def built(stage: str, build: Callable[[], Trainable]) -> Part:
-    """What is done once for a training: its network built, with what it starts from, and written when it has learned."""
+    """Done once for a training: its network is built, with what it starts from, and written when it has learned."""
 
     def work(turn: int) -> tuple[float, float]:  # noqa: ARG001 - the same in every turn
         with tempfile.TemporaryDirectory() as out:

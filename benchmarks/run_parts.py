@@ -19,7 +19,6 @@ from tagmask.stages import affinity, classifier, masks, segmenter
 from tagmask.stages.checks import check_all_weights, check_networks
 from tagmask.stages.results import LearnedMasks, mask_shares
 from tagmask.stages.run import (
-    Run,
     begin_run,
     new_affinity_net,
     new_method,
@@ -159,7 +158,11 @@ def of_affinity(subject: Subject, config: AffinityConfig) -> Iterator[Part]:
         "image",
         subject.images,
         made_again(
-            subject, run.training_records, (run.folder.walks,), partial(affinity.walk_maps, run, net, config), seen.reading
+            subject,
+            run.training_records,
+            (run.folder.walks,),
+            partial(affinity.walk_maps, run, net, config),
+            seen.reading,
         ),
         lambda turn: seen.bare(subject.group(run.training_records, turn)),
     )

@@ -148,7 +148,7 @@ def figures_of(part: Part, turns: int) -> dict[str, Any]:
     taken, waited, bare = [work[0] for work, _ in rounds], [work[1] for work, _ in rounds], [bare for _, bare in rounds]
     found = {"stage": part.stage, "part": part.name, "unit": part.unit, "units": part.units}
     found |= {"seconds": Median(taken), "waiting_seconds": Median(waited)}
-    return found | ({"bare_seconds": Median(bare), "ratio": Median(ratios(taken, bare))} if part.bare else {})
+    return found | ({"bare_seconds": Median(bare), "times_bare": Median(ratios(taken, bare))} if part.bare else {})
 
 
 # ── the command line ─────────────────────────────────────────────────────────────────────────────────────────────────

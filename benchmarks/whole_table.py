@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-HEAD = "| stage | seconds an image | bare passes | ratio | waiting for images | largest memory |\n|---|--:|--:|--:|--:|--:|"
+HEAD = "| stage | seconds an image | bare passes | ratio | waiting for images | memory |\n|---|--:|--:|--:|--:|--:|"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ def totals(parts: Sequence[Mapping[str, Any]], memory: Mapping[str, float | None
         return sum(part["units"] * part.get(key, 0.0) for part in parts if part["stage"] == stage)
 
     return [
-        StageTotal(stage, *(of(stage, key) for key in ("seconds", "bare_seconds", "waiting_seconds")), memory.get(stage))
+        StageTotal(
+            stage, *(of(stage, key) for key in ("seconds", "bare_seconds", "waiting_seconds")), memory.get(stage)
+        )
         for stage in dict.fromkeys(part["stage"] for part in parts)
     ]
 
@@ -81,7 +83,7 @@ def _line(stage: StageTotal, images: int) -> str:
 
 def part_line(part: Mapping[str, Any]) -> str:
     """A part in a line of plain text, as it is printed when it has been measured."""
-    bare = f"bare {part['bare_seconds']:8.4f} s  ratio {part['ratio']:6.2f}" if "bare_seconds" in part else ""
+    bare = f"bare {part['bare_seconds']:8.4f} s  ratio {part['times_bare']:6.2f}" if "bare_seconds" in part else ""
     share = f"waiting {part['waiting_seconds'] / part['seconds']:4.0%}" if part["waiting_seconds"] else ""
     name = f"{part['stage']}: {part['part']}"
     return f"  {name:<42} {part['seconds']:8.4f} s a {part['unit']:<6} {bare:<30} {share}".rstrip()
