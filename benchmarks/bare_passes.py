@@ -26,7 +26,13 @@ def step_seconds(backbone: Backbone, views: Sequence[Tensor]) -> float:
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         return seconds(lambda: seen(backbone, views))
     backbone.zero_grad(set_to_none=True)
-    return seconds(lambda: torch.stack([backbone(view).mean() for view in views]).sum().backward())
+    return seconds(lambda: learned_from(backbone, views))
+
+
+def learned_from(backbone: Backbone, views: Sequence[Tensor]) -> None:
+    """Forward of all views, then backward of a gradient laid out as the features are, which is what losses send."""
+    features = [backbone(view) for view in views]
+    torch.autograd.backward(features, [torch.ones_like(grid) for grid in features])
 
 
 def image_seconds(backbone: Backbone, images: Iterable[Sequence[Tensor]], flip: bool) -> float:

@@ -178,9 +178,15 @@ def write_figures(path: Path | None, found: Any) -> None:
         path.write_text(json.dumps(with_repeats(found), indent=2) + "\n")
 
 
-def print_figures(run: Callable[[], Iterable[Row]], description: str | None) -> None:
-    """The command line of a benchmark: print its figures as they come, and write them to the file after ``--json``."""
+def print_figures(run: Callable[[], Iterable[Row]], description: str | None) -> Any:
+    """The command line of a benchmark: print its figures as they come, and write them to the file after ``--json``.
+
+    Returns:
+        The figures.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     target = parser.parse_args().json
-    write_figures(target, nested(told(run())))
+    found = nested(told(run()))
+    write_figures(target, found)
+    return found

@@ -16,7 +16,7 @@ from bare_passes import image_seconds, step_seconds, views_of
 from measuring import now, seconds
 
 from tagmask.config import Recipe, TrainingConfig
-from tagmask.contracts import Backbone, Record, Trainable
+from tagmask.contracts import Backbone, Batch, Losses, Record, Trainable
 from tagmask.inference.passes import load_pyramids
 from tagmask.networks.saved import save_weights
 from tagmask.stages.run import Run
@@ -154,7 +154,7 @@ def built(stage: str, build: Callable[[], Trainable]) -> Part:
 
 
 def training(subject: Subject, stage: str, network: Trainable, samples: Samples, config: TrainingConfig) -> Part:
-    """Steps of a training, the first of each turn left out; they move weights too little to matter."""
+    """Steps of a training, the first two of each turn left out; they move weights too little to matter."""
     few: dict[str, Any] = {"epochs": None, "steps": subject.steps + 2, "log_every": 1, "rate": 1e-12}
     short = config.model_copy(update=few)
     backbone = network.backbone
@@ -178,24 +178,24 @@ def training(subject: Subject, stage: str, network: Trainable, samples: Samples,
 
 
 class StepTimes:
-    """Notes when each step of a training begins, by whatever clock is used; as a context, while the training lasts."""
+    """Notes when each step comes to its losses, by whatever clock is used; as a context, while a training lasts."""
 
     def __init__(self, network: Trainable) -> None:
         self.network, self.began = network, []
 
     def __enter__(self) -> "StepTimes":
-        losses = self.network.losses
+        losses_from = self.network.losses_from  # once a step, also of a batch in parts
 
-        def noted(batch: Any) -> Any:
+        def noted(outputs: Any, batch: Batch) -> Losses:
             self.began.append(now())
-            return losses(batch)
+            return losses_from(outputs, batch)
 
-        self.network.losses = noted  # pyright: ignore[reportAttributeAccessIssue] - of this network alone
+        self.network.losses_from = noted  # pyright: ignore[reportAttributeAccessIssue] - of this network alone
         return self
 
     def __exit__(self, *_: object) -> None:
-        del self.network.losses
+        del self.network.losses_from
 
     def seconds_per_step(self) -> float:
-        """From the second step to the last, which includes loading, optimiser and log."""
+        """From the losses of the second step to those of the last: whole steps with loading, optimiser and log."""
         return (self.began[-1] - self.began[1]) / (len(self.began) - 2)

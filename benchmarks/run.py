@@ -5,6 +5,7 @@ Ratios are between members of one run. For the dense CRF beside pydensecrf, have
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import boundaries
 import dense_crf
@@ -13,6 +14,7 @@ import seed_location
 import training_steps
 import whole_run
 from measuring import Row, machine, print_figures
+from sample_data import shared_photographs
 
 import networks
 
@@ -34,7 +36,7 @@ BENCHMARKS = {
     "seed_location": seed_location.run,
     "boundaries": boundaries.run,
     "training_steps": training_steps.run,
-    "whole_run": whole_run.run,
+    "whole_run": partial(whole_run.run, data=shared_photographs()),
 }
 
 
@@ -48,7 +50,8 @@ def run() -> Iterator[Row]:
 
 def main() -> None:
     """Print each figure as soon as it is measured, then the targets; write JSON if asked."""
-    print_figures(run, __doc__)
+    found = print_figures(run, __doc__)
+    print(f"\n{whole_run.tables(found['whole_run'])}")
     print("\ntargets:", *TARGETS, sep="\n  ")
 
 
