@@ -10,7 +10,7 @@ TIMED := tests/serving/server  # its clients wait for seconds, not for another t
 .PHONY: help setup demo test lint types layers tests test-slow docs bench bench-quick bench-ratio bench-growth clean
 
 help: ## show these targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: .venv/ready ## make .venv with everything pinned in constraints.txt
 
