@@ -28,7 +28,7 @@ from parts import Part, Subject
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from run_parts import parts
-from sample_data import draw_scenes
+from sample_data import TAGS, draw_scenes
 from whole_run import IN_PROCESS, TRAININGS, called, gone_all_the_way
 from whole_table import between_markers
 
@@ -141,20 +141,23 @@ class Small:
     Attributes:
         folder: of the run.
         recipe: of it.
+        images: its training images.
     """
 
     folder: Path
     recipe: Recipe
+    images: int
 
     def subject(self) -> Subject:
         """What parts are measured on: one image a turn, one step a turn."""
-        return Subject(open_run(self.folder, alone=False), self.recipe, 1, 1, turns=2, steps=1)
+        return Subject(open_run(self.folder, alone=False), self.recipe, 1, 1, turns=self.images, steps=1)
 
 
 def parts_of(root: Path, side: int, classes: int, small: bool) -> Iterator[Figures]:
     """Every part of the stages at one size and number of classes; of a small growth only those with bare passes."""
-    data = draw_scenes(root / "data", 2, 2, size=(side, side), classes=classes)
-    run = Small(root / "run", recipe_at(side))
+    images = max(2, -(-classes // TAGS))  # no class is without an image
+    data = draw_scenes(root / "data", images, 2, size=(side, side), classes=classes)
+    run = Small(root / "run", recipe_at(side), images)
     for stage, name in in_new_process(made, run, data, small):
         taken, megabytes = in_new_process(part_figures, run, stage, name)
         yield {"stage": stage, "part": name, "seconds": taken, "megabytes": megabytes}
