@@ -28,7 +28,7 @@ from whole_table import spread
 DISTANCES = 4  # spreads that a ratio must be away from 1
 LEAST, UNKNOWN = 0.02, 0.1  # noise at least, and where no repeats were kept
 BARE = "bare_seconds"
-NAMES = ("name", "network", "preset", "num_labels", "channels", "batch", "axis", "stage", "part")
+NAMES = ("name", "network", "preset", "num_labels", "channels", "batch", "axis", "value", "stage", "part")
 CIRCUMSTANCES = ("machine", "protocol")
 
 
