@@ -37,13 +37,24 @@ def data_folder(root: Path, images: int, validation: int, photographs: Path | No
 
 
 def some(rows: list[dict[str, str]], split: str, number: int) -> list[dict[str, str]]:
-    """So many rows of a split, evenly over all.
+    """So many rows of a split: first one for each tag that none before has, then others evenly over all.
 
-    >>> [row["image"] for row in some([{"image": str(i), "split": "train"} for i in range(10)], "train", 3)]
-    ['0', '3', '6']
+    >>> tags = ["a", "a", "a;b", "c", "a", "a"]
+    >>> rows = [{"image": str(i), "tags": found, "split": "train"} for i, found in enumerate(tags)]
+    >>> [row["image"] for row in some(rows, "train", 4)]
+    ['0', '1', '2', '3']
     """
     found = [row for row in rows if row["split"] == split]
-    return [found[place * len(found) // number] for place in range(min(number, len(found)))]
+    known: set[str] = set()
+    first = []
+    for row in found:
+        if not set(row["tags"].split(";")) <= known:
+            known |= set(row["tags"].split(";"))
+            first.append(row)
+    others = [row for row in found if row not in first]
+    rest = max(0, min(number - len(first), len(others)))
+    chosen = first[:number] + [others[place * len(others) // rest] for place in range(rest)]
+    return [row for row in found if row in chosen]
 
 
 def draw_scenes(
