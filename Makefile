@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_SET ?=
+FAIL_ABOVE ?= inf
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile  # a process for each core, and the tests of a file in one of them
 TIMED := tests/serving/server  # its clients wait for seconds, not for another test
 
-.PHONY: help setup demo test lint types layers tests test-slow docs bench clean
+.PHONY: help setup demo test lint types layers tests test-slow docs bench bench-quick bench-ratio bench-growth clean
 
 help: ## show these targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: .venv/ready ## make .venv with everything pinned in constraints.txt
 
@@ -49,8 +50,17 @@ docs: .venv/docs ## build these pages as a site; prints where it is
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group docs
 	touch $@
 
-bench: setup ## measure the speed figures; writes benchmarks/results.json
+bench: setup ## measure all speed figures, half an hour; writes benchmarks/results.json
 	$(BIN)/python benchmarks/run.py --json benchmarks/results.json
+
+bench-quick: setup ## the main ratios of a run to its bare passes, under three minutes; writes benchmarks/quick.json
+	$(BIN)/python benchmarks/whole_run.py --quick --json benchmarks/quick.json
+
+bench-ratio: setup ## two files of figures side by side: BEFORE=a.json AFTER=b.json [FAIL_ABOVE=1.1]
+	$(BIN)/python benchmarks/ratio.py $(BEFORE) $(AFTER) --fail-above $(FAIL_ABOVE)
+
+bench-growth: setup ## how time and memory grow with images, side and classes; draws docs/growth
+	$(BIN)/python benchmarks/growth.py --json benchmarks/growth.json --docs docs
 
 clean: ## remove the environment
 	rm -rf .venv

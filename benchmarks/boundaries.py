@@ -7,12 +7,13 @@ of pairs made where the network is, of one map of labels, are compared with thre
 
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
-from measuring import in_new_process, in_turn, peak_megabytes, print_figures, seconds
+from measuring import Median, Row, in_new_process, in_turn, peak_megabytes, print_figures, seconds
 from torch import Tensor
 
 from tagmask.affinity.boundaries import path, path_affinities
@@ -30,15 +31,14 @@ WALK_OFFSETS = pair_offsets(WALK_RADIUS)
 NUM_MAPS = 21
 
 
-def run() -> dict[str, Any]:
+def run() -> Iterator[Row]:
     """All figures: seconds are medians of both forms in turn, memory is the growth above the inputs."""
-    return {
-        "torch_threads": torch.get_num_threads(),
-        "path_affinities": {"grid": GRID, "radius": RADIUS, "index_megabytes": megabytes(path_indices(GRID))}
-        | {"results": [compare(batch) for batch in BATCHES]},
-        "pair_labels": {"grid": GRID, "radius": RADIUS} | pair_labels(),
-        "propagation": {"grid": PHOTOGRAPH, "radius": WALK_RADIUS, "steps": STEPS, "maps": NUM_MAPS} | propagation(),
-    }
+    yield "torch_threads", torch.get_num_threads()
+    yield "path_affinities", {"grid": GRID, "radius": RADIUS, "index_megabytes": megabytes(path_indices(GRID))}
+    for place, batch in enumerate(BATCHES):
+        yield f"path_affinities.results.{place}", compare(batch)
+    yield "pair_labels", {"grid": GRID, "radius": RADIUS} | pair_labels()
+    yield "propagation", {"grid": PHOTOGRAPH, "radius": WALK_RADIUS, "steps": STEPS, "maps": NUM_MAPS} | propagation()
 
 
 # ── affinities along paths ───────────────────────────────────────────────────────────────────────────────────────────
@@ -194,7 +194,7 @@ def propagation() -> dict[str, Any]:
     boundary, maps = photograph(PHOTOGRAPH)
     propagate(boundary, maps)  # compiles
     return {
-        "seconds": sorted(seconds(lambda: propagate(boundary, maps)) for _ in range(REPEATS))[REPEATS // 2],
+        "seconds": Median([seconds(lambda: propagate(boundary, maps)) for _ in range(REPEATS)]),
         "peak_megabytes": in_new_process(propagation_megabytes),
     }
 

@@ -1,23 +1,18 @@
 """Dense CRF of one image on one thread, beside pydensecrf where that can be imported.
 
-    python benchmarks/dense_crf.py [--json FILE] [--repeats 5]
+    python benchmarks/dense_crf.py [--json FILE]
 
 pydensecrf is no dependency. ``pip install --target FOLDER pydensecrf2`` builds it (a compiler is needed); then run with
 ``PYTHONPATH=FOLDER``. Both sides filter the same synthetic photograph of 375 x 500 pixels in turns, 10 iterations, and
 the medians are compared. ``build`` is the time for the lattices, ``inference`` for the iterations.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from measuring import Median, Row, now, print_figures
 
 from tagmask.config import CRF_PRESETS, CrfConfig
 from tagmask.masks.crf import Lattices, dense_crf, unary_from_labels, unary_from_probabilities
@@ -58,12 +53,12 @@ def probabilities(num_labels: int, height: int, width: int) -> Posterior:
 
 
 def ours(image: UInt8[np.ndarray, "h w 3"], unary: Posterior, config: CrfConfig) -> Timed:
-    start = time.perf_counter()
+    start = now()
     lattices = Lattices(image)
     lattices.weighted_kernels(config)
-    built = time.perf_counter()
+    built = now()
     posterior = dense_crf(image, unary, config, lattices)
-    return posterior, built - start, time.perf_counter() - built
+    return posterior, built - start, now() - built
 
 
 def theirs(image: UInt8[np.ndarray, "h w 3"], unary: Posterior, config: CrfConfig) -> Timed:
@@ -71,13 +66,13 @@ def theirs(image: UInt8[np.ndarray, "h w 3"], unary: Posterior, config: CrfConfi
     num_labels, height, width = unary.shape
     model = DenseCRF2D(width, height, num_labels)
     model.setUnaryEnergy(unary.reshape(num_labels, -1))
-    start = time.perf_counter()
+    start = now()
     model.addPairwiseGaussian(sxy=config.gaussian_sxy, compat=config.gaussian_weight)
     deviations = {"sxy": config.bilateral_sxy, "srgb": config.bilateral_srgb}
     model.addPairwiseBilateral(**deviations, rgbim=image, compat=config.bilateral_weight)
-    built = time.perf_counter()
+    built = now()
     posterior = np.asarray(model.inference(config.iterations))
-    return posterior.reshape(unary.shape), built - start, time.perf_counter() - built
+    return posterior.reshape(unary.shape), built - start, now() - built
 
 
 def unary_of(config: CrfConfig, num_labels: int) -> Posterior:
@@ -100,7 +95,7 @@ def compare(config: CrfConfig, num_labels: int, repeats: int) -> dict:
             "inference_s": [run[name][2] for run in runs],
             "total_s": [run[name][1] + run[name][2] for run in runs],
         }
-        result[name] = {part: statistics.median(values) for part, values in seconds.items()}
+        result[name] = {part: Median(values) for part, values in seconds.items()}
     if DenseCRF2D:
         result |= agreement(runs[-1]["ours"][0], runs[-1]["pydensecrf"][0])
         result["times_faster"] = result["pydensecrf"]["total_s"] / result["ours"]["total_s"]
@@ -112,42 +107,12 @@ def agreement(mine: Posterior, other: Posterior) -> dict[str, float]:
     return {"equal_labels": float(equal), "largest_difference": float(np.abs(mine - other).max())}
 
 
-def run(repeats: int = 5) -> dict:
+def run(repeats: int = 5) -> Iterator[Row]:
     """All presets and numbers of labels; see ``compare`` for the entries of ``results``."""
-    results = [
-        {"preset": preset} | compare(CRF_PRESETS[preset], num_labels, repeats)
-        for preset in PRESETS
-        for num_labels in NUM_LABELS
-    ]
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    return {"image": list(SIZE), "threads": 1, "repeats": repeats, "machine": machine, "results": results}
-
-
-def table(measured: dict) -> str:
-    """A row per preset and number of labels."""
-    head = f"{'preset':8} {'labels':>6} {'ours: build':>12} {'inference':>10} {'total':>7}"
-    rows = [head + f" {'pydensecrf':>11} {'times faster':>13} {'equal labels':>13} {'max |dQ|':>9}"]
-    for result in measured["results"]:
-        times = result["ours"]
-        row = f"{result['preset']:8} {result['num_labels']:6} {times['build_s']:11.3f}s {times['inference_s']:9.3f}s"
-        row += f" {times['total_s']:6.3f}s"
-        if "pydensecrf" in result:
-            row += f" {result['pydensecrf']['total_s']:10.3f}s {result['times_faster']:13.2f}"
-            row += f" {result['equal_labels']:13.5%} {result['largest_difference']:9.1e}"
-        rows.append(row)
-    return "\n".join(rows)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Dense CRF of one image on one thread.")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    measured = run(arguments.repeats)
-    print(table(measured))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(measured, indent=2) + "\n")
+    yield from {"image": SIZE, "threads": 1, "repeats": repeats}.items()
+    for place, (preset, num_labels) in enumerate(itertools.product(PRESETS, NUM_LABELS)):
+        yield f"results.{place}", {"preset": preset} | compare(CRF_PRESETS[preset], num_labels, repeats)
 
 
 if __name__ == "__main__":
-    main()
+    print_figures(run, __doc__)

@@ -1,30 +1,58 @@
-"""Seconds and megabytes, measured the same way everywhere in this folder."""
+"""Seconds and megabytes, measured the same way everywhere in this folder.
+
+Seconds are those of the clock; with ``BENCH_CLOCK=processor`` those that the processor worked for this process, which
+other work beside it leaves nearly alone. The work of loader processes is not among them.
+"""
 
 import argparse
 import ctypes
 import json
 import multiprocessing
+import os
+import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+CLOCK = os.environ.get("BENCH_CLOCK", "wall")
+now = {"wall": time.perf_counter, "processor": time.process_time}[CLOCK]
 
-def in_turn(*functions: Callable[[], object], repeats: int) -> list[float]:
+
+class Median(float):
+    """The median of repeated measurements, which it remembers.
+
+    >>> Median([3.0, 1.0, 2.0]), Median([3.0, 1.0, 2.0]).repeats
+    (2.0, (3.0, 1.0, 2.0))
+    """
+
+    repeats: tuple[float, ...]
+
+    def __new__(cls, repeats: Sequence[float]) -> "Median":
+        """Of one measurement at least."""
+        found = super().__new__(cls, statistics.median(repeats))
+        found.repeats = tuple(repeats)
+        return found
+
+    def __getnewargs__(self) -> tuple[tuple[float, ...]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return (self.repeats,)
+
+
+def in_turn(*functions: Callable[[], object], repeats: int) -> list[Median]:
     """Median seconds of functions measured in turn, so that a drifting machine slows all alike; after a warm-up."""
     for function in functions:
         function()
     rounds = [[seconds(function) for function in functions] for _ in range(repeats)]
-    return [statistics.median(measured) for measured in zip(*rounds, strict=True)]
+    return [Median(measured) for measured in zip(*rounds, strict=True)]
 
 
 def seconds(function: Callable[[], object]) -> float:
     """Duration of one call."""
-    began = time.perf_counter()
+    began = now()
     function()
-    return time.perf_counter() - began
+    return now() - began
 
 
 def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -54,12 +82,111 @@ def _resident_kilobytes(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def print_figures(run: Callable[[], dict[str, Any]], description: str | None) -> None:
-    """The command line of a benchmark: print its figures, and write them to the file after ``--json``."""
+def held_megabytes() -> float | None:
+    """The most memory (MiB) that this process has held so far; None where Linux does not tell."""
+    try:
+        return _resident_kilobytes("VmHWM") / 1024
+    except OSError:
+        return None
+
+
+# ── what is printed and written ──────────────────────────────────────────────────────────────────────────────────────
+
+Row = tuple[str, Any]
+"""A figure or several with a dotted name; numbers in it are places in a list."""
+
+
+def machine() -> dict[str, Any]:
+    """What the figures of a run depend on."""
+    import torch  # noqa: PLC0415 - what only reads figures needs none
+
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "clock": CLOCK,
+    }
+
+
+def leaves(found: object, name: str = "") -> Iterator[Row]:
+    """The leaves of nested figures with dotted names.
+
+    >>> [*leaves({"walk": {"seconds": 1.0}, "grid": [3, 4]})]
+    [('walk.seconds', 1.0), ('grid.0', 3), ('grid.1', 4)]
+    """
+    members = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list | tuple) else ()
+    for key, value in members:
+        yield from leaves(value, f"{name}.{key}" if name else str(key))
+    if not isinstance(found, dict | list | tuple):
+        yield name, found
+
+
+def nested(rows: Iterable[Row]) -> Any:
+    """Figures by dotted names put together; whatever has the names 0, 1 ... is a list.
+
+    >>> nested([("walk.grid", 3), ("walk.results.0", {"seconds": 1.0}), ("walk.results.1", {"seconds": 2.0})])
+    {'walk': {'grid': 3, 'results': [{'seconds': 1.0}, {'seconds': 2.0}]}}
+    """
+    tree: dict[str, Any] = {}
+    for name, figures in rows:
+        *place, last = name.split(".")
+        branch = tree
+        for key in place:
+            branch = branch.setdefault(key, {})
+        branch[last] = figures
+    return _with_lists(tree)
+
+
+def _with_lists(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    grown = {key: _with_lists(value) for key, value in tree.items()}
+    return [*grown.values()] if grown and all(str(key).isdigit() for key in grown) else grown
+
+
+def with_repeats(found: Any) -> Any:
+    """Figures as they are written: beside each median, under its name and ``_repeats``, what it is the median of.
+
+    >>> with_repeats({"seconds": Median([1.0, 3.0, 2.0]), "images": 4})
+    {'seconds': 2.0, 'seconds_repeats': [1.0, 3.0, 2.0], 'images': 4}
+    """
+    if isinstance(found, dict):
+        written = {}
+        for key, value in found.items():
+            written[key] = with_repeats(value)
+            if isinstance(value, Median):
+                written[f"{key}_repeats"] = [*value.repeats]
+        return written
+    if isinstance(found, list | tuple):
+        return [with_repeats(value) for value in found]
+    return float(found) if isinstance(found, Median) else found
+
+
+def told(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, each printed as soon as it is there."""
+    for name, figures in rows:
+        for leaf, value in leaves(figures, name):
+            print(f"{leaf:<60} {value:.4g}" if isinstance(value, float) else f"{leaf:<60} {value}", flush=True)
+        yield name, figures
+
+
+def write_figures(path: Path | None, found: Any) -> None:
+    """Figures as JSON with what medians are made of, if a file is asked for."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(with_repeats(found), indent=2) + "\n")
+
+
+def print_figures(run: Callable[[], Iterable[Row]], description: str | None) -> Any:
+    """The command line of a benchmark: print its figures as they come, and write them to the file after ``--json``.
+
+    Returns:
+        The figures.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     target = parser.parse_args().json
-    text = json.dumps(run(), indent=2)
-    print(text)
-    if target is not None:
-        target.write_text(text + "\n")
+    found = nested(told(run()))
+    write_figures(target, found)
+    return found

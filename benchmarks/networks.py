@@ -6,14 +6,14 @@ The backbone is MobileNetV2 at stride 16 with frozen batch normalisation and ran
 them. Both members of a pair are measured in turn, so that a drifting machine slows both alike; medians are reported.
 """
 
-import argparse
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import in_turn
+from measuring import Row, in_turn, print_figures
 from PIL import Image
 
 from tagmask.config import AugmentConfig, CamConfig, FolderData, MapsConfig, TimmBackbone, TrainingConfig
@@ -115,22 +115,12 @@ def map_inference(count: int = 20) -> dict[str, float]:
     }
 
 
-def run() -> dict[str, dict[str, float]]:
+def run() -> Iterator[Row]:
     """All measurements of this file."""
-    return {"training_step": training_step(), "data_loading": data_loading(), "map_inference": map_inference()}
-
-
-def main() -> None:
-    """Print a table; write JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    found = run()
-    for name, figures in found.items():
-        print(name, "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+    yield "training_step", training_step()
+    yield "data_loading", data_loading()
+    yield "map_inference", map_inference()
 
 
 if __name__ == "__main__":
-    main()
+    print_figures(run, __doc__)

@@ -1,16 +1,11 @@
 """The random walk against squarings of the full matrix: ``python benchmarks/random_walk.py [--json FILE]``."""
 
-import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from measuring import in_new_process, peak_megabytes
+from measuring import Median, Row, in_new_process, peak_megabytes, print_figures, seconds
 
 from tagmask.affinity.pairs import feature_affinities, pair_exists, pair_offsets
 from tagmask.affinity.random_walk import random_walk
@@ -21,37 +16,33 @@ OFFSETS = pair_offsets(RADIUS)
 STRIDE_8, STRIDE_4 = (47, 63), (94, 125)  # grids of a 375 x 500 image
 
 
-def run() -> dict[str, Any]:
+def run() -> Iterator[Row]:
     """All figures: seconds are medians, errors are against squarings in float64, memory is above the inputs."""
     maps, affinities = example(STRIDE_8)
     transition = dense_transition(affinities)
     flat = torch.from_numpy(maps).flatten(1)
     truth = dense_walk(flat.double(), transition.double()).numpy().reshape(maps.shape)
     dense_seconds, dense = timed(lambda: dense_walk(flat, transition), repeats=3)
-    figures: dict[str, Any] = {
-        "grid": STRIDE_8,
-        "torch_threads": torch.get_num_threads(),
-        "dense_seconds": dense_seconds,
-        "dense_max_error": largest_difference(dense.numpy().reshape(maps.shape), truth),
-    }
+    yield "grid", STRIDE_8
+    yield "torch_threads", torch.get_num_threads()
+    yield "dense_seconds", dense_seconds
+    yield "dense_max_error", largest_difference(dense.numpy().reshape(maps.shape), truth)
     for form in ("exact", "chebyshev"):
-        seconds, walked = timed(lambda form=form: random_walk(maps, affinities, OFFSETS, BETA, STEPS, form), repeats=15)
-        figures |= {
-            f"{form}_seconds": seconds,
-            f"{form}_times_faster": dense_seconds / seconds,
-            f"{form}_max_error": largest_difference(walked, truth),
-        }
-    return figures | stride_4()
+        taken, walked = timed(lambda form=form: random_walk(maps, affinities, OFFSETS, BETA, STEPS, form), repeats=15)
+        yield f"{form}_seconds", taken
+        yield f"{form}_times_faster", dense_seconds / taken
+        yield f"{form}_max_error", largest_difference(walked, truth)
+    yield from stride_4().items()
 
 
 def stride_4() -> dict[str, Any]:
     """Time, memory and error at stride 4, where the full matrix would take half a gigabyte."""
     maps, affinities = example(STRIDE_4)
-    seconds, walked = timed(lambda: random_walk(maps, affinities, OFFSETS, BETA, STEPS), repeats=9)
+    taken, walked = timed(lambda: random_walk(maps, affinities, OFFSETS, BETA, STEPS), repeats=9)
     truth = random_walk(maps, affinities, OFFSETS, BETA, STEPS, "exact", dtype=np.float64)
     return {
         "stride_4_grid": STRIDE_4,
-        "stride_4_seconds": seconds,
+        "stride_4_seconds": taken,
         "stride_4_max_error": largest_difference(walked, truth),
         "stride_4_peak_megabytes": in_new_process(stride_4_megabytes),
     }
@@ -94,30 +85,15 @@ def dense_walk(maps: torch.Tensor, transition: torch.Tensor) -> torch.Tensor:
     return maps @ transition
 
 
-def timed(function: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+def timed(function: Callable[[], Any], repeats: int) -> tuple[Median, Any]:
     """Median seconds of a call after a first one, and its result."""
-    result, seconds = function(), []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), result
+    result = function()
+    return Median([seconds(function) for _ in range(repeats)]), result
 
 
 def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    target = parser.parse_args().json
-    figures = run()
-    for name, value in figures.items():
-        print(f"{name:26}{value:.4g}" if isinstance(value, float) else f"{name:26}{value}")
-    if target is not None:
-        target.write_text(json.dumps(figures, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    print_figures(run, __doc__)

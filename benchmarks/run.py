@@ -4,19 +4,17 @@ Ratios are between members of one run. For the dense CRF beside pydensecrf, have
 ``pip install --target DIR pydensecrf2`` and ``PYTHONPATH=DIR make bench``; without it that column is left out.
 """
 
-import argparse
-import json
-import os
-import platform
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 
 import boundaries
 import dense_crf
 import random_walk
 import seed_location
-import torch
 import training_steps
+import whole_run
+from measuring import Row, machine, print_figures
+from sample_data import shared_photographs
 
 import networks
 
@@ -31,42 +29,30 @@ TARGETS = (
 )
 
 
-def rows(found: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """The leaves of nested figures with dotted names."""
-    if isinstance(found, dict):
-        for key, value in found.items():
-            yield from rows(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(found, list):
-        for number, value in enumerate(found):
-            yield from rows(value, f"{name}.{number}")
-    else:
-        yield name, found
+BENCHMARKS = {
+    "networks": networks.run,
+    "random_walk": random_walk.run,
+    "dense_crf": dense_crf.run,
+    "seed_location": seed_location.run,
+    "boundaries": boundaries.run,
+    "training_steps": training_steps.run,
+    "whole_run": partial(whole_run.run, data=shared_photographs()),
+}
+
+
+def run() -> Iterator[Row]:
+    """Every figure of every benchmark."""
+    yield "machine", machine()
+    for benchmark, figures in BENCHMARKS.items():
+        for name, value in figures():
+            yield f"{benchmark}.{name}", value
 
 
 def main() -> None:
-    """Run everything, print a table and the targets, write JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    found = {
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "torch_threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        },
-        "networks": networks.run(),
-        "random_walk": random_walk.run(),
-        "dense_crf": dense_crf.run(),
-        "seed_location": seed_location.run(),
-        "boundaries": boundaries.run(),
-        "training_steps": training_steps.run(),
-    }
-    for name, value in rows(found):
-        print(f"{name:<60} {value:.4g}" if isinstance(value, float) else f"{name:<60} {value}")
+    """Print each figure as soon as it is measured, then the targets; write JSON if asked."""
+    found = print_figures(run, __doc__)
+    print(f"\n{whole_run.tables(found['whole_run'])}")
     print("\ntargets:", *TARGETS, sep="\n  ")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

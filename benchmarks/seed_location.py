@@ -6,13 +6,13 @@ sums. Ours takes the sums from matrix products. Features are measured with value
 features have them, and with values that are not negative, as a backbone that ends in a ReLU makes them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from measuring import in_new_process, in_turn, peak_megabytes, print_figures
+from measuring import Row, in_new_process, in_turn, peak_megabytes, print_figures
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,14 +28,13 @@ Features = Float[Tensor, "1 d p q"]
 Maps = Float[Tensor, "1 k p q"]
 
 
-def run() -> dict[str, Any]:
+def run() -> Iterator[Row]:
     """All figures: seconds are medians of all forms in turn, memory is the growth above the inputs."""
-    return {
-        "grid": GRID,
-        "feature_width": WIDTH,
-        "torch_threads": torch.get_num_threads(),
-        "results": [compare(channels, repeats) for channels, repeats in CHANNELS.items()],
-    }
+    yield "grid", GRID
+    yield "feature_width", WIDTH
+    yield "torch_threads", torch.get_num_threads()
+    for place, (channels, repeats) in enumerate(CHANNELS.items()):
+        yield f"results.{place}", compare(channels, repeats)
 
 
 def compare(channels: int, repeats: int) -> dict[str, Any]:

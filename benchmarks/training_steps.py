@@ -12,7 +12,7 @@ must be equal for the same random pixels before anything is timed.
 Sizes are small on CPUs and the published ones on an accelerator. Weights are random: speed does not depend on them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from contrast_by_loops import LOOPS, PixelLosses, least_of, loop_losses, unread_samples
 from jaxtyping import Float
-from measuring import in_turn, print_figures
+from measuring import Row, in_turn, print_figures
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -80,15 +80,13 @@ PIXELS = BATCH * GRID[0] * GRID[1]
 CONTRAST_REPEATS = 5
 
 
-def run() -> dict[str, Any]:
+def run() -> Iterator[Row]:
     """All figures: seconds are medians of all members in turn."""
-    settings = ON_CPU if DEVICE.type == "cpu" else ON_ACCELERATOR
-    return {
-        "device": "cpu" if DEVICE.type == "cpu" else torch.cuda.get_device_name(),
-        "torch_threads": torch.get_num_threads(),
-        "steps": [compare_steps(setting) for setting in settings],
-        "contrast": compare_contrasts(),
-    }
+    yield "device", "cpu" if DEVICE.type == "cpu" else torch.cuda.get_device_name()
+    yield "torch_threads", torch.get_num_threads()
+    for place, setting in enumerate(ON_CPU if DEVICE.type == "cpu" else ON_ACCELERATOR):
+        yield f"steps.{place}", compare_steps(setting)
+    yield "contrast", compare_contrasts()
 
 
 def finished(function: Callable[[], object]) -> Callable[[], None]:
