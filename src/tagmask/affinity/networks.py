@@ -142,7 +142,8 @@ class Irn(AffinityModel):
     @torch.no_grad()
     def _read(self, images: Images) -> list[Float[Tensor, "b _ _ _"]]:
         """The levels that the heads see, none finer than the grid, of the images completed to whole cells."""
-        self.backbone.eval()  # before each pass, as train() of the whole network reaches the backbone too
+        if self.backbone.training:  # train() of the whole network reaches the backbone too
+            self.backbone.eval()
         levels = self.backbone.forward_levels(self._completed(images))
         return pooled_levels([levels[level] for level in self.levels], self._shapes, self.stride)
 
