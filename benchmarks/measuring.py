@@ -17,6 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tagmask.system.environment import keep_freed_memory
+
+keep_freed_memory()  # as all commands do
+
 CLOCK = os.environ.get("BENCH_CLOCK", "wall")
 now = {"wall": time.perf_counter, "processor": time.process_time}[CLOCK]
 

@@ -20,11 +20,10 @@ from typing import Any
 from api import rooms
 from commands import commands
 from docutils import nodes
+from published import recipe_page
 from settings import recipes, settings
 from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
-
-from published import recipe_page
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
