@@ -22,6 +22,7 @@ from tagmask.errors import TagmaskError
 from tagmask.inference.passes import load_pyramids
 from tagmask.masks.from_archives import confident_mask, label_posteriors, scores_with_background, walk_start
 from tagmask.masks.grids import resized
+from tagmask.networks.folding import folded
 from tagmask.networks.memory_format import channels_last
 from tagmask.stages.results import LearnedMasks
 from tagmask.stages.run import Run, new_affinity_net
@@ -179,12 +180,13 @@ def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig, records: Seq
     pyramids = load_pyramids(
         run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, run.recipe.maps.workers
     )
-    for record, image, images in track(pyramids, "random walk", len(records), len(records) - len(left)):
-        size = (images[0].shape[1], images[0].shape[2])
-        scores, classes = _scores(run, record, (image.shape[0], image.shape[1]))
-        found = net.neighbourhood(channels_last(images[0][None]).to(device), walk.border)
-        walked = walker(run, net, found)(walk_start(scores, size, config.stride, walk))
-        write_maps(run.folder.walks(record.id), MapArchive(classes, walked, (image.shape[0], image.shape[1])))
+    with folded(net.backbone):
+        for record, image, images in track(pyramids, "random walk", len(records), len(records) - len(left)):
+            size = (images[0].shape[1], images[0].shape[2])
+            scores, classes = _scores(run, record, (image.shape[0], image.shape[1]))
+            found = net.neighbourhood(channels_last(images[0][None]).to(device), walk.border)
+            walked = walker(run, net, found)(walk_start(scores, size, config.stride, walk))
+            write_maps(run.folder.walks(record.id), MapArchive(classes, walked, (image.shape[0], image.shape[1])))
 
 
 def walker(run: Run, net: AffinityModel, found: Neighbourhood) -> Walk:

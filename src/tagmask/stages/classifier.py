@@ -15,6 +15,7 @@ from tagmask.contracts import Method, Record
 from tagmask.inference.passes import class_maps, load_pyramids, summed_activations
 from tagmask.masks.grids import feature_grid
 from tagmask.masks.scores import normalize_max, normalize_min_max
+from tagmask.networks.folding import folded
 from tagmask.stages import saliency
 from tagmask.stages.checks import makes_saliency
 from tagmask.stages.run import Run, new_method, trained_method
@@ -115,8 +116,9 @@ def _write_maps(run: Run, method: Method, records: Sequence[Record]) -> None:
         run.dataset, left, config.scales, config.base_long_side, method.backbone.normalization, config.workers
     )
     maker = MapMaker(run.folder, config, method)
-    for record, image, images in track(pyramids, "make-maps", len(records), len(records) - len(left)):
-        maker(record, (image.shape[0], image.shape[1]), images, tags_given=record.split == given)
+    with folded(method.backbone):
+        for record, image, images in track(pyramids, "make-maps", len(records), len(records) - len(left)):
+            maker(record, (image.shape[0], image.shape[1]), images, tags_given=record.split == given)
 
 
 def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
@@ -126,9 +128,10 @@ def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
         run.dataset, records, [1.0], config.base_long_side, method.backbone.normalization, config.workers
     )
     result: dict[str, dict[str, float]] = {}
-    for record, _, images in track(pyramids, "predict tags", len(records)):
-        _, logits = summed_activations(method, images, config.flip)
-        result[record.id] = dict(zip(run.dataset.classes, logits.sigmoid().tolist(), strict=True))
+    with folded(method.backbone):
+        for record, _, images in track(pyramids, "predict tags", len(records)):
+            _, logits = summed_activations(method, images, config.flip)
+            result[record.id] = dict(zip(run.dataset.classes, logits.sigmoid().tolist(), strict=True))
     return result
 
 

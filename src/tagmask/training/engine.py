@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from tagmask.config import TrainingConfig
-from tagmask.contracts import Batch, Losses, ParameterGroup, Trainable
+from tagmask.contracts import Backbone, Batch, Losses, ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
+from tagmask.networks.folding import folded
 from tagmask.system.interruption import held_back
 from tagmask.system.processes import on_cpu
 from tagmask.system.progress import track
@@ -166,7 +168,7 @@ def train(
     trainable.prepare_training(total)
     course = _Course(trainable, optimizer, rates, config, accelerator, folder, stage, total, start, average)
     try:
-        with compiled_backbone(trainable, config.compile):
+        with compiled_backbone(trainable, config.compile), _folded(trainable, config):
             _follow(course, samples, seed)
     except KeyboardInterrupt:
         course.save()
@@ -174,6 +176,12 @@ def train(
     average.hand_over(trainable)
     accelerator.wait_for_everyone()
     trainable.eval()
+
+
+def _folded(trainable: Trainable, config: TrainingConfig) -> AbstractContextManager[None]:
+    """What is frozen is folded, unless a compiler is to see it, which does that and more by itself."""
+    backbone = getattr(trainable, "backbone", None)
+    return nullcontext() if config.compile or not isinstance(backbone, Backbone) else folded(backbone)
 
 
 @dataclass

@@ -58,9 +58,14 @@ def _normalizations(module: nn.Module) -> list[BatchNorm]:
     return [layer for layer in module.modules() if isinstance(layer, BatchNorm)]
 
 
+def keeps_statistics(layer: BatchNorm) -> bool:
+    """Whether the statistics of a layer stay what they are, also in training."""
+    return _evaluate in layer._forward_pre_hooks.values()
+
+
 def _keep_statistics(layers: Iterable[BatchNorm]) -> None:
     for layer in layers:
-        if _evaluate not in layer._forward_pre_hooks.values():
+        if not keeps_statistics(layer):
             layer.register_forward_pre_hook(_evaluate)
 
 
