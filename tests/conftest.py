@@ -20,6 +20,7 @@ from typed import contents
 __all__ = ["SIZE", "TINY", "TinyBackbone", "tiny_backbone", "tiny_recipe"]
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start too: others run beside them
 
 # The same examples in every run, however slow the machine; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("fixed", derandomize=True, deadline=None)

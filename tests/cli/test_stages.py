@@ -139,13 +139,13 @@ def test_what_is_no_shard_of_a_stage_is_refused(run, begun):
 
 
 @pytest.mark.slow
-def test_calls_at_the_same_time_one_of_them_killed(tmp_path):
+def test_calls_at_the_same_time_one_of_them_killed(run, tmp_path):
     data = (*("--set", "data.num_train=40"), *("--set", "data.num_val=4"), *("--set", "training.steps=2"))
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    tagmask("begin", "toy", "--out", alone, *data).wait()
-    tagmask("train-method", alone).wait()
+    run("begin", "toy", "--out", alone, *data)
+    run("train-method", alone)
     shutil.copytree(alone, shared)
-    assert tagmask("make-maps", alone).wait() == 0
+    assert run("make-maps", alone)[0] == 0
     calls = [tagmask("make-maps", shared, "--shard", "auto") for _ in range(2)]
     while not list((shared / "maps").rglob("*.npz")) and any(call.poll() is None for call in calls):
         time.sleep(0.01)
@@ -153,7 +153,7 @@ def test_calls_at_the_same_time_one_of_them_killed(tmp_path):
         call.kill()
     assert -9 in {call.wait() for call in calls}
     assert not RunFolder(shared).is_done("make-maps")
-    assert tagmask("make-maps", shared, "--shard", "auto").wait() == 0
+    assert run("make-maps", shared, "--shard", "auto")[0] == 0
     made = [{path.name: content for path, content in contents(folder / "maps").items()} for folder in (alone, shared)]
     assert made[0] == made[1]
     assert len(made[0]) == 40

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -78,23 +77,20 @@ def test_tables_are_written_one_after_the_other(planned, monkeypatch):
 
 
 @pytest.mark.slow
-def test_calls_at_the_same_time_share_the_runs_and_one_of_them_may_be_killed(tmp_path):
-    words = ["compare", "toy", "--seeds", "2", "--until", "seed", "--out", str(tmp_path / "out")]
+def test_what_a_killed_call_was_at_is_free_again(tmp_path, monkeypatch):
+    words = ["compare", "toy", "--until", "seed", "--out", str(tmp_path)]
     command = [sys.executable, "-m", "tagmask", *words, *(word for each in TINY for word in ("--set", each))]
-    killed, other = (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
-        for _ in range(2)
-    )
-    wait_for(lambda: len([*(tmp_path / "out" / CLAIMS).glob("toy-seed-*.json")]) == 2)
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    compared = plan(["toy"], None, tmp_path, 1, "seed", TINY)
+    claim, made = claim_of(compared, compared.runs[0]), []
+    wait_for(claim.exists)
     os.killpg(killed.pid, signal.SIGKILL)
-    text, _ = other.communicate(timeout=120)
     killed.communicate()
-    assert other.returncode == 0, text
-    done = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    # Its own run, and that of the killed one, which either of both may have found free.
-    assert text.count(": see ") + done.count(": see ") == 2, text + done
-    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert [run["finished"] for run in found["recipes"][0]["runs"]] == [True, True]
+    assert claim.exists()
+    monkeypatch.setattr(comparison_runs, "execute", lambda _, run: made.append(str(run)))
+    carry_out(compared, lambda _: None)
+    assert made == ["toy, seed 0"]
+    assert not claim.exists()
 
 
 def wait_for(condition, seconds=60.0):
