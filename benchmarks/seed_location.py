@@ -4,6 +4,10 @@ Both find, for every pixel of a grid, the channel whose map agrees best with the
 follows the definition: every structure map times every channel's map, channels x pixels x pixels numbers at once, then
 sums. Ours takes the sums from matrix products. Features are measured with values of both signs, as the hierarchical
 features have them, and with values that are not negative, as a backbone that ends in a ReLU makes them.
+
+The floor of features of both signs is half of the product of all pixels with all pixels: a likeness below 0 counts as
+0, which no sum of products says, so that each of them is needed, once for two pixels. It is measured by itself, and so
+is the machine's best, a product of square matrices.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,6 +24,7 @@ from tagmask.methods.likeness import unit_features
 from tagmask.methods.sipe import general_maps, structure_overlap
 
 GRID, WIDTH = (47, 63), 768  # a 375 x 500 image at scale 2 and stride 16; channels of the hierarchical features
+SQUARE = 2048  # rows and columns of the product that shows what the machine can do
 CHANNELS = {21: 7, 81: 5}  # channels with the background, and how often each is measured
 
 unsigned_overlap = partial(structure_overlap, signed=False)
@@ -40,11 +45,14 @@ def run() -> Iterator[Row]:
 def compare(channels: int, repeats: int) -> dict[str, Any]:
     """Time, memory and agreement of all forms."""
     signed, maps = example(channels, GRID)
-    positive = F.relu(signed)
+    positive, square = F.relu(signed), torch.randn(SQUARE, SQUARE)
+    pixels = GRID[0] * GRID[1]
     measured = in_turn(
         lambda: located(signed, maps, broadcast_overlap),
         lambda: located(signed, maps),
         lambda: located(positive, maps, unsigned_overlap),
+        lambda: product(unit_features(signed)[0].flatten(1)),
+        lambda: product(square),
         repeats=repeats,
     )
     megabytes = in_new_process(broadcast_megabytes, channels)
@@ -57,7 +65,19 @@ def compare(channels: int, repeats: int) -> dict[str, Any]:
         "not_negative": {"seconds": measured[2], "times_faster": measured[0] / measured[2]}
         | {"peak_megabytes": in_new_process(positive_megabytes, channels)}
         | agreement(positive, maps, unsigned_overlap),
+        "floor": {
+            "seconds": measured[3] / 2,
+            "share_of_both_signs": measured[3] / 2 / measured[1],
+            "gigaflops": 2e-9 * pixels**2 * WIDTH / measured[3],
+            "best_gigaflops": 2e-9 * SQUARE**3 / measured[4],
+        },
     }
+
+
+@torch.no_grad()
+def product(columns: Float[Tensor, "d n"]) -> Float[Tensor, "n n"]:
+    """Every column with every column."""
+    return columns.T @ columns
 
 
 def agreement(
