@@ -17,7 +17,9 @@ from pathlib import Path
 from changed_runs import carry_out
 
 from tagmask.config.recipes import changed_recipe
+from tagmask.scoring.comparison_table import shown
 from tagmask.scoring.scores_file import read_scores
+from tagmask.scoring.spreads import spread
 from tagmask.stages.run import Run, open_run
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -76,11 +78,10 @@ def table(found: dict[str, list[Outcome]]) -> str:
     lines = ["| variant | mean IoU | against the recipe, seed by seed | minutes |", "|---|---|---|---|"]
     for name, outcomes in found.items():
         means = [each.mean_iou for each in outcomes]
-        spread = f" ± {statistics.stdev(means):.1f}" if len(means) > 1 else ""
         leads = ", ".join(f"{each.mean_iou - same.mean_iou:+.1f}" for each, same in zip(outcomes, base, strict=True))
         minutes = statistics.mean(each.seconds for each in outcomes) / 60
-        shown = "" if name == "as it is" else leads
-        lines.append(f"| {name} | {statistics.mean(means):.1f}{spread} | {shown} | {minutes:.1f} |")
+        lead = "" if name == "as it is" else leads
+        lines.append(f"| {name} | {shown(spread(means), 1, 1)} | {lead} | {minutes:.1f} |")
     return "\n".join(lines)
 
 

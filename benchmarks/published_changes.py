@@ -19,6 +19,7 @@ from changed_runs import carry_out
 from tagmask.config import Recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.conventions import Goal
+from tagmask.scoring.comparison_table import shown, shown_gain
 from tagmask.scoring.evaluation import evaluate
 from tagmask.scoring.spreads import spread
 from tagmask.stages.pipeline import run_all
@@ -99,7 +100,7 @@ def scores_of(recipe: Recipe, data: Path, folder: Path, goal: Goal) -> dict[str,
 
 
 def both_ways(each: Comparison, data: Path, out: Path, weights: Path | None) -> list[tuple[float, float]]:
-    """Points of the published way and of the plainer one, seed by seed."""
+    """Mean IoU in [0, 1] of the published way and of the plainer one, seed by seed."""
     found = []
     for seed in range(each.seeds):
         folder, place = out / each.recipe / f"seed-{seed}", out / each.name
@@ -107,31 +108,24 @@ def both_ways(each: Comparison, data: Path, out: Path, weights: Path | None) -> 
         if each.both:
             published = carry_out(folder, place / f"seed-{seed}", each.both, each.first, each.goal)
         plainer = carry_out(folder, place / f"seed-{seed}-not", (*each.both, each.plainer), each.first, each.goal)
-        found.append((100 * published[each.score]["mean_iou"], 100 * plainer[each.score]["mean_iou"]))
-        print(f"{each.name}, seed {seed}: {found[-1][0]:.2f}, not so {found[-1][1]:.2f}", flush=True)
+        found.append((published[each.score]["mean_iou"], plainer[each.score]["mean_iou"]))
+        print(f"{each.name}, seed {seed}: {found[-1][0]:.2%}, not so {found[-1][1]:.2%}", flush=True)
     return found
 
 
 def table(found: dict[str, list[tuple[float, float]]]) -> str:
-    """Both ways and the difference of each comparison."""
+    """Both ways in percent and the difference of each comparison, with its interval where several seeds tell."""
     lines = ["| recipe | setting | score | published | plainer | difference |", "|---|---|---|--:|--:|--:|"]
     for each in COMPARISONS:
         if each.name in found:
             values = found[each.name]
             cells = [
-                _told([p for p, _ in values]),
-                _told([q for _, q in values]),
-                _told([p - q for p, q in values], "+"),
+                shown(spread([p for p, _ in values]), 1, 100),
+                shown(spread([q for _, q in values]), 1, 100),
+                shown_gain(spread([p - q for p, q in values])),
             ]
             lines.append(f"| `{each.recipe}` | {each.published} | {each.score} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _told(values: list[float], sign: str = "") -> str:
-    found = spread(values)
-    assert found is not None, "a comparison has a seed"
-    deviation = "" if found.deviation is None else f" ± {found.deviation:.1f}"
-    return f"{found.mean:{sign}.1f}{deviation}"
 
 
 def main() -> None:
@@ -149,8 +143,8 @@ def main() -> None:
     for name in arguments.only:
         recipe = small(name, 0, arguments.weights)
         scores = scores_of(recipe, arguments.data, arguments.out / name / "seed-0", "prediction")
-        whole[name] = {key: 100 * value["mean_iou"] for key, value in scores.items() if "mean_iou" in value}
-        print(f"{name}: {', '.join(f'{key} {value:.1f}' for key, value in whole[name].items())}", flush=True)
+        whole[name] = {key: value["mean_iou"] for key, value in scores.items() if "mean_iou" in value}
+        print(f"{name}: {', '.join(f'{key} {value:.1%}' for key, value in whole[name].items())}", flush=True)
     print(table(found))
     content = {"both_ways": found, "whole": whole}
     (arguments.out / "published.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -11,7 +11,6 @@ Walks are taken as the runs keep them: what came before them is not varied.
 
 import argparse
 import json
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -25,6 +24,8 @@ from tagmask.contracts import Record
 from tagmask.masks.agreement import count_agreement, mean_iou
 from tagmask.masks.outlines import FACTORS
 from tagmask.masks.scores import argmax_classes
+from tagmask.scoring.comparison_table import shown
+from tagmask.scoring.spreads import spread
 from tagmask.stages.masks import MaskMaker, mask_maker
 from tagmask.stages.run import Run, open_run
 from tagmask.stages.sharing import spread_evenly
@@ -123,9 +124,7 @@ def table(found: list[dict[str, dict[str, object]]]) -> str:
     lines = ["| setting | regret | run by run |", "|---|--:|---|"]
     for name in found[0]:
         lost = [float(str(each[name]["regret"])) for each in found]
-        spread = f" ± {statistics.stdev(lost):.1f}" if len(lost) > 1 else ""
-        shown = ", ".join(f"{value:.1f}" for value in lost)
-        lines.append(f"| {name} | {statistics.mean(lost):.1f}{spread} | {shown} |")
+        lines.append(f"| {name} | {shown(spread(lost), 1, 1)} | {', '.join(f'{value:.1f}' for value in lost)} |")
     return "\n".join(lines)
 
 
