@@ -2,7 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from tagmask.cli.opening import named_after
 from tagmask.stages.run_folder import RunFolder
 from typed import contents, refused, settings
 
@@ -15,6 +19,23 @@ def test_folder_of_another_recipe_keeps_its_results(run, tmp_path, photos):
     refused(*run(*arguments, *settings(training__steps="3")), "training.steps", "--out")
     refused(*run("resume", tmp_path / "x", "--set", "training.steps=3"), "training.steps", "--out")
     assert contents(tmp_path / "x") == before
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        ("toy+ppc", "toy+ppc"),
+        ("photos/", "photos"),
+        ("..", "work"),
+        ("recipes/mine.yaml", "mine"),
+        ("s3://bucket/photos/", "photos"),
+    ],
+)
+def test_a_run_without_a_named_folder_has_one_by_its_recipe_or_data(recipe, name, tmp_path, monkeypatch, capsys):
+    (tmp_path / "work" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work" / "here")
+    assert named_after(recipe) == Path("runs", name)
+    assert f"runs/{name}" in capsys.readouterr().out
 
 
 def test_folder_of_something_else(run, tmp_path):

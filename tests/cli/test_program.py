@@ -31,3 +31,23 @@ def test_help_of_a_command_ends_with_an_example_of_it(run, name):
 
 def test_the_version_is_the_installed_one(run):
     assert run("--version") == (0, f"tagmask {version('tagmask')}\n")
+
+
+def test_a_killed_loader_process_is_told_wherever_torch_says_so(run, monkeypatch):
+    def killed():
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr(cli.program, "app", killed)
+    code, text = run("run")
+    assert code == 2
+    assert "a loader process was killed" in text
+    assert "--set workers=0" in text
+
+
+def test_other_errors_are_not_hidden(monkeypatch):
+    def broken():
+        raise RuntimeError("the shapes are wrong")
+
+    monkeypatch.setattr(cli.program, "app", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        cli.main()

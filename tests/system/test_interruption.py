@@ -66,3 +66,32 @@ def test_an_error_in_work_that_was_held_back_is_not_hidden():
 def test_without_listening_a_request_to_end_ends_the_process():
     code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGTERM
+
+
+WITH_A_LOADER = """
+import sys, time
+from tagmask.system.interruption import held_back, listen
+from tagmask.system.workers import in_order
+
+listen()
+results = in_order(str, range(100000), 1)
+next(results)
+with held_back():
+    print("begun", flush=True)
+    for _ in range(20):
+        time.sleep(0.05)  # torch raises here if a loader process ends
+    print("ended", flush=True)
+"""
+
+
+def test_a_request_to_all_processes_of_a_call_stops_its_first_and_that_ends_the_others():
+    script = [sys.executable, "-c", WITH_A_LOADER]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(script, **pipes, text=True, start_new_session=True) as call:
+        assert call.stdout.readline() == "begun\n"
+        os.killpg(call.pid, signal.SIGTERM)
+        out, errors = call.communicate(timeout=60)
+    assert out == "ended\n"
+    assert errors.splitlines()[-1] == "tagmask.system.interruption.Stopped: SIGTERM"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(call.pid, 0)

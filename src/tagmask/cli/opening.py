@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tagmask.cli.words import say, say_notes, show_table
 from tagmask.conventions import Equal, Goal
 from tagmask.errors import TagmaskError
+from tagmask.system.cloud.urls import is_url
 
 if TYPE_CHECKING:
     from tagmask.stages.run import Run
@@ -28,6 +29,14 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str], bu
     say(begun.found())
     _say_first_look(begun)
     return begun
+
+
+def named_after(recipe: str) -> Path:
+    """The folder of a run for which none was named, said aloud: of the recipe's name, or that of the data."""
+    named = Path(recipe) if is_url(recipe) else Path(recipe).resolve()
+    folder = Path("runs", named.stem if named.suffix == ".yaml" else named.name)
+    say(f"run folder: {folder}")
+    return folder
 
 
 def with_auto_chosen(names: list[str], data: Path | None, out: Path, settings: list[str]) -> list[str]:
@@ -82,7 +91,7 @@ def _folder_to_look_at(recipe: str, data: Path | None) -> Path | None:
 
     if recipe == "auto":
         if data is None:
-            raise TagmaskError("auto looks at data before it chooses; name their folder: tagmask run FOLDER --out RUN")
+            raise TagmaskError("auto looks at data before it chooses; name their folder: tagmask run FOLDER")
         return data
     named = Path(recipe)
     if named.is_dir():

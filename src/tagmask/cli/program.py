@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,7 +15,7 @@ from tagmask.cli.cloud.opening import opened
 from tagmask.cli.words import Command, say
 from tagmask.errors import TagmaskError
 from tagmask.system.environment import keep_freed_memory
-from tagmask.system.interruption import listen
+from tagmask.system.interruption import listen, loader_killed
 
 COMMANDS = (
     *doctor.COMMANDS,
@@ -39,13 +39,21 @@ def main() -> None:
     try:
         app()
     except TagmaskError as error:
-        say(f"error: {error}", Console(stderr=True))
-        sys.exit(2)
+        _fail(error)
+    except RuntimeError as error:
+        if (killed := loader_killed(error)) is None:
+            raise
+        _fail(killed)
     finally:
         if "RANK" in os.environ and "torch" in sys.modules:  # one of several processes, which has loaded torch
             from tagmask.system.processes import part_ways  # noqa: PLC0415
 
             part_ways()
+
+
+def _fail(error: TagmaskError) -> NoReturn:
+    say(f"error: {error}", Console(stderr=True))
+    sys.exit(2)
 
 
 def _show_version(wanted: bool) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tagmask.cli.cloud.opening import local
-from tagmask.cli.opening import begin_run, equal_budgets, finish, open_run, with_auto_chosen
+from tagmask.cli.opening import begin_run, equal_budgets, finish, named_after, open_run, with_auto_chosen
 from tagmask.cli.prepare import Whole, prepared
 from tagmask.cli.words import (
     Budget,
@@ -14,7 +14,7 @@ from tagmask.cli.words import (
     Data,
     MasksForChoosing,
     MovedData,
-    Out,
+    OutOrNamed,
     RecipeOrData,
     Redo,
     RunPath,
@@ -29,7 +29,7 @@ from tagmask.conventions import Equal
 
 def run(
     recipe: RecipeOrData,
-    out: Out,
+    out: OutOrNamed = None,
     data: Data = None,
     until: Until = "prediction",
     budget: Budget = None,
@@ -41,7 +41,7 @@ def run(
     if masks_for_choosing is not None:
         number = f"masks.background.masks_for_choosing={masks_for_choosing}"
         settings = ["masks.background.factor=masks", number, *settings]
-    finish(begin_run(local(recipe), data, out, settings, budget), until, redo)
+    finish(begin_run(local(recipe), data, out or named_after(recipe), settings, budget), until, redo)
 
 
 def resume(

@@ -53,6 +53,13 @@ MovedData = Annotated[
     typer.Option(metavar="FOLDER", parser=folder_or_url, help="Where the data lie now, if they have moved."),
 ]
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder: results go here, a second call continues it.")]
+OutOrNamed = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Run folder: results go here, a second call continues it; left out: `runs/` and the name of RECIPE.",
+    ),
+]
 Until = Annotated[
     Goal, typer.Option(help="How far to go: maps of the images with masks, pseudo masks, or predictions.")
 ]

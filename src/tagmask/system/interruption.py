@@ -1,9 +1,13 @@
 """Ctrl-C and the request to end (SIGTERM): work stops where nothing is half done, and within seconds."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 from types import FrameType
+
+from tagmask.errors import TagmaskError
 
 
 class Stopped(KeyboardInterrupt):
@@ -71,3 +75,32 @@ def held_back() -> Iterator[None]:
         number, _Requests.number = _Requests.number, None
     if number is not None:
         raise Stopped(number)
+
+
+# ── loader processes ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def leave_it_to_the_parent() -> None:
+    """For loader processes: schedulers send SIGTERM to all processes of a call, and its first one ends the others.
+
+    So a loader process follows its parent alone.
+    """
+    if hasattr(signal, "sigwaitinfo"):  # on Linux, which tells who asks
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_wait_for, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_for(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
+
+
+def loader_killed(error: RuntimeError) -> TagmaskError | None:
+    """What to tell a person if torch says, wherever its user is just then, that a loader process was killed."""
+    if "DataLoader worker" not in str(error):
+        return None
+    return TagmaskError(
+        "a loader process was killed, most often because memory ran out. What is finished is kept; go on with fewer of "
+        "them (--set workers=0) or with more memory."
+    )

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from tagmask.errors import TagmaskError
-from tagmask.system.interruption import put_off, stop_if_asked
+from tagmask.system.interruption import leave_it_to_the_parent, loader_killed, put_off, stop_if_asked
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,6 +68,7 @@ def in_order(
         batch_size=None,
         num_workers=count,
         collate_fn=_untouched,
+        worker_init_fn=_begin,
         generator=torch.Generator(),  # its own: the loader must not draw from the random numbers of its user
     )
     results = iter(loader)
@@ -99,12 +100,14 @@ def _next(results: Iterator[Any]) -> Any:
     try:
         return next(results, _END)
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if (killed := loader_killed(error)) is None:
             raise
-        raise TagmaskError(
-            "a loader process was killed, most often because memory ran out. What is finished is kept; go on with "
-            "fewer of them (--set workers=0) or with more memory."
-        ) from error
+        raise killed from error
+
+
+def _begin(number: int) -> None:  # noqa: ARG001
+    """What a loader process does first."""
+    leave_it_to_the_parent()
 
 
 def _untouched(result: Any) -> Any:
