@@ -206,7 +206,7 @@ def test_the_readme_shows_how_to_run_and_to_predict() -> None:
     [
         "tagmask rum toy --out runs/x",
         "tagmask run nosuch --out runs/x",
-        "tagmask run toy",
+        "tagmask compare toy",
         "tagmask run toy --out runs/x --set walk.bata=2",
         "tagmask run toy --out runs/x --option 3",
     ],

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Shaped
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude
 
-FACTORS = tuple((4 / 3) ** step for step in range(-8, 5))
-"""Factors on the background's score that are tried: from a tenth to three times, each a third more than the last."""
+FACTORS = tuple((4 / 3) ** step for step in range(-8, 7))
+"""Factors on the background's score that are tried: from a tenth to five and a half, each a third more than the last."""
 
 REACH = 4  # pixels around a mask that its outline is compared with
 BLUR = 1.0  # deviation in pixels: without it the steepness is that of the noise
@@ -52,7 +52,7 @@ def best_factor(contrasts: Sequence[Sequence[float]]) -> float:
     Args:
         contrasts: of each image, with each of ``FACTORS``; where there is none at all the factor is 1.
 
-    >>> clear, flat = [0.0] * 8 + [1, 3, 1, 0, 0], [0.0] * 8 + [2, 2, 1, 0, 0]
+    >>> clear, flat = [0.0] * 8 + [1, 3, 1, 0, 0, 0, 0], [0.0] * 8 + [2, 2, 1, 0, 0, 0, 0]
     >>> best_factor([clear] * 4) == 4 / 3, best_factor([flat] * 4)
     (True, 1.0)
     >>> best_factor([])
