@@ -75,3 +75,13 @@ def test_a_second_call_in_the_folder_of_a_running_one_is_refused(run, begun, mon
         assert run("report", begun)[0] == 0  # looking is allowed
         other.kill()
     assert run("make-maps", begun)[0] == 0
+
+
+def test_a_finished_run_says_what_comes_next(run, run_copy):
+    folder = run_copy.folder.path
+    code, text = run("resume", folder)
+    assert code == 0, text
+    flat = " ".join(text.split())
+    assert f"tagmask review {folder}" in flat
+    assert f"tagmask predict FOLDER --model {folder} --out MASKS" in flat
+    assert "tagmask review" not in run("resume", folder, "--until", "seed")[1]

@@ -25,7 +25,7 @@ def test_few_images_of_a_class_are_told_with_their_number(number, key):
     if key:
         assert said[key].about == ("cow",)
         assert f"cow ({number})" in said[key].what
-        assert said[key].severity == ("warn" if key == "classes-too-few" else "note")
+        assert said[key].severity == "warn"
 
 
 def test_one_or_two_images_beside_many_are_a_slip_of_the_pen():

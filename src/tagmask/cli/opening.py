@@ -190,10 +190,14 @@ def forget(run: "Run", stage: str | None, until: Goal = "prediction") -> None:
 def finish(run: "Run", until: Goal, redo: str | None) -> None:
     """Take a run as far as it shall go, and score it."""
     from tagmask.stages.pipeline import run_all  # noqa: PLC0415
+    from tagmask.system.processes import this_process  # noqa: PLC0415
 
     forget(run, redo, until)
     run_all(run, until)
     evaluate(run)
+    if until == "prediction" and this_process().is_main_process:
+        say(f"look at the masks and correct them: tagmask review {run.folder.path}")
+        say(f"masks of other photographs: tagmask predict FOLDER --model {run.folder.path} --out MASKS")
 
 
 def evaluate(opened: "Run") -> None:

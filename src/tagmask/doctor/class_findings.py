@@ -95,7 +95,7 @@ def _sizes(census: Census) -> Iterator[Finding]:
     if few:
         yield Finding(
             "classes-few",
-            "note",
+            "warn",
             f"{counted(len(few), 'class')} with fewer than {FEW} training images: {listed(_with_counts(census, few))}.",
             "Their maps will be weak.",
             "More images of these help more than any setting.",

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float32, Shaped
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude
 
 FACTORS = tuple((4 / 3) ** step for step in range(-8, 7))
-"""Factors on the background's score that are tried: from a tenth to five and a half, each a third more than the last."""
+"""Factors on the background's score that are tried: a tenth to five and a half, each a third more than the last."""
 
 REACH = 4  # pixels around a mask that its outline is compared with
 BLUR = 1.0  # deviation in pixels: without it the steepness is that of the noise
