@@ -117,6 +117,7 @@ def test_a_recipe_is_reproduced_from_what_was_downloaded_to_its_record(tmp_path,
     assert f"written: {tmp_path / 'out' / 'data'} can be given as --data (12 train, " in said
     assert "| mean IoU (%) | Lee et al., CVPR 2021 | ours | difference | |" in said
     assert "| pseudo masks | 69.22 |" in said
+    assert "These are other data: our runs learned from" in " ".join(said.split())
     record = tmp_path / "out" / "record"
     assert {path.name for path in record.iterdir()} == {
         *("README.md", "recipe.json", "scores.json", "seed0.jsonl", "seed1.jsonl")

@@ -1,9 +1,10 @@
 import pytest
 
+from doctor.invented import dataset
 from scoring.test_comparison_table import comparison, run
 from tagmask.config.recipes import recipe_names
 from tagmask.errors import TagmaskError
-from tagmask.scoring.published import published, published_scores, reproduced, reproduction_table
+from tagmask.scoring.published import images_of, published, published_scores, reproduced, reproduction_table
 
 
 def test_every_published_recipe_has_its_scores():
@@ -34,7 +35,23 @@ def test_ours_stands_beside_theirs(values, lead, verdict):
 
 def test_the_table_says_whose_numbers_are_whose():
     figures = comparison(a=[run("a", 0, 0.4, own=0.6)])
-    text = reproduction_table(reproduced(figures.recipes[0], published("voc-sipe")), published("voc-sipe"))
+    theirs = published("voc-sipe")
+    text = reproduction_table(reproduced(figures.recipes[0], theirs), theirs, (10582, 1449))
     assert "| mean IoU (%) | Chen et al., CVPR 2022 | ours | difference | |" in text
     assert "| seed, own background | 58.65 | 60.0 | +1.4 | one run tells no deviation |" in text
     assert "| segmentation network | 68.8 |  |  | not scored |" in text
+    assert "other data" not in text
+
+
+def test_the_table_says_where_ours_come_of_other_images():
+    theirs = published("voc-sipe")
+    text = reproduction_table([], theirs, (60, 1449))
+    assert text.endswith(
+        "These are other data: our runs learned from 60 images and were scored on up to 1,449, theirs from 10,582 "
+        "images and were scored on up to 1,449, so differences tell little."
+    )
+
+
+def test_images_for_training_are_those_with_a_tag():
+    drawn = dataset(["cat"], [(0,), (), (0,)], [()])
+    assert images_of(drawn, "train", "val") == (2, 1)

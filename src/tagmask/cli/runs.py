@@ -127,7 +127,9 @@ def reproduce(
     say_notes(planned.dataset.notes)
     figures, failures = carry_out(planned, say)
     refuse_failures(planned, failures)
-    table = published.reproduction_table(published.reproduced(figures.recipes[0], reported), reported)
+    layout = planned.competitors[0].recipe.data
+    images = published.images_of(planned.dataset, layout.train_split, layout.val_split)
+    table = published.reproduction_table(published.reproduced(figures.recipes[0], reported), reported, images)
     say(table)
     say(f"page: {comparison_report.write(planned, figures)}")
     say(f"record: {write_record(planned, figures, str(this_machine()), table)}")

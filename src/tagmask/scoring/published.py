@@ -6,8 +6,9 @@ from importlib.resources import files
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
+from tagmask.contracts import Dataset
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison_figures import SCORE_KEYS, RecipeFigures
 from tagmask.scoring.comparison_table import shown, signed
@@ -21,6 +22,7 @@ class Published(BaseModel):
     Attributes:
         paper: who, and where.
         scores: mean IoU in percent by the keys of ``scores.json``.
+        images: how many with a tag they trained on, and how many were for validation.
         note: how theirs came about, in a sentence or two.
     """
 
@@ -28,6 +30,7 @@ class Published(BaseModel):
 
     paper: str
     scores: dict[str, Annotated[float, Field(gt=1, lt=100)]]
+    images: tuple[PositiveInt, PositiveInt]
     note: str
 
 
@@ -93,12 +96,31 @@ def reproduced(figures: RecipeFigures, reported: Published) -> list[Reproduced]:
     ]
 
 
-def reproduction_table(found: list[Reproduced], reported: Published) -> str:
-    """Theirs and ours as Markdown."""
+def images_of(dataset: Dataset, train_split: str, val_split: str) -> tuple[int, int]:
+    """How many images with a tag are trained on, and how many are for validation."""
+    return sum(bool(record.tags) for record in dataset.split(train_split)), len(dataset.split(val_split))
+
+
+def reproduction_table(found: list[Reproduced], reported: Published, images: tuple[int, int]) -> str:
+    """Theirs and ours as Markdown.
+
+    Args:
+        found: their scores beside ours.
+        reported: what they say.
+        images: of our runs, as in ``reported``.
+    """
     head = f"| mean IoU (%) | {reported.paper} | ours | difference | |\n| --- | --: | --: | --: | --- |"
     cells = [
         (WORDS[e.score], f"{e.theirs:g}", shown(e.ours, 1, 100), "" if e.lead is None else signed(e.lead), e.verdict)
         for e in found
     ]
     rows = [f"| {' | '.join(each)} |" for each in cells]
-    return "\n".join([head, *rows, "", f"The middle column is the authors'. {reported.note}"])
+    below = f"The middle column is the authors'. {reported.note}{_other_images(images, reported.images)}"
+    return "\n".join([head, *rows, "", below])
+
+
+def _other_images(ours: tuple[int, int], theirs: tuple[int, int]) -> str:
+    if ours == theirs:
+        return ""
+    mine, published = (f"{training:,} images and were scored on up to {val:,}" for training, val in (ours, theirs))
+    return f" These are other data: our runs learned from {mine}, theirs from {published}, so differences tell little."
