@@ -55,3 +55,4 @@ def test_the_table_says_where_ours_come_of_other_images():
 def test_images_for_training_are_those_with_a_tag():
     drawn = dataset(["cat"], [(0,), (), (0,)], [()])
     assert images_of(drawn, "train", "val") == (2, 1)
+    assert images_of(drawn, "train", None) == (2, 0)

@@ -96,9 +96,10 @@ def reproduced(figures: RecipeFigures, reported: Published) -> list[Reproduced]:
     ]
 
 
-def images_of(dataset: Dataset, train_split: str, val_split: str) -> tuple[int, int]:
+def images_of(dataset: Dataset, train_split: str, val_split: str | None) -> tuple[int, int]:
     """How many images with a tag are trained on, and how many are for validation."""
-    return sum(bool(record.tags) for record in dataset.split(train_split)), len(dataset.split(val_split))
+    held_out = 0 if val_split is None else len(dataset.split(val_split))
+    return sum(bool(record.tags) for record in dataset.split(train_split)), held_out
 
 
 def reproduction_table(found: list[Reproduced], reported: Published, images: tuple[int, int]) -> str:
