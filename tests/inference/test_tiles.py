@@ -4,7 +4,6 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from torch import nn
 
 from conftest import tiny_recipe
 from inference.random_segmenter import CLASSES, written_segmenter
-from tagmask.contracts import Normalization
+from tagmask.contracts import Backbone, Normalization
 from tagmask.data.images import image_size
 from tagmask.data.windows import InMemory
 from tagmask.errors import TagmaskError
@@ -25,6 +24,16 @@ SIDES = (64, 96, 160)
 SIZES = (1, 33, 63, 64, 65, 95, 96, 97, 128, 160, 200, 257, 1000)
 
 
+class NoBackbone(Backbone):
+    normalization = Normalization((0.5,) * 3, (0.1,) * 3)
+
+    def forward_levels(self, images):
+        return []
+
+    def stages(self):
+        return []
+
+
 class Convolutions(DeepLab):
     """Three classes from convolutions of 1 and 3 pixels: a pixel sees 2 pixels around it, less than tiles leave out."""
 
@@ -33,7 +42,7 @@ class Convolutions(DeepLab):
         torch.manual_seed(0)
         self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
         self.classify = nn.Conv2d(8, 3, 1)
-        self.backbone = SimpleNamespace(normalization=Normalization((0.5,) * 3, (0.1,) * 3))
+        self.backbone = NoBackbone()
 
     def forward(self, images):
         return self.classify(self.layers(images)) * 30

@@ -27,6 +27,7 @@ from tagmask.masks.crf import refiner
 from tagmask.masks.grids import long_side_factor
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
+from tagmask.networks.folding import fold
 from tagmask.networks.saved import load_network, read_facts
 from tagmask.system.cloud.mirror import mirrored
 from tagmask.system.cloud.urls import is_url
@@ -75,6 +76,7 @@ class Predictor:
     ) -> None:
         if isinstance(network, DeepLab):
             network = network.eval().to(device).to(memory_format=torch.channels_last)
+            fold(network.backbone)
         self.network = network
         self.config = config
         self.classes = classes

@@ -4,7 +4,7 @@ A normalisation that keeps its statistics multiplies each channel by a number an
 for nothing: its weights are multiplied, anew in every pass, so that gradients reach weights and affine parts as before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -23,9 +23,8 @@ CLOSE = 1e-3  # of the largest feature: what rounding may make of a random one
 Pair = tuple[nn.Conv2d, BatchNorm]
 
 
-@contextmanager
-def folded(backbone: Backbone) -> Iterator[None]:
-    """Let the passes through a backbone fold what is frozen, for as long as the block lasts.
+def fold(backbone: Backbone) -> Callable[[], None]:
+    """Let the passes through a backbone fold what is frozen, and return what ends that.
 
     Nothing is folded where features would not be the same, as where something else looks at what a convolution gives.
 
@@ -36,12 +35,19 @@ def folded(backbone: Backbone) -> Iterator[None]:
     before = _levels(backbone) if pairs else []
     for pair in pairs:
         _fold(*pair)
+    if pairs and not _alike(before, _levels(backbone)):
+        _undo(pairs)
+    return partial(_undo, pairs)
+
+
+@contextmanager
+def folded(backbone: Backbone) -> Iterator[None]:
+    """``fold`` for as long as the block lasts."""
+    undo = fold(backbone)
     try:
-        if pairs and not _alike(before, _levels(backbone)):
-            _undo(pairs)
         yield
     finally:
-        _undo(pairs)
+        undo()
 
 
 # ── which layers ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from tagmask.inference.passes import dense_logits, load_pyramids
 from tagmask.inference.predictor import load
 from tagmask.masks.scores import mask_from_scores, posterior
 from tagmask.networks.deeplab import RAREST, class_weights
+from tagmask.networks.folding import fold
 from tagmask.stages.masks import mask_maker
 from tagmask.stages.results import LearnedMasks, mask_shares
 from tagmask.stages.run import Run, new_segmenter, trained_segmenter
@@ -111,6 +112,7 @@ def revise_masks(run: Run, config: RevisionConfig) -> None:
         return
     with run.stage("revise-masks", images=len(records)):
         network, maker = trained_segmenter(run), mask_maker(run)
+        fold(network.backbone)
         device, left = next(network.parameters()).device, missing(records, run.folder.revised)
         pyramids = load_pyramids(
             run.dataset,
