@@ -45,9 +45,13 @@ class Kind:
 ALL_TAGGED = "No training image is without a tag."
 KINDS = {
     "without negatives": Kind(
-        drawn_data.without_negatives, ("3 classes with fewer than 50 training images", ALL_TAGGED, "Ready: nothing")
+        drawn_data.without_negatives,
+        ("3 classes with fewer than 50 training images", ALL_TAGGED, "A run would start, with 1 warning"),
     ),
-    "one class": Kind(drawn_data.one_class, ("36 of 72 training images have no tag.", "36 a class", "Ready: nothing")),
+    "one class": Kind(
+        drawn_data.one_class,
+        ("36 of 72 training images have no tag.", "36 a class", "A run would start, with 1 warning"),
+    ),
     "one class everywhere": Kind(
         partial(drawn_data.one_class, everywhere=True),
         (
@@ -62,7 +66,10 @@ KINDS = {
     ),
     "tissues": Kind(
         drawn_data.tissues,
-        (f"None of 96 masks has a pixel of background: where every pixel belongs to a class, {NO_BACKGROUND}", "Ready"),
+        (
+            f"None of 96 masks has a pixel of background: where every pixel belongs to a class, {NO_BACKGROUND}",
+            "A run would start, with 1 warning",
+        ),
         (NO_BACKGROUND,),
     ),
 }
