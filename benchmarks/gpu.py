@@ -13,15 +13,10 @@ and what there is no time left for, is a row, too, and makes the exit status 1.
 """
 
 import argparse
-import gc
-import json
-import math
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -31,33 +26,24 @@ from typing import Any
 import numpy as np
 import torch
 from gpu_checks import CLASSES, TAGS, checks, maps_of, neighbourhood, photograph, scores_of
+from gpu_measuring import PRECISIONS, Figures, Network, Report, Sizes, limits, mixed, seconds_of
+from gpu_trainings import AFFINITY_CONFIGS, BASES, TRAINING, trainings
 from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
-from training_steps import WIDE_RESNET, example, timm_backbone
+from training_steps import WIDE_RESNET, timm_backbone
 
 from tagmask.affinity import build_affinity_net
 from tagmask.affinity.random_walk import random_walk
 from tagmask.affinity.walk_on_device import walk_on_device
 from tagmask.config import (
     CRF_PRESETS,
-    AffinityNetConfig,
-    AugmentConfig,
     BackgroundConfig,
     CamConfig,
     CrfConfig,
-    EpsConfig,
-    IrnConfig,
     MapsConfig,
-    PpcConfig,
-    SeamConfig,
     SegmenterConfig,
-    SipeConfig,
-    TrainingConfig,
     WalkConfig,
 )
-from tagmask.contracts import AffinityModel, Backbone, Batch, Method, Neighbourhood, Trainable
-from tagmask.conventions import IGNORE
+from tagmask.contracts import AffinityModel, Backbone, Method, Neighbourhood
 from tagmask.inference.passes import dense_logits, pyramid, with_mirror
 from tagmask.masks.crf import refine
 from tagmask.masks.crf.mean_field_on_device import LatticesOnDevice, refine_on_device
@@ -73,57 +59,9 @@ from tagmask.methods import build_method
 from tagmask.networks.backbones import build_backbone
 from tagmask.networks.deeplab import DeepLab
 from tagmask.networks.memory_format import channels_last
-from tagmask.networks.padding import boxes
 from tagmask.stages.affinity import walker
 from tagmask.system.storage import MapArchive
 from tagmask.testing import tiny_backbone
-from tagmask.training import engine
-
-Figures = dict[str, Any]
-
-TRAINING = TrainingConfig(steps=10, rate=1e-20, augment=AugmentConfig(crop=448))  # too small to change the weights
-BASES = {"cam": CamConfig(), "seam": SeamConfig(), "eps": EpsConfig(), "sipe": SipeConfig()}
-METHOD_CONFIGS = BASES | {f"{name} with ppc": PpcConfig(base=config) for name, config in BASES.items()}
-AFFINITY_CONFIGS = {"affinitynet": AffinityNetConfig(training=TRAINING), "irn": IrnConfig(training=TRAINING)}
-SEGMENTERS: dict[Any, tuple[int, ...]] = {  # dilations of each kind
-    "deeplab_v1": (12,),
-    "deeplab_v2": (6, 12, 18, 24),
-    "deeplab_v3": (0, 6, 12, 18),
-    "deeplab_v3plus": (6, 12, 18),
-    "semantic_fpn": (6, 12, 18),
-}
-PRECISIONS = ("float32", "bfloat16")
-
-
-@dataclass(frozen=True)
-class Network:
-    """A backbone, and how many images a step of it sees."""
-
-    name: str
-    build: Callable[[], Backbone]
-    batch: int
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much is measured.
-
-    Attributes:
-        networks: which, the first of them in the checks.
-        pixels: side of the images.
-        checked_pixels: likewise in the checks, where the processor computes the maps, too.
-        seconds: of each measurement, about.
-        matrix: side of the matrices whose product is the limit.
-        copied: numbers of the copy that measures the memory.
-    """
-
-    networks: tuple[Network, ...]
-    pixels: int
-    checked_pixels: int
-    seconds: float
-    matrix: int
-    copied: int
-
 
 PUBLISHED = Sizes(
     (
@@ -137,213 +75,6 @@ PUBLISHED = Sizes(
     copied=1 << 28,
 )
 TINY = Sizes((Network("tiny, stride 8", tiny_backbone, 2),), 48, 48, seconds=0.0, matrix=128, copied=1 << 16)
-
-
-@dataclass
-class Report:
-    """Rows that are printed and kept as they come.
-
-    Attributes:
-        device: where everything is measured.
-        file: where the rows go, if anywhere.
-        minutes: after so many nothing new is begun.
-        rows: those found.
-    """
-
-    device: torch.device
-    file: Path | None
-    minutes: float
-    rows: list[Figures] = field(default_factory=list)
-    began: float = field(default_factory=time.perf_counter)
-
-    def row(self, part: str, what: str, find: Callable[[], Figures]) -> Figures:
-        """Measure, print and keep; an error is a row as well, as the others are worth having without it."""
-        if time.perf_counter() - self.began > 60 * self.minutes:
-            found: Figures = {"left_out": "no time left"}
-        else:
-            try:
-                found = find()
-            except Exception as error:
-                found = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
-        self.rows.append({"part": part, "what": what} | found)
-        told = "  ".join(f"{name} {shown(value)}" for name, value in found.items())
-        print(f"{time.perf_counter() - self.began:6.1f} s  {part:10} {what:55} {told}", flush=True)
-        self._write()
-        self._free()
-        return found
-
-    def _write(self) -> None:
-        if self.file is not None:
-            facts = {"device": name_of(self.device), "torch": torch.__version__, "rows": self.rows}
-            self.file.write_text(json.dumps(facts, indent=2) + "\n")
-
-    def _free(self) -> None:
-        if self.device.type == "cuda":
-            gc.collect()
-            torch.cuda.empty_cache()
-
-    def failed(self) -> list[str]:
-        """What ended in an error or out of tolerance, or was left out."""
-        bad = [row for row in self.rows if {"error", "left_out"} & row.keys() or row.get("good") is False]
-        return [f"{row['part']}: {row['what']}" for row in bad]
-
-
-def shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def name_of(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def seconds_of(work: Callable[[], object], device: torch.device, target: float) -> float:
-    """Seconds of a call, as the mean over about ``target`` seconds of them after two that warm up."""
-
-    def timed(times: int) -> float:
-        wait_for(device)
-        began = time.perf_counter()
-        for _ in range(times):
-            work()
-        wait_for(device)
-        return (time.perf_counter() - began) / times
-
-    timed(1)
-    once = timed(1)
-    return timed(min(200, math.ceil(target / once))) if target > once else once
-
-
-def wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def mixed(device: torch.device, precision: str) -> AbstractContextManager:
-    """As ``engine.train`` computes with ``training.precision``."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-# ── limits ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def limits(report: Report, sizes: Sizes) -> dict[str, float]:
-    """Operations a second of matrix products, by the precision whose limit they are."""
-    n, found = sizes.matrix, {}
-    for name, dtype, tf32 in (
-        ("float32 proper", torch.float32, False),
-        ("float32", torch.float32, True),
-        ("bfloat16", torch.bfloat16, False),
-    ):
-        one, other = (torch.randn(n, n, device=report.device).to(dtype) for _ in range(2))
-
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        row = report.row(
-            "limits", f"product of {n} x {n}, {name}", partial(multiplied, one, other, report.device, sizes)
-        )
-        found[name] = 1e12 * row.get("tera_operations_per_second", math.nan)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    report.row("limits", "copy", lambda: {"gigabytes_per_second": copied(report.device, sizes)})
-    return found
-
-
-def multiplied(one: Tensor, other: Tensor, device: torch.device, sizes: Sizes) -> Figures:
-    seconds = seconds_of(lambda: one @ other, device, sizes.seconds)
-    return {"tera_operations_per_second": 2e-12 * len(one) ** 3 / seconds}
-
-
-def copied(device: torch.device, sizes: Sizes) -> float:
-    """Read and written."""
-    source = torch.zeros(sizes.copied, device=device)
-    target = torch.empty_like(source)
-    return 8e-9 * sizes.copied / seconds_of(lambda: target.copy_(source), device, sizes.seconds)
-
-
-# ── trainings ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def trainings(report: Report, sizes: Sizes, limit: dict[str, float]) -> None:
-    """Steps of everything that learns, beside the bare network's passes with the same precision."""
-    for network, precision in product(sizes.networks, PRECISIONS):
-        torch.manual_seed(0)
-        backbone = network.build().to(report.device, memory_format=torch.channels_last)
-        batch = training_batch(network.batch, sizes.pixels).to(report.device)
-        measure = partial(measured, device=report.device, sizes=sizes, limit=limit[precision], count=network.batch)
-        at = f"{network.name}, {precision}"
-        passes = partial(partial, backward_of, backbone, batch, precision)
-        bare = report.row("training", f"{at}: bare network", partial(measure, passes))
-        for name, build, shown in trained(backbone, batch):
-            begin = partial(step_of, build, shown, precision)
-            report.row("training", f"{at}: {name}", partial(measure, begin, bare=bare.get("images_per_second")))
-
-
-def training_batch(count: int, pixels: int) -> Batch:
-    """What the loader tells beside the images is there: no step waits."""
-    batch = example(count, pixels).to(torch.device("cpu"))
-    return replace(batch, boxes=boxes(batch.valid), most_tags=int(batch.tags.sum(dim=1).max()))
-
-
-def trained(backbone: Backbone, batch: Batch) -> Iterator[tuple[str, Callable[[], Trainable], Batch]]:
-    """Everything that can be trained on a backbone, and what it is shown."""
-    own = partial(deepcopy, backbone)  # some of them freeze it
-    for name, config in METHOD_CONFIGS.items():
-        yield name, lambda config=config: build_method(config, own(), CLASSES), batch
-    for name, config in AFFINITY_CONFIGS.items():
-        yield name, lambda config=config: build_affinity_net(config, own()), with_labels(batch, config.stride)
-    for kind, rates in SEGMENTERS.items():
-        config = SegmenterConfig(kind=kind, rates=rates, training=TRAINING)
-        yield kind, lambda config=config: DeepLab(config, own(), CLASSES), with_labels(batch, 1)
-
-
-def with_labels(batch: Batch, stride: int) -> Batch:
-    """The batch with labels in blocks, one for each cell of ``stride`` pixels, of its first three classes."""
-    count, _, rows, columns = batch.images.shape
-    blocks = torch.randint(IGNORE, 4, (count, 1, 6, 6), device=batch.images.device).float()
-    labels = F.interpolate(blocks, size=(-(-rows // stride), -(-columns // stride)))[:, 0]
-    return replace(batch, masks=labels.long())
-
-
-def step_of(build: Callable[[], Trainable], batch: Batch, precision: str) -> Callable[[], None]:
-    """An optimiser step as ``engine.train`` makes it."""
-    network = build().train().to(batch.images.device, memory_format=torch.channels_last)
-    optimizer = engine.build_optimizer(network.parameter_groups(), TRAINING)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with mixed(batch.images.device, precision):
-            losses = network.losses(batch)
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
-
-    return step
-
-
-def backward_of(backbone: Backbone, batch: Batch, precision: str) -> None:
-    backbone.zero_grad(set_to_none=True)
-    with mixed(batch.images.device, precision):
-        found = backbone(batch.images)
-    found.float().mean().backward()
-
-
-def measured(
-    begin: Callable[[], Callable[[], object]],
-    device: torch.device,
-    sizes: Sizes,
-    limit: float,
-    count: int,
-    bare: float | None = None,
-) -> Figures:
-    """Images per second of steps on ``count`` of them, the share of the limit, and the memory they take."""
-    work = begin()
-    with FlopCounterMode(display=False) as counter:
-        work()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    seconds = seconds_of(work, device, sizes.seconds)
-    found = {"images_per_second": count / seconds, "share_of_limit": counter.get_total_flops() / seconds / limit}
-    if bare is not None:
-        found["share_of_bare"] = found["images_per_second"] / bare
-    if device.type == "cuda":
-        found["gigabytes"] = torch.cuda.max_memory_allocated(device) / 2**30
-    return found
 
 
 # ── maps, masks, predictions ─────────────────────────────────────────────────────────────────────────────────────────
