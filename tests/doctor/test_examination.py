@@ -43,7 +43,7 @@ def test_what_a_run_would_refuse_is_a_stop_and_the_rest_is_examined(photos):
     assert "03.png" in found.findings[0].what
     assert (found.verdict, found.exit_code()) == ("stop", 2)
     assert found.census.training_images == 19
-    assert "why a run refuses" in found.findings[1].why
+    assert "why a run refuses the data" in found.findings[1].why
     assert "data-note" not in keys(found)  # that it is left out has been said
     skipped = examine(FolderData(on_bad_image="skip"), photos, workers=0)
     assert keys(skipped)[0] == "unreadable-images"

@@ -61,7 +61,7 @@ def image_findings(
             f"{counted(len(names), 'image')} cannot be read: {listed(names)}.",
             "They are left out, or lie in a split that a run does not use."
             if are_skipped or not skipped
-            else "They are why a run refuses the data; here they are left out.",
+            else "That is why a run refuses the data; all else is told without them.",
             "Replace the files, or delete their rows.",
             names,
         )
