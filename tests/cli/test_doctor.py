@@ -80,6 +80,18 @@ def test_data_settings_hold_and_are_recommended(run, photos):
     refused(*run("doctor"), "no data folder", "tagmask doctor photos")
 
 
+def test_a_layout_that_nobody_has_said_is_recognised_and_told(run, photos):
+    (photos / "tags.csv").unlink()
+    for number in range(6):
+        (photos / ("cat" if number % 2 else "dog")).mkdir(exist_ok=True)
+        (photos / f"{number}.png").rename(photos / ("cat" if number % 2 else "dog") / f"{number}.png")
+    code, text = run("doctor", photos)
+    assert code == 0
+    assert "the folders are the classes. It is as with --set data.tags=null" in text
+    assert "next: tagmask run" in text
+    assert "recognised" not in run("doctor", photos, "--set", "data.tags=null")[1]
+
+
 def test_tags_are_judged_if_asked(run, photos, enough, monkeypatch):
     refused(*run("doctor", enough, "--check-tags", *settings()), "random numbers")
     monkeypatch.setattr(check, "check_backbone", lambda _: None)

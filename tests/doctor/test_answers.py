@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -39,6 +40,8 @@ def test_counts_are_a_table_with_a_line_for_all(found):
     assert head == ("class", "train", "val")
     assert rows == [("cat", "1,200", "0"), ("dog", "0", "1"), ("without tags", "1", "0"), ("images", "1,201", "1")]
     assert counts_table(Examination(None, "x", (REFUSED,))) == ((), [])
+    masked = dataclasses.replace(found, census=dataclasses.replace(CENSUS, masks={"train": 1000, "val": 0}))
+    assert counts_table(masked)[1][-2] == ("with a mask", "1,000", "0")
 
 
 def test_findings_and_what_follows_are_lines(found):
@@ -74,6 +77,7 @@ def test_scripts_get_everything_under_stable_keys(found):
     assert written["images"]["splits"]["train"] == {
         "images": 1201,
         "without_tags": 1,
+        "with_mask": 0,
         "per_class": {"cat": 1200, "dog": 0},
     }
     assert written["images"]["sizes"] == {"smallest": [1, 2], "middle": [3, 4], "largest": [5, 6]}

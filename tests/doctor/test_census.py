@@ -1,6 +1,7 @@
 import numpy as np
 
-from doctor.invented import census, dataset
+from doctor.invented import Invented, census, dataset
+from tagmask.contracts import Record
 from tagmask.doctor.census import Pair, companions, tag_matrix, take_census
 
 TRAINING = [(0,), (0, 1), (0, 1), (2,), ()]
@@ -12,6 +13,7 @@ def test_images_are_counted_by_class_and_split():
     assert found.images == {"train": 5, "val": 2}
     assert found.untagged == {"train": 1, "val": 1}
     assert found.counts == {"train": (3, 2, 1), "val": (0, 1, 0)}
+    assert found.masks == {"train": 0, "val": 0}
     assert (found.training_images, found.validation_images) == (5, 2)
     assert found.training_counts == (3, 2, 1)
     assert found.validation_counts == (0, 1, 0)
@@ -24,6 +26,11 @@ def test_other_splits_come_last_and_missing_ones_have_no_images():
     assert (found.validation_images, found.validation_counts) == (0, (0,))
     empty = take_census(dataset(["cat"], [(0,)]), "other", "val")
     assert (empty.training_images, empty.training_counts, empty.validation_counts) == (0, (0,), (0,))
+
+
+def test_images_with_a_mask_are_counted():
+    images = [Record("a", (0,), "train", True), Record("b", (0,), "train"), Record("c", (0,), "val", True)]
+    assert take_census(Invented(["cat"], images), "train", "val").masks == {"train": 1, "val": 1}
 
 
 def test_tags_become_a_table_of_truths():

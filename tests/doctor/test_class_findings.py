@@ -46,6 +46,13 @@ def test_misspelt_classes_are_named_with_what_they_may_mean():
     assert both["classes-alike"].severity == "note"
 
 
+def test_a_slip_of_the_pen_is_not_asked_to_be_validated():
+    training = [(0,)] * 1200 + [(1,)] * 60 + [(2,)] + [(3,)] * 60
+    said = found(["horse", "cat", "hosre", "cow"], training, ENOUGH)
+    assert said["classes-not-validated"].about == ("cow",)
+    assert "'hosre' (1) and 'horse' (1,200)" in said["classes-alike"].what
+
+
 def test_classes_that_never_part_are_said_by_name():
     training = [(0, 1)] * 57 + [(0,)] * 3 + [(1,)] * 3 + [(2,)] * 60
     said = found(["ship", "sea", "cat"], training, [*ENOUGH, (2,)])

@@ -4,6 +4,7 @@ from PIL import Image
 
 from doctor.invented import dataset, picture
 from tagmask.config import FolderData, ToyData
+from tagmask.config.choice import Choice
 from tagmask.doctor.examination import SHORT, Examination, Judge, examine, first_look
 from tagmask.doctor.findings import Finding
 from tagmask.errors import TagmaskError
@@ -42,6 +43,8 @@ def test_what_a_run_would_refuse_is_a_stop_and_the_rest_is_examined(photos):
     assert "03.png" in found.findings[0].what
     assert (found.verdict, found.exit_code()) == ("stop", 2)
     assert found.census.training_images == 19
+    assert "why a run refuses the data" in found.findings[1].why
+    assert "data-note" not in keys(found)  # that it is left out has been said
     skipped = examine(FolderData(on_bad_image="skip"), photos, workers=0)
     assert keys(skipped)[0] == "unreadable-images"
     assert skipped.verdict == "warn"
@@ -53,6 +56,14 @@ def test_masks_that_do_not_fit_are_a_stop_and_the_images_are_counted(photos):
     found = examine(FolderData(masks="masks"), photos, workers=0)
     assert keys(found)[0] == "data-refused"
     assert found.census.training_images == 20
+
+
+def test_a_layout_that_was_recognised_is_told_also_if_it_cannot_be_read(photos):
+    layout = Choice("data", {"kind": "coco"}, "there are annotations.")
+    for config in (FolderData(), FolderData(tags="none.csv")):
+        (told,) = (each for each in examine(config, photos, workers=0, layout=layout).findings if "layout" in each.key)
+        assert "there are annotations." in told.what
+        assert """--set 'data={"kind": "coco"}'""" in told.do
 
 
 def test_data_that_cannot_be_read_at_all_are_a_stop(tmp_path):

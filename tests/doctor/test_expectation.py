@@ -8,10 +8,10 @@ import yaml
 from doctor.invented import census
 from tagmask.config import FolderData, ToyData, VocData
 from tagmask.config.recipes import load_recipe
-from tagmask.doctor.expectation import MEASURED, data_settings, expectation, recommended
+from tagmask.doctor.expectation import FEW_MEASURED, MEASURED, SMALL_OBJECTS, data_settings, expectation, recommended
 from tagmask.doctor.image_findings import Sizes
 
-RECORD = Path(__file__).resolve().parents[2] / "benchmarks" / "records" / MEASURED.record
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SMALL = Sizes((10, 10), (240, 320), (320, 320))
 LARGE = Sizes((10, 10), (1080, 1920), (1080, 1920))
 
@@ -20,17 +20,27 @@ def images(number: int):
     return census(["cat", "dog"], [(0,)] * (number // 2) + [(1,)] * (number - number // 2))
 
 
-def test_what_is_called_measured_stands_in_its_record():
-    text = (RECORD / "README.md").read_text()
-    scores = json.loads((RECORD / "scores.json").read_text())
-    assert f"Time: {MEASURED.minutes} min" in text
-    assert "1 600 training images" in text
-    for key, said in (("revised", MEASURED.masks), ("prediction", MEASURED.network)):
+@pytest.mark.parametrize("measured", [MEASURED, SMALL_OBJECTS])
+def test_what_is_called_measured_stands_in_its_record(measured):
+    record = BENCHMARKS / "records" / measured.record
+    text = (record / "README.md").read_text()
+    scores = json.loads((record / "scores.json").read_text())
+    assert f"Time: {measured.minutes} min" in text
+    assert f"{measured.images:,} training images".replace(",", " ") in text
+    assert f"long side {measured.side}" in text or f"long side at most {measured.side}" in text
+    for key, said in (("revised", measured.masks), ("prediction", measured.network)):
         assert round(100 * fmean(seed[key]["mean_iou"] for seed in scores), 1) == said
 
 
+def test_what_few_images_gave_stands_in_the_log():
+    entry = (BENCHMARKS / "LOG.md").read_text().split("Length of the walk, few photographs")[1].split("\n## ")[0]
+    assert "54.3 and 49.8" in entry  # 136 photographs: the walk of now, and the earlier one
+    assert "73.2 and 71.6, 74.0 and 72.1, 71.1 and 73.3" in entry  # all, three seeds
+    assert f"54 % where all gave {fmean([73.2, 74.0, 71.1]):.0f} %" in FEW_MEASURED
+
+
 @pytest.mark.parametrize(
-    ("number", "said"), [(600, "as many or more"), (200, "somewhat less"), (100, "far fewer than was ever measured")]
+    ("number", "said"), [(600, "as many or more"), (200, "somewhat less"), (100, "far fewer. 136 of the measured")]
 )
 def test_numbers_of_images_are_compared_with_the_measured_ones(number, said):
     assert said in " ".join(expectation(images(number), SMALL, FolderData()))

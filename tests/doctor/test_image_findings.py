@@ -28,6 +28,9 @@ def test_unreadable_images_are_named_those_left_out_as_well():
     said = found([look("a", (240, 320)), look("b", None)], skipped=["c"])["unreadable-images"]
     assert said.about == ("c", "b")
     assert said.severity == "warn"
+    assert "They are left out" in said.why
+    refused = {each.key: each for each in image_findings([look("b", None)], ["c"], [], are_skipped=False)}
+    assert "why a run refuses the data" in refused["unreadable-images"].why
 
 
 def test_small_and_large_images_are_told():
@@ -35,6 +38,12 @@ def test_small_and_large_images_are_told():
     assert said["images-small"].about == ("a",)
     assert "640 x 640" in said["images-large"].what
     assert "images-large" not in found([look("b", (639, 639))])
+
+
+def test_a_picture_that_is_there_more_often_is_told_once_for_each_copy():
+    a, b, c = ((name, split, (0,)) for name, split in (("a", "train"), ("b", "train"), ("c", "val")))
+    said = found(twins=[pair(a, c), pair(b, c), pair(a, b)])
+    assert "of 1 image is in another split as well (train/val): c = a." in said["duplicates-across-splits"].what
 
 
 def pair(one: tuple[str, str, tuple[int, ...]], other: tuple[str, str, tuple[int, ...]]) -> Twins:

@@ -42,22 +42,19 @@ class Kind:
     settings: tuple[str, ...] = ()
 
 
+WARNED = "A run would start, with 1 warning"
 ALL_TAGGED = "No training image is without a tag."
 KINDS = {
     "without negatives": Kind(
-        drawn_data.without_negatives,
-        ("3 classes with fewer than 50 training images", ALL_TAGGED, "A run would start, with 1 warning"),
+        drawn_data.without_negatives, ("3 classes with fewer than 50 training images", ALL_TAGGED, WARNED)
     ),
-    "one class": Kind(
-        drawn_data.one_class,
-        ("36 of 72 training images have no tag.", "36 a class", "A run would start, with 1 warning"),
-    ),
+    "one class": Kind(drawn_data.one_class, ("36 of 72 training images have no tag.", "36 a class", WARNED)),
     "one class everywhere": Kind(
         partial(drawn_data.one_class, everywhere=True),
         (
             "warning: 'rust' is on 72 of 72 training images. Without images that lack it, nothing can be learned about "
             "where it is. Add images without it, with an empty tag cell",
-            "A run would start, with 1 warning",
+            WARNED,
         ),
     ),
     "forty classes": Kind(
@@ -66,10 +63,7 @@ KINDS = {
     ),
     "tissues": Kind(
         drawn_data.tissues,
-        (
-            f"None of 96 masks has a pixel of background: where every pixel belongs to a class, {NO_BACKGROUND}",
-            "A run would start, with 1 warning",
-        ),
+        (f"None of 96 masks has a pixel of background: where every pixel belongs to a class, {NO_BACKGROUND}", WARNED),
         (NO_BACKGROUND,),
     ),
 }

@@ -12,6 +12,7 @@ from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
     from tagmask.config import Recipe
+    from tagmask.config.choice import Choice
     from tagmask.doctor.examination import Examination, Judge
 
 RECIPE = "folder-cpu"
@@ -65,12 +66,13 @@ def doctor(
     settings: Set = [],  # noqa: B006
 ) -> None:
     """Examine the data; the exit code is the verdict."""
-    chosen, folder, check = _asked(data, recipe, run, check_tags, settings)
+    layout = _layout(data, recipe, run, settings)
+    chosen, folder, check = _asked(data, recipe, run, check_tags, [*([layout.change] if layout else []), *settings])
     from tagmask.doctor import answers  # noqa: PLC0415
     from tagmask.doctor.examination import examine  # noqa: PLC0415
 
     others = [setting for setting in settings if not setting.startswith("data")]
-    found = examine(chosen.data, folder, others, check, recipe=recipe)
+    found = examine(chosen.data, folder, others, check, recipe=recipe, layout=layout)
     written = _write(found, out) if out is not None else ()
     if as_json:
         sys.stdout.write(f"{json.dumps(answers.as_json(found), indent=2)}\n")
@@ -81,17 +83,22 @@ def doctor(
     raise typer.Exit(found.exit_code(strict))
 
 
+def _layout(data: Path | None, recipe: str | None, run: Path | None, settings: list[str]) -> "Choice | None":
+    """What is recognised of the way the data lie, where neither a recipe nor a run says it."""
+    from tagmask.data.datasets.recognition import recognised  # noqa: PLC0415
+
+    return recognised(data, settings) if recipe is None and run is None else None
+
+
 def _asked(
     data: Path | None, recipe: str | None, run: Path | None, check_tags: bool, settings: list[str]
 ) -> "tuple[Recipe, Path | None, Judge | None]":
     """The recipe whose data settings hold, the data folder, and who judges the tags."""
     from tagmask.config.recipes import changed_recipe, load_recipe  # noqa: PLC0415
-    from tagmask.data.datasets.recognition import recognised  # noqa: PLC0415
 
     known = None
     if run is None:
-        layout = None if recipe else recognised(data, settings)
-        chosen = load_recipe(recipe or RECIPE, [*([layout.change] if layout else []), *settings])
+        chosen = load_recipe(recipe or RECIPE, settings)
     else:
         from tagmask.stages.run_folder import RunFolder  # noqa: PLC0415
 

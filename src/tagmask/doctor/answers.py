@@ -25,8 +25,9 @@ def counts_table(examination: Examination) -> tuple[tuple[str, ...], list[tuple[
         for number, name in enumerate(census.classes)
     ]
     untagged = ("without tags", *(f"{census.untagged[split]:,}" for split in census.images))
+    masks = ("with a mask", *(f"{census.masks[split]:,}" for split in census.images))
     images = ("images", *(f"{number:,}" for number in census.images.values()))
-    return head, [*rows, untagged, images]
+    return head, [*rows, untagged, *([masks] if any(census.masks.values()) else []), images]
 
 
 def sizes_sentence(examination: Examination) -> str:
@@ -101,6 +102,7 @@ def _images(examination: Examination) -> dict[str, Any] | None:
             split: {
                 "images": number,
                 "without_tags": census.untagged[split],
+                "with_mask": census.masks[split],
                 "per_class": dict(zip(census.classes, census.counts[split], strict=True)),
             }
             for split, number in census.images.items()

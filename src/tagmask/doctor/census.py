@@ -20,6 +20,7 @@ class Census:
         val_split: the split that is scored on; None: there is none.
         images: number of images of each split; the training split first, then the one of validation.
         untagged: number of those without a tag.
+        masks: number of those with a ground-truth mask, which scores.
         counts: images of each class, by split.
         together: training images that carry both of two classes; the diagonal holds those of one class.
     """
@@ -29,6 +30,7 @@ class Census:
     val_split: str | None
     images: dict[str, int]
     untagged: dict[str, int]
+    masks: dict[str, int]
     counts: dict[str, tuple[int, ...]]
     together: Int[np.ndarray, "c c"]
 
@@ -67,6 +69,7 @@ def take_census(dataset: Dataset, train_split: str, val_split: str | None) -> Ce
         val_split,
         {split: images[split] for split in splits},
         {split: int((~tags.any(axis=1)).sum()) for split, tags in tagged.items()},
+        {split: sum(record.has_mask for record in dataset.split(split)) for split in splits},
         {split: tuple(tags.sum(axis=0).tolist()) for split, tags in tagged.items()},
         training.T @ training,
     )

@@ -50,8 +50,8 @@ def _names(census: Census) -> Iterator[Finding]:
         yield Finding(
             "classes-alike",
             "warn" if pair.is_rare else "note",
-            f"The classes {rarer!r} ({counts[pair.rarer]}) and {commoner!r} ({counts[pair.commoner]}) have nearly the "
-            "same name.",
+            f"The classes {rarer!r} ({counts[pair.rarer]:,}) and {commoner!r} ({counts[pair.commoner]:,}) have nearly "
+            "the same name.",
             "If one is a misspelling, its images teach that they do not show the other.",
             f"Write {commoner!r} in those tags if so; else all is well.",
             (rarer, commoner),
@@ -65,9 +65,13 @@ def rare_classes(census: Census) -> list[int]:
     return [number for number, count in enumerate(counts) if count <= RARE] if middle >= TYPICAL else []
 
 
+def _misspelt(census: Census) -> set[int]:
+    """Classes so rare, and so like another one, that they are most likely meant to be it."""
+    return {pair.rarer for pair in alike(census.classes, census.training_counts) if pair.is_rare}
+
+
 def _sizes(census: Census) -> Iterator[Finding]:
-    counts = census.training_counts
-    misspelt = {pair.rarer for pair in alike(census.classes, counts) if pair.is_rare}
+    counts, misspelt = census.training_counts, _misspelt(census)
     rare = [number for number in rare_classes(census) if number not in misspelt]
     if rare:
         yield Finding(
@@ -177,7 +181,7 @@ def _validation(census: Census) -> Iterator[Finding]:
             "note",
             "There are no validation images.",
             "Nothing tells how well the classifier and the network do on new images.",
-            "Hold some out: a split column, or data.val_split and data.val_fraction.",
+            "Hold some out: by a split column, or by a larger data.val_fraction and a data.val_split.",
         )
         return
     if number < FEW_VALIDATION:
@@ -188,7 +192,12 @@ def _validation(census: Census) -> Iterator[Finding]:
             "Scores on so few are chance.",
             "Hold more out, or read scores with care.",
         )
-    missing = [n for n, count in enumerate(census.validation_counts) if not count and census.training_counts[n]]
+    slips = {*_misspelt(census), *rare_classes(census)}
+    missing = [
+        number
+        for number, (learned, scored) in enumerate(zip(census.training_counts, census.validation_counts, strict=True))
+        if learned and not scored and number not in slips
+    ]
     if missing:
         yield Finding(
             "classes-not-validated",

@@ -1,5 +1,6 @@
 """All that is looked at, in order: the reader's own checks, counts, every image, and the tags if a judge is named."""
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from tagmask.config import AnyData
+from tagmask.config.choice import Choice
 from tagmask.contracts import Dataset
 from tagmask.conventions import FEWEST_IMAGES
 from tagmask.data.datasets import open_dataset
+from tagmask.data.datasets.checks import LEFT_OUT
 from tagmask.data.datasets.folder import EVERYWHERE, NOBODY_HELD_OUT
 from tagmask.doctor.census import Census, take_census
 from tagmask.doctor.class_findings import class_findings
@@ -17,6 +20,7 @@ from tagmask.doctor.expectation import Recommendation, expectation, recommended
 from tagmask.doctor.findings import Finding, counted, in_order_of_severity
 from tagmask.doctor.image_findings import Sizes, image_findings, sizes_of
 from tagmask.doctor.looks import look_at_images
+from tagmask.doctor.mask_findings import mask_findings
 from tagmask.doctor.near_duplicates import Twins, find_twins
 from tagmask.doctor.tags.doubtful import Doubt
 from tagmask.errors import TagmaskError
@@ -107,6 +111,7 @@ def examine(
     judge: Judge | None = None,
     workers: int | None = None,
     recipe: str | None = None,
+    layout: Choice | None = None,
 ) -> Examination:
     """Look at everything.
 
@@ -117,6 +122,7 @@ def examine(
         judge: who judges the tags; None: nobody.
         workers: processes that read images; None: as many as help.
         recipe: that was asked for; None: the one that fits is recommended.
+        layout: what was recognised of the way the data lie; None: nothing had to be.
 
     Raises:
         TagmaskError: the tags cannot be judged as asked. What is wrong with the data is a finding.
@@ -124,15 +130,18 @@ def examine(
     if judge is not None:
         judge.check()
     dataset, refused = _opened(config, data)
+    recognised = () if layout is None else (_recognised(layout),)
     if dataset is None:
-        return Examination(data, str(data), refused)
+        return Examination(data, str(data), (*refused, *recognised))
     census = take_census(dataset, config.train_split, config.val_split)
     looks = look_at_images(dataset, dataset.records, workers)
     twins = find_twins(dataset.records, looks, config.train_split)
     readable = {look.id for look in looks if look.size is not None}
     doubts, judged = judge.doubts(dataset, census, readable, twins, workers) if judge else (None, ())
     sizes = sizes_of(looks)
-    found = [*refused, *_findings(dataset, census), *image_findings(looks, dataset.skipped, twins), *judged]
+    seen = image_findings(looks, dataset.skipped, twins, config.on_bad_image == "skip")
+    unused = mask_findings(dataset, config, data)
+    found = [*refused, *recognised, *_findings(dataset, census), *seen, *unused, *judged]
     return Examination(
         data, dataset.name, in_order_of_severity(found), dataset, census, sizes, tuple(twins), doubts,
         expectation(census, sizes, config), recommended(config, settings, recipe),
@@ -151,6 +160,15 @@ def _opened(config: AnyData, data: Path | None) -> tuple[Dataset | None, tuple[F
         return None, refused
 
 
+def _recognised(layout: Choice) -> Finding:
+    return Finding(
+        "layout-recognised",
+        "note",
+        f"How the data lie was recognised: {layout.reason}",
+        do=f"It is as with --set {shlex.quote(layout.change)}; set data.kind or data.tags if it is not so.",
+    )
+
+
 def _findings(dataset: Dataset, census: Census) -> Iterator[Finding]:
     """What counts and the reader of the data say."""
     if census.training_images < FEWEST_IMAGES:
@@ -163,7 +181,8 @@ def _findings(dataset: Dataset, census: Census) -> Iterator[Finding]:
         )
     yield from class_findings(census)
     for note in dataset.notes:
-        if not note.startswith((EVERYWHERE, NOBODY_HELD_OUT)):  # which counts have told of any data set
+        # What counts, and the look at images, tell of any data set.
+        if not note.startswith((EVERYWHERE, NOBODY_HELD_OUT)) and LEFT_OUT not in note:
             yield Finding("data-note", "note", note)
 
 

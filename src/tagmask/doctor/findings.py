@@ -29,7 +29,9 @@ KEYS = {
     "no-validation-images": "Nothing is left to measure on.",
     "few-validation-images": "Too few validation images for scores that mean something.",
     "classes-not-validated": "Classes without a validation image.",
+    "masks-not-used": "A folder of masks beside the images that no setting names.",
     "images-without-tags": "Images that teach what none of the classes looks like.",
+    "layout-recognised": "How the data lie, as nobody has said it.",
     "data-note": "A remark of the reader of the data.",
 }
 """Every key in the order in which findings of one severity are told, and what it means."""

@@ -41,13 +41,16 @@ def sizes_of(looks: Sequence[Look]) -> Sizes | None:
     return Sizes(by_area[0], (rows, columns), by_area[-1])
 
 
-def image_findings(looks: Sequence[Look], skipped: Sequence[str], twins: Sequence[Twins]) -> Iterator[Finding]:
+def image_findings(
+    looks: Sequence[Look], skipped: Sequence[str], twins: Sequence[Twins], are_skipped: bool = True
+) -> Iterator[Finding]:
     """All that a look at the images has shown.
 
     Args:
         looks: one per image.
-        skipped: ids of images that the data set has left out as unreadable.
+        skipped: ids of images that are left out here as unreadable.
         twins: pairs that show the same picture.
+        are_skipped: whether a run leaves them out as well; else it refuses the data because of them.
     """
     bad = {look.id: look.problem for look in unread(looks)}
     if bad or skipped:
@@ -56,7 +59,9 @@ def image_findings(looks: Sequence[Look], skipped: Sequence[str], twins: Sequenc
             "unreadable-images",
             "warn",
             f"{counted(len(names), 'image')} cannot be read: {listed(names)}.",
-            "They are left out, or lie in a split that a run does not use.",
+            "They are left out, or lie in a split that a run does not use."
+            if are_skipped or not skipped
+            else "That is why a run refuses the data; all else is told without them.",
             "Replace the files, or delete their rows.",
             names,
         )
@@ -71,7 +76,7 @@ def _sizes(looks: Sequence[Look]) -> Iterator[Finding]:
             "images-small",
             "note",
             f"{counted(len(small), 'image')} with a side of less than {SMALL} pixels: {listed(small)}.",
-            "Their maps have four cells or fewer along it.",
+            "Maps have four cells or fewer along it.",
             "Take larger versions if there are any.",
             tuple(small),
         )
@@ -92,16 +97,16 @@ def _sizes(looks: Sequence[Look]) -> Iterator[Finding]:
 def _twins(twins: Sequence[Twins]) -> Iterator[Finding]:
     across = [pair for pair in twins if pair.across_splits]
     if across:
-        leaked = _seconds(across)
+        copies = _copies(across)
         splits = sorted({f"{pair.first.split}/{pair.second.split}" for pair in across})
         yield Finding(
             "duplicates-across-splits",
             "warn",
-            f"The picture of {counted(len(leaked), 'image')} is in another split as well ({', '.join(splits)}): "
-            f"{listed(_pairs(across), 4)}.",
+            f"The picture of {counted(len(copies), 'image')} is in another split as well ({', '.join(splits)}): "
+            f"{listed(_pairs(copies), 4)}.",
             "A network that has learned a picture is not tested by it: scores are too good.",
             "Put both into the same split, or take one away.",
-            tuple(leaked),
+            _seconds(across),
         )
     differing = [pair for pair in twins if pair.first.tags != pair.second.tags]
     if differing:
@@ -110,26 +115,34 @@ def _twins(twins: Sequence[Twins]) -> Iterator[Finding]:
             "warn",
             f"The same picture has different tags in {counted(len(differing), 'pair')} of images: "
             f"{listed(_pairs(differing), 4)}.",
-            "One of the two teaches the contrary of the other.",
-            "Correct the tags of one, or take it away.",
-            tuple(_seconds(differing)),
+            "One of the two teaches the contrary of the other, unless what the tags tell is the little that differs.",
+            "Look at both; then correct the tags of one, or take it away.",
+            _seconds(differing),
         )
-    within = [pair for pair in twins if not pair.across_splits]
-    if within:
+    copies = _copies([pair for pair in twins if not pair.across_splits])
+    if copies:
         yield Finding(
             "duplicates-within-a-split",
             "note",
-            f"The picture of {counted(len(_seconds(within)), 'image')} is in the same split once more: "
-            f"{listed(_pairs(within), 4)}.",
+            f"The picture of {counted(len(copies), 'image')} is in the same split once more: "
+            f"{listed(_pairs(copies), 4)}.",
             "They count twice in training and in scores.",
             "Keep one of each.",
-            tuple(_seconds(within)),
+            _seconds(copies),
         )
-
-
-def _seconds(twins: Sequence[Twins]) -> list[str]:
-    return list(dict.fromkeys(pair.second.id for pair in twins))
 
 
 def _pairs(twins: Sequence[Twins]) -> list[str]:
     return [f"{pair.second.id} = {pair.first.id}" for pair in twins]
+
+
+def _copies(twins: Sequence[Twins]) -> list[Twins]:
+    """The first pair of each second image, so that an image that is like several others counts once."""
+    found: dict[str, Twins] = {}
+    for pair in twins:
+        found.setdefault(pair.second.id, pair)
+    return list(found.values())
+
+
+def _seconds(twins: Sequence[Twins]) -> tuple[str, ...]:
+    return tuple(pair.second.id for pair in _copies(twins))

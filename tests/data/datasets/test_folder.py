@@ -164,7 +164,7 @@ def test_unused_files_are_told(tmp_path: Path):
     paint(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     table(tmp_path, "image,tags,split", "a.jpg,cat,train")
     notes = Folder(FolderData(), tmp_path).notes
-    assert any(note.startswith("2 image files are not in the table") for note in notes)
+    assert "2 image files are not in the table of tags and are not used, such as b.jpg." in notes
     assert any("no" in note.lower() and "'val'" in note for note in notes)
 
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from tagmask.config.recipes import load_recipe
 from tagmask.data.datasets.recognition import recognised
 
 
@@ -27,6 +28,18 @@ def test_coco_is_known_by_its_annotations(tmp_path, place):
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_text(json.dumps({"info": {}, "images": [], "annotations": []}))
     assert recognised(tmp_path).value == {"kind": "coco"}
+
+
+@pytest.mark.parametrize(
+    ("years", "value"),
+    [((2017,), {"kind": "coco", "year": 2017}), ((2014,), {"kind": "coco"}), ((2014, 2017), {"kind": "coco"})],
+)
+def test_the_year_of_coco_is_that_of_its_files(tmp_path, years, value):
+    (tmp_path / "annotations").mkdir()
+    for year in years:
+        (tmp_path / "annotations" / f"instances_train{year}.json").write_text("{}")
+    assert recognised(tmp_path).value == value
+    assert load_recipe("folder-cpu", [recognised(tmp_path).change, "data.year=2014"]).data.year == 2014
 
 
 @pytest.mark.parametrize("content", ['[{"images": 1}]', "{}", "", "nothing"])

@@ -19,6 +19,7 @@ from tagmask.errors import TagmaskError
 from tagmask.system.workers import several_at_once
 
 NAMES_SHOWN = 10
+LEFT_OUT = "bad images are left out"
 
 
 class Problem(Enum):

@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from tagmask.config import FolderData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
 from tagmask.data.datasets.checks import (
+    LEFT_OUT,
     NAMES_SHOWN,
     Problem,
     Problems,
@@ -95,7 +96,7 @@ class Folder(Dataset):
         self._saliency.note_missing(self.records, problems)
         looked = tuple(self._look(masks, problems)) if verify else ()
         problems.raise_any(root)
-        passed = tuple(_notes(self.records, self.skipped, files, len(files.names) - len(rows), config))
+        passed = tuple(_notes(self.records, self.skipped, files, rows.values(), config))
         taught = _taught(self.split(config.train_split), self.classes)
         self.notes = (*table.notes, *notes, *named.notes, *kept, *looked, *passed, *taught, *problems.remarks)
 
@@ -295,15 +296,15 @@ def _note_unknown_tags(rows: Iterable[Row], known: Container[str], problems: Pro
 
 
 def _notes(
-    records: Iterable[Record], skipped: tuple[str, ...], files: ImageFiles, unused: int, config: FolderData
+    records: Iterable[Record], skipped: tuple[str, ...], files: ImageFiles, rows: Iterable[Row], config: FolderData
 ) -> Iterator[str]:
     splits = Counter(record.split for record in records)
-    if unused > 0:
-        yield f"{unused} image files are not in the table of tags and are not used."
+    if unused := set(files.names) - {row.image for row in rows}:
+        yield f"{len(unused)} image files are not in the table of tags and are not used, such as {min(unused)}."
     if files.passed_over:
         yield f"{len(files.passed_over)} entries are passed over: {', '.join(files.passed_over[:NAMES_SHOWN])}."
     if skipped:
-        yield f"{len(skipped)} bad images are left out: {', '.join(skipped[:NAMES_SHOWN])}."
+        yield f"{len(skipped)} {LEFT_OUT}: {', '.join(skipped[:NAMES_SHOWN])}."
     if config.val_split and config.val_split not in splits:
         yield f"{NOBODY_HELD_OUT}{config.val_split!r}; the splits are {', '.join(sorted(splits))}."
 

@@ -9,6 +9,7 @@ from tagmask.data.datasets.tables import find_table
 from tagmask.errors import TagmaskError
 
 _VOC = ("JPEGImages", "VOC2012/JPEGImages", "VOCdevkit/VOC2012/JPEGImages")
+_YEARS = (2014, 2017)  # of the official annotation files of MS-COCO, the usual one first
 _SAID = frozenset({"data", "data.kind", "data.tags"})  # settings that leave nothing to recognise
 _BEGINNING = 4096  # bytes of a JSON file in which COCO's first keys stand
 
@@ -21,7 +22,7 @@ def recognised(root: Path | None, settings: Iterable[str] = ()) -> Choice | None
     if any((root / place).is_dir() for place in _VOC):
         return Choice("data", {"kind": "voc"}, "there is a folder JPEGImages, as PASCAL VOC has it.")
     if any((root / "annotations").glob("*.json")):
-        return Choice("data", {"kind": "coco"}, "there are annotations in JSON, as MS-COCO has them.")
+        return Choice("data", {"kind": "coco"} | _year(root), "there are annotations in JSON, as MS-COCO has them.")
     try:
         find_table(root, FolderData())
     except TagmaskError:
@@ -32,6 +33,13 @@ def recognised(root: Path | None, settings: Iterable[str] = ()) -> Choice | None
         if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
             return Choice("data.tags", None, "there is no table of tags: the folders are the classes.")
     return None
+
+
+def _year(root: Path) -> dict[str, int]:
+    """The year of the official annotation files, where it is not the usual one."""
+    usual, *others = (root / "annotations" / f"instances_train{year}.json" for year in _YEARS)
+    found = [year for year, path in zip(_YEARS[1:], others, strict=True) if path.is_file()]
+    return {"year": found[0]} if found and not usual.is_file() else {}
 
 
 def _is_coco(path: Path) -> bool:

@@ -145,7 +145,7 @@ def test_a_json_cell_of_no_tags_is_a_negative(tmp_path: Path):
 
 def test_a_table_that_is_no_text_is_named(tmp_path: Path):
     (tmp_path / "t.csv").write_bytes(b"image,tags\na.jpg,\xff\n")
-    with pytest.raises(TagmaskError, match=r"cannot read the table .*t\.csv.*UTF-8"):
+    with pytest.raises(TagmaskError, match=r"cannot read the table .*t\.csv.*save it as CSV in UTF-8"):
         read_table(tmp_path / "t.csv", FolderData(), Problems())
 
 

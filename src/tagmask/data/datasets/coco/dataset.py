@@ -12,6 +12,7 @@ from PIL import Image
 from tagmask.config import CocoData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
 from tagmask.data.datasets.checks import (
+    LEFT_OUT,
     NAMES_SHOWN,
     Problem,
     Problems,
@@ -235,7 +236,7 @@ def _some(names: list[str]) -> str:
 
 def _split_notes(records: tuple[Record, ...], skipped: tuple[str, ...], config: CocoData) -> Iterator[str]:
     if skipped:
-        yield f"{len(skipped)} bad images are left out: {_some(list(skipped))}."
+        yield f"{len(skipped)} {LEFT_OUT}: {_some(list(skipped))}."
     splits = Counter(record.split for record in records)
     if config.val_split and config.val_split not in splits:
         yield f"No image is held out for validation ({len(records)} images in all); set data.val_fraction higher."

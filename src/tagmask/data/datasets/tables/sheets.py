@@ -181,7 +181,9 @@ def _read_csv(path: Path, config: FolderData) -> Sheet:
         reader = csv.reader(text, delimiter=mark, skipinitialspace=True)
         return _sheet(path, _numbered(reader, skipped))
     except (OSError, UnicodeError, csv.Error) as error:
-        raise TagmaskError(f"cannot read the table {path}: {error}; expected CSV in UTF-8, or set data.tags") from error
+        raise TagmaskError(
+            f"cannot read the table {path}: {error}; save it as CSV in UTF-8, or name another with data.tags"
+        ) from error
 
 
 def _separator(header: str, config: FolderData) -> str:

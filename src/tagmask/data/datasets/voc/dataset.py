@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from tagmask.config import FolderData, VocData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
 from tagmask.data.datasets.checks import (
+    LEFT_OUT,
     NAMES_SHOWN,
     Problem,
     Problems,
@@ -91,7 +92,7 @@ class Voc(Dataset):
         notes.extend(self._look_at_masks(problems) if verify else ())
         problems.raise_any(self._folder)
         if self.skipped:
-            notes.append(f"{len(self.skipped)} bad images are left out.")
+            notes.append(f"{len(self.skipped)} {LEFT_OUT}.")
         self.notes = (*notes, *background_notes(self.classes), *problems.remarks)
 
     def _look_at_masks(self, problems: Problems) -> list[str]:
