@@ -18,7 +18,7 @@ from tagmask.report.content import (
     Table,
     Tag,
 )
-from tagmask.report.page import color, duration, percent, render, write_page
+from tagmask.report.page import code, color, duration, percent, render, write_page
 
 EVIL = "<script>alert(1)</script>\"'&$body{{ content }}"
 PIXELS = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
@@ -156,6 +156,11 @@ def test_class_names_are_shown_as_they_are():
     page = render(dataclasses.replace(RUN, classes=("<b>dog</b> & co",)))
     assert "<b>dog</b>" not in page
     assert "&lt;b&gt;dog&lt;/b&gt; &amp; co" in page
+
+
+def test_words_between_backticks_are_code_and_the_rest_is_escaped():
+    assert code("take `a<b` & `c`, not d`") == "take <code>a&lt;b</code> &amp; <code>c</code>, not d`"
+    assert code("`") == "`"
 
 
 def test_shares_durations_and_colours():
