@@ -119,8 +119,11 @@ def _is_mask_beside(file: Path, names: list[str]) -> bool:
     """Whether a PNG is named after a photograph beside it and indexed, as ``predict.py`` of an export writes masks."""
     if not (file.name.endswith(PNG) and file.name.removesuffix(PNG) in names and file.is_file()):
         return False
-    with file.open("rb") as opened:
-        head = opened.read(26)
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(26)
+    except OSError:  # told when the photograph is read
+        return False
     return head.startswith(b"\x89PNG") and head[25:] == INDEXED
 
 
