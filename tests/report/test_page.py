@@ -124,6 +124,12 @@ def test_what_is_empty_is_left_out_and_missing_scores_are_explained_once():
     assert Page(render(ComparisonContent("", (), "", ()))).titles == ["Repeat"]
 
 
+def test_cards_of_two_pictures_stand_closer_together():
+    page = render(dataclasses.replace(RUN, validation=[dataclasses.replace(CARD, pictures=[*CARD.pictures] * 2)]))
+    assert page.count('class="examples small"') == 1  # the training images have two pictures here
+    assert page.count('class="examples"') == 1
+
+
 def test_words_are_explained_where_they_are_first_shown():
     lead = Page(render(RUN)).text.split("Training images")[1].split("folder/one")[0]
     for word in ("A map ", "a walk ", "a pseudo mask,"):
