@@ -83,7 +83,7 @@ def _background(census: Census) -> tuple[str, ...]:
         return ()
     return (
         "No training image is without a tag. What is on them but belongs to no class becomes background; where there "
-        "is no such thing, as in tiles of tissue or of land, set masks.background.rule=none.",
+        "is no such thing, as in tiles of tissue or of land, set `masks.background.rule=none`.",
     )
 
 
