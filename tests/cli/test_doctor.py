@@ -74,7 +74,7 @@ def test_data_settings_hold_and_are_recommended(run, photos):
     assert '--set \'data.classes=["dog", "cat"]\' --set data.max_images=3' in text
     code, text = run("doctor", "--recipe", "toy", "--set", "data.num_train=120", "--set", "data.num_val=20")
     assert code == 0
-    assert "next: tagmask run toy --out runs/first" in text
+    assert "next: tagmask run toy --out runs/toy" in text
     refused(*run("doctor", photos, "--set", "data.clases=[dog]"), "did you mean 'classes'")
     refused(*run("doctor", photos, "--recipe", "toi"), "no recipe 'toi'")
     refused(*run("doctor"), "no data folder", "tagmask doctor photos")

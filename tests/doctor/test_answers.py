@@ -50,7 +50,7 @@ def test_findings_and_what_follows_are_lines(found):
     assert closing_lines(found) == [
         "expect: Much.",
         "Ready: nothing speaks against a run.",
-        "next: tagmask run folder-cpu --out runs/first",
+        "next: tagmask run folder-cpu --out runs/folder-cpu",
     ]
 
 

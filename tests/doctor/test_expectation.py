@@ -76,18 +76,18 @@ def test_nothing_measured_is_said_of_drawn_scenes():
 
 
 def test_the_folder_alone_is_recommended_as_the_readme_does():
-    assert recommended(FolderData(), ()).command("my photos") == "tagmask run 'my photos' --out runs/first"
+    assert recommended(FolderData(), ()).command("my photos") == "tagmask run 'my photos' --out 'runs/my photos'"
 
 
 def test_a_recipe_that_was_asked_for_stays_and_can_be_read():
     found = recommended(VocData(train_split="train"), ["backbone.weights=w.safetensors"], "folder-cpu-cam")
     assert found.settings == ("data.kind=voc", "data.train_split=train", "backbone.weights=w.safetensors")
-    assert found.command("photos").startswith("tagmask run folder-cpu-cam --data photos --out runs/first --set ")
+    assert found.command("photos").startswith("tagmask run folder-cpu-cam --data photos --out runs/photos --set ")
     assert load_recipe(found.recipe, found.settings).data == VocData(train_split="train")
 
 
 def test_drawn_scenes_have_their_recipe():
-    assert recommended(ToyData(), ()).command(None) == "tagmask run toy --out runs/first"
+    assert recommended(ToyData(), ()).command(None) == "tagmask run toy --out runs/toy"
 
 
 @pytest.mark.parametrize(

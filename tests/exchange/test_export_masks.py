@@ -94,7 +94,7 @@ def test_scenes_that_are_drawn_are_written(tiny_run, tmp_path):
 def test_rejected_images_are_counted(photo_run, tmp_path):
     photo_run.reviews.write("1", Review(decision="rejected"))
     done = export_masks(photo_run, "coco", tmp_path / "out")
-    assert done.notes == ("1 images are left out, because their masks have been rejected.",)
+    assert done.notes == ("left out, because their masks have been rejected: 1 of the images.",)
     assert str(done) == "5 pseudo masks"
 
 

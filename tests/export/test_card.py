@@ -63,7 +63,16 @@ def test_a_crf_that_the_script_leaves_out_is_told(facts):
 def test_without_scores_it_says_so(facts):
     text = card(replace(facts, scores={}))
     assert "None were measured" in text
+    assert "It was not scored" in text
     assert "Below 50 %" not in text
+
+
+def test_a_score_of_tags_is_none_of_the_network(facts):
+    text = card(replace(facts, scores={"tags": facts.scores["tags"]}))
+    assert "| the classifier of tags | 75.0 |" in text
+    assert "The network was not scored: no validation image" in text
+    assert "Scores are of the network" not in text
+    assert "It was not scored; try it on yours" in text
 
 
 @pytest.mark.parametrize(

@@ -37,3 +37,10 @@ def test_the_command_says_what_it_used_and_what_it_changed(reviewed, capsys, mon
     assert "masks: " in text
     assert "network: " in text
     assert (reviewed.folder.path.with_name("copy-improved") / "report.html").exists()
+
+
+def test_the_command_says_when_nothing_is_compared(reviewed, capsys, monkeypatch):
+    code, text = call(capsys, monkeypatch, "improve", reviewed.folder.path, "--hold-back", "0")
+    assert code == 0, text
+    assert "nothing is compared: no corrected image was held back" in text
+    assert "mean IoU in percent" not in text

@@ -18,7 +18,7 @@ from tagmask.report.content import (
     Table,
     Tag,
 )
-from tagmask.report.page import color, duration, percent, render, write_page
+from tagmask.report.page import code, color, duration, percent, render, write_page
 
 EVIL = "<script>alert(1)</script>\"'&$body{{ content }}"
 PIXELS = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
@@ -124,6 +124,12 @@ def test_what_is_empty_is_left_out_and_missing_scores_are_explained_once():
     assert Page(render(ComparisonContent("", (), "", ()))).titles == ["Repeat"]
 
 
+def test_cards_of_two_pictures_stand_closer_together():
+    page = render(dataclasses.replace(RUN, validation=[dataclasses.replace(CARD, pictures=[*CARD.pictures] * 2)]))
+    assert page.count('class="examples small"') == 1  # the training images have two pictures here
+    assert page.count('class="examples"') == 1
+
+
 def test_words_are_explained_where_they_are_first_shown():
     lead = Page(render(RUN)).text.split("Training images")[1].split("folder/one")[0]
     for word in ("A map ", "a walk ", "a pseudo mask,"):
@@ -156,6 +162,11 @@ def test_class_names_are_shown_as_they_are():
     page = render(dataclasses.replace(RUN, classes=("<b>dog</b> & co",)))
     assert "<b>dog</b>" not in page
     assert "&lt;b&gt;dog&lt;/b&gt; &amp; co" in page
+
+
+def test_words_between_backticks_are_code_and_the_rest_is_escaped():
+    assert code("take `a<b` & `c`, not d`") == "take <code>a&lt;b</code> &amp; <code>c</code>, not d`"
+    assert code("`") == "`"
 
 
 def test_shares_durations_and_colours():

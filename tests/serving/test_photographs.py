@@ -100,6 +100,19 @@ def test_masks_with_their_overlays_are_known_without_a_class_list(photos):
     assert "masks/b.png.png" in names(found, photos)
 
 
+def test_indexed_masks_beside_their_photographs_are_known_without_a_class_list(photos):
+    for name in ("a.JPG.png", "lonely.jpg.png"):
+        Image.new("P", (8, 6)).save(photos / name)
+    paint(photos, "a.png.png")  # in colours: a photograph, whatever its name
+    (photos / "b.png").write_bytes(b"cut")
+    (photos / "b.png.png").write_bytes(b"cut")
+    found = photographs(photos)
+    assert names(found, photos) == [
+        "a.JPG", "a.png", "a.png.png", "b.png", "b.png.png", "deep/er/b.png", "lonely.jpg.png",
+    ]  # fmt: skip
+    assert found.masks == 1
+
+
 def test_photographs_beside_a_class_list_are_still_photographs(photos):
     class_list(photos)
     paint(photos, "my_overlay.jpg", "x.png")

@@ -162,7 +162,10 @@ def improve(
     say(improved.reviewed())
     finish(improved, "prediction", None)
     found = changes(first, improved)
-    say(f"on {len(improved.held_back)} corrected images that were held back, mean IoU in percent:" if found else "")
+    if found:
+        say(f"on {len(improved.held_back)} corrected images that were held back, mean IoU in percent:")
+    else:
+        say("nothing is compared: no corrected image was held back, which takes two of them at least")
     for change in found:
         say(f"  {change}")
     say(f"improved run: {improved.folder.path}")

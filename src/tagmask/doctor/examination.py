@@ -69,7 +69,7 @@ class Examination:
         warnings = sum(finding.severity == "warn" for finding in self.findings)
         return {
             "stop": "Stop: a run would refuse these data.",
-            "warn": f"A run would start, with {counted(warnings, 'warning')}: read them before you trust its results.",
+            "warn": f"A run would start, with {counted(warnings, 'warning')}, to be read before you trust its results.",
             "ready": "Ready: nothing speaks against a run.",
         }[self.verdict]
 

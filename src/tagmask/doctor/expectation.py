@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -91,7 +92,7 @@ def _background(census: Census) -> tuple[str, ...]:
         return ()
     return (
         "No training image is without a tag. What is on them but belongs to no class becomes background; where there "
-        "is no such thing, as in tiles of tissue or of land, set masks.background.rule=none.",
+        "is no such thing, as in tiles of tissue or of land, set `masks.background.rule=none`.",
     )
 
 
@@ -147,10 +148,11 @@ class Recommendation:
     reason: str
 
     def command(self, data: str | None) -> str:
-        """The command line that runs it."""
+        """The command line that runs it, into a folder named after the data, or the recipe where there are none."""
         folder = shlex.quote(data) if data else ""
         what = folder if self.recipe == AUTO else f"{self.recipe} --data {folder}" if folder else self.recipe
-        words = ["tagmask run", what, "--out runs/first"]
+        out = f"--out {shlex.quote(f'runs/{Path(data or self.recipe).resolve().name}')}"
+        words = ["tagmask run", what, out]
         return " ".join([*words, *(f"--set {shlex.quote(setting)}" for setting in self.settings)])
 
 

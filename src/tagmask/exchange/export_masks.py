@@ -113,7 +113,7 @@ def _place(run: Run, record: Record, plain: Path | None, target: Path, way: Phot
 
 def _selection_notes(chosen: Selection) -> Iterator[str]:
     if chosen.rejected:
-        yield f"{chosen.rejected} images are left out, because their masks have been rejected."
+        yield f"left out, because their masks have been rejected: {chosen.rejected} of the images."
 
 
 def _photograph_notes(written: int, way: Photographs) -> Iterator[str]:

@@ -161,12 +161,20 @@ def _scores(facts: Facts) -> Iterator[str]:
         yield ""
         yield f"IoU of each class, in %: {', '.join(f'{name} {100 * iou:.0f}' for name, iou in of_classes.items())}."
     yield ""
-    yield "Scores are of the network in torch, with the scales and mirror images above; one run, so no deviation."
+    if _is_scored(facts):
+        yield "Scores are of the network in torch, with the scales and mirror images above; one run, so no deviation."
+    else:
+        yield "The network was not scored: no validation image has ground truth, or the run was not evaluated."
+
+
+def _is_scored(facts: Facts) -> bool:
+    """Whether anything is known of the network's own masks."""
+    return "prediction" in facts.scores
 
 
 def _of_classes(facts: Facts) -> dict[str, float]:
     """IoU of each class that could be scored, by this network."""
-    found = facts.scores["prediction"].iou if "prediction" in facts.scores else {}
+    found = facts.scores["prediction"].iou if _is_scored(facts) else {}
     return {name: iou for name, iou in found.items() if iou is not None}
 
 
@@ -182,7 +190,8 @@ def _limits(facts: Facts) -> Iterator[str]:
     weak = [name for name, iou in _of_classes(facts).items() if iou < 0.5]
     if weak:
         yield f"- Below 50 % IoU: {_listed(weak)}."
-    yield "- It was scored on photographs like those of its training alone; try it on yours before you rely on it."
+    scored = "scored on photographs like those of its training alone" if _is_scored(facts) else "not scored"
+    yield f"- It was {scored}; try it on yours before you rely on it."
     yield "- `predict.py` reads files of 8 bits; those of 16 or 32 bits are read by tagmask alone."
 
 

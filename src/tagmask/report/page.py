@@ -1,9 +1,11 @@
 """Pages from content: one HTML file with everything in it, readable offline, without a script, by day and by night."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from tagmask.masks import overlays
 from tagmask.report.content import ComparisonContent, DoctorContent, ReportContent
@@ -37,7 +39,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"percent": percent, "data_uri": overlays.data_uri, "color": color}
+    found.filters |= {"percent": percent, "data_uri": overlays.data_uri, "color": color, "code": code}
     return found
 
 
@@ -60,6 +62,16 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def code(sentence: str) -> Markup:
+    """A sentence as HTML, escaped; what stands between backticks is set as code.
+
+    Example:
+        >>> code("take `a < b`")
+        Markup('take <code>a &lt; b</code>')
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def color(value: int) -> str:

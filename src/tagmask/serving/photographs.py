@@ -11,6 +11,7 @@ from tagmask.errors import TagmaskError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 PNG, GEOTIFF, OVERLAY = ".png", "_mask.tif", "_overlay.jpg"
 ENDINGS = (PNG, GEOTIFF, OVERLAY)
+INDEXED = b"\x03"  # the kind of colour that the 26th byte of a PNG tells
 OTHER_KINDS = frozenset(
     {".heic", ".heif", ".avif", ".jfif", ".jpe", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"}
     | {".orf", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".tga", ".eps"}
@@ -64,7 +65,8 @@ def photographs(path: Path, without: Path | None = None) -> Photographs:
         subfolders[:] = sorted(_entered(here, subfolders, left_out, found))
         for name in sorted(names):
             if not name.startswith("."):
-                _sort(here / name, root, here in written or _has_both(name, names), found)
+                is_output = here in written or _has_both(name, names) or _is_mask_beside(here / name, names)
+                _sort(here / name, root, is_output, found)
     found.files.sort()
     if not found.files and not found.broken:
         raise TagmaskError(_none_there(path, found))
@@ -111,6 +113,18 @@ def _has_both(name: str, names: list[str]) -> bool:
     """Whether a mask lies beside its overlay, which versions without a class list have left."""
     photograph = _photograph(name)
     return f"{photograph}.png" in names and f"{photograph}_overlay.jpg" in names
+
+
+def _is_mask_beside(file: Path, names: list[str]) -> bool:
+    """Whether a PNG is named after a photograph beside it and indexed, as ``predict.py`` of an export writes masks."""
+    if not (file.name.endswith(PNG) and file.name.removesuffix(PNG) in names and file.is_file()):
+        return False
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(26)
+    except OSError:  # told when the photograph is read
+        return False
+    return head.startswith(b"\x89PNG") and head[25:] == INDEXED
 
 
 def _none_there(path: Path, found: Photographs) -> str:

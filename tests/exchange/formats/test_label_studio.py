@@ -60,6 +60,13 @@ def test_tasks_that_nobody_has_annotated_are_left_as_they_are(tmp_path):
     assert found.notes[0].startswith("2 tasks have no annotation")
 
 
+def test_predictions_are_numbers_in_an_export(tmp_path):
+    task = {"data": {}, "annotations": [{"result": [strokes(FIRST)]}], "predictions": [7], "drafts": []}
+    never_annotated = {"data": {}, "predictions": [8]}
+    [arrival] = read(tasks_in(tmp_path, task, never_annotated), CLASSES).masks
+    assert arrival.read((2, 3)).tolist() == [[1, 0, 0], [0, 0, 0]]
+
+
 def test_smaller_layers_lie_over_larger_ones_and_answers_to_questions_are_passed_over(tmp_path):
     layers = [strokes(FIRST, "big dog"), strokes(ALL), {"type": "choices", "value": {"choices": ["good"]}}]
     [arrival] = read(tasks_in(tmp_path, {"data": {}, "annotations": [{"result": layers}]}), CLASSES).masks

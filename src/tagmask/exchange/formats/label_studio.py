@@ -118,14 +118,14 @@ class _Answer(BaseModel):
 class _Task(BaseModel):
     data: dict[str, Any]
     annotations: list[_Answer] | None = None
-    predictions: list[_Answer] = []
+    predictions: list[_Answer | int] = []  # in exports the numbers that Label Studio has given them
     file_upload: str | None = None
 
     @property
     def answer(self) -> _Answer | None:
         """The last annotation that was not skipped; of tasks that were never in Label Studio, the prediction."""
         given = self.predictions if self.annotations is None else self.annotations
-        kept = [answer for answer in given if not answer.was_cancelled]
+        kept = [answer for answer in given if isinstance(answer, _Answer) and not answer.was_cancelled]
         return max(reversed(kept), key=lambda answer: answer.updated_at, default=None)
 
     @property
