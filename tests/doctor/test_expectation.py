@@ -34,9 +34,9 @@ def test_what_is_called_measured_stands_in_its_record(measured):
 
 def test_what_few_images_gave_stands_in_the_log():
     entry = (BENCHMARKS / "LOG.md").read_text().split("Length of the walk, few photographs")[1].split("\n## ")[0]
-    assert "54.3 and 49.8" in entry  # 136 photographs: the walk of now, and the earlier one
-    assert "73.2 and 71.6, 74.0 and 72.1, 71.1 and 73.3" in entry  # all, three seeds
-    assert f"54 % where all gave {fmean([73.2, 74.0, 71.1]):.0f} %" in FEW_MEASURED
+    for said in ("revised masks 53.2", "photographs 43.7"):
+        assert said in " ".join(entry.split())
+        assert said.split()[-1] in FEW_MEASURED
 
 
 @pytest.mark.parametrize(
