@@ -88,6 +88,13 @@ AFFINITY_KINDS = Kinds(AffinityConfig, (AffinityNetConfig, IrnConfig), AFFINITY_
 AnyAffinity = Annotated[AffinityConfig, AFFINITY_KINDS]
 
 
+class FewImages(Config):
+    """How long maps walk where an affinity network has seen few images: it leaks, and a long walk finds every leak."""
+
+    below: int = Field(default=500, gt=0, description="Training images from which on `walk.steps` holds.")
+    steps: int = Field(default=64, ge=0, description="Steps of the walk with fewer.")
+
+
 class WalkConfig(Config):
     """Random walk of the maps along the learned affinities."""
 
@@ -102,9 +109,19 @@ class WalkConfig(Config):
         description="How maps come to the affinity grid: block means (AffinityNet) or sampled (IRN, SIPE).",
     )
     steps: int = Field(default=256, ge=0, description="Steps of the walk.")
+    few: FewImages | None = Field(default=None, description="Fewer steps for few training images.")
     border: Literal["full", "interior"] = Field(default="full", description="As in training; `interior` as published.")
     form: Literal["exact", "chebyshev"] = Field(
         default="chebyshev", description="Step by step, or its polynomial expansion."
     )
     tolerance: float = Field(default=1e-5, gt=0, description="Error bound of the Chebyshev form.")
     base_long_side: int | None = Field(default=None, gt=0, description="Resize the image to this long side first.")
+
+    def steps_for(self, images: int) -> int:
+        """Steps of the walk in a run with so many training images.
+
+        >>> config = WalkConfig(few=FewImages())
+        >>> WalkConfig().steps_for(20), config.steps_for(499), config.steps_for(500)
+        (256, 64, 256)
+        """
+        return self.few.steps if self.few is not None and images < self.few.below else self.steps

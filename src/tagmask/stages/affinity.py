@@ -192,7 +192,8 @@ def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig, records: Seq
 def walker(run: Run, net: AffinityModel, found: Neighbourhood) -> Walk:
     """The walk of maps in the neighbourhood of one image, on the device that found it."""
     walk = run.recipe.walk
-    settings = {"beta": walk.beta, "steps": walk.steps, "form": walk.form, "tolerance": walk.tolerance}
+    steps = walk.steps_for(len(run.training_records))
+    settings = {"beta": walk.beta, "steps": steps, "form": walk.form, "tolerance": walk.tolerance}
     make = _walk_here if found.affinities.device.type == "cpu" else _walk_there
     return make(found, net.offsets, settings)
 
