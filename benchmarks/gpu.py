@@ -160,9 +160,8 @@ def label(
     found = net.neighbourhood(channels_last(picture.images[0][None]).to(device), walk.border)
     passable = None if found.passable is None else found.passable.to(where)
     moved = Neighbourhood(found.affinities.to(where), passable)
-    run: Any = SimpleNamespace(
-        recipe=SimpleNamespace(walk=walk), training_records=()
-    )  # all of a run that a walk looks at
+    # All of a run that a walk looks at.
+    run: Any = SimpleNamespace(recipe=SimpleNamespace(walk=walk), training_records=())
     walked = walker(run, net, moved)(walk_start(scores, picture.size, net.stride, walk))
     archive = walked_at_image_size(MapArchive(classes, walked, picture.size), picture.size, walk, net.stride)
     scores, classes = walked_scores(archive, background)
