@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tagmask.system.interruption import Stopped, held_back, listen, put_off, stop_if_asked
+from tagmask.system.interruption import Stopped, held_back, listen, listen_no_more, put_off, stop_if_asked
+from tagmask.system.workers import in_order
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +96,36 @@ def test_a_request_to_all_processes_of_a_call_stops_its_first_and_that_ends_the_
     assert errors.splitlines()[-1] == "tagmask.system.interruption.Stopped: SIGTERM"
     with pytest.raises(ProcessLookupError):
         os.killpg(call.pid, 0)
+
+
+WHILE_A_LOADER_STARTS = """
+import os, signal
+from tagmask.system.interruption import listen
+from tagmask.system.workers import in_order
+
+listen()
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+for _ in in_order(str, range(3), 1):
+    print("not stopped", flush=True)
+"""
+
+
+def test_a_request_while_a_loader_process_starts_is_not_lost():
+    script = [sys.executable, "-c", WHILE_A_LOADER_STARTS]
+    ended = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stdout == ""
+    assert ended.stderr.splitlines()[-1] == "tagmask.system.interruption.Stopped: SIGTERM"
+
+
+def signals_ignored(item):  # noqa: ARG001
+    return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_a_loader_process_leaves_ctrl_c_to_its_parent():
+    assert list(in_order(signals_ignored, [0, 1], 1)) == [True, True]
+    assert list(in_order(signals_ignored, [0], 0)) == [False]
+
+
+def test_a_call_that_is_ending_already_is_ended_at_once():
+    listen_no_more()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == [signal.SIG_DFL] * 2

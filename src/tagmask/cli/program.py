@@ -15,7 +15,7 @@ from tagmask.cli.cloud.opening import opened
 from tagmask.cli.words import Command, say
 from tagmask.errors import TagmaskError
 from tagmask.system.environment import keep_freed_memory
-from tagmask.system.interruption import listen, loader_killed
+from tagmask.system.interruption import listen, listen_no_more, loader_killed
 
 COMMANDS = (
     *doctor.COMMANDS,
@@ -80,6 +80,7 @@ def _stoppable(command: Command) -> Callable[..., None]:
         try:
             command.function(*map(opened, arguments), **{name: opened(each) for name, each in options.items()})
         except KeyboardInterrupt as stop:
+            listen_no_more()
             then = "the same command goes on from there." if command.resumes else "the same command begins anew."
             typer.echo(f"stopped. What is finished is kept; {then}", err=True)
             raise typer.Exit(getattr(stop, "code", 130)) from None

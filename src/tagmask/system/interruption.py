@@ -35,6 +35,12 @@ def listen() -> None:
         signal.signal(number, _on_signal)
 
 
+def listen_no_more() -> None:
+    """From now on either signal ends the process at once: the call is ending already, and has nothing left to say."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     if _Requests.held_back and _Requests.number is None:
         _Requests.number = number
@@ -81,10 +87,11 @@ def held_back() -> Iterator[None]:
 
 
 def leave_it_to_the_parent() -> None:
-    """For loader processes: schedulers send SIGTERM to all processes of a call, and its first one ends the others.
+    """For loader processes: schedulers send SIGTERM, and terminals SIGINT, to all processes of a call.
 
-    So a loader process follows its parent alone.
+    Its first one ends the others, so a loader process follows its parent alone.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # on Linux, which tells who asks
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         Thread(target=_wait_for, args=(os.getppid(),), daemon=True).start()

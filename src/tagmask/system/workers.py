@@ -71,7 +71,8 @@ def in_order(
         worker_init_fn=_begin,
         generator=torch.Generator(),  # its own: the loader must not draw from the random numbers of its user
     )
-    results = iter(loader)
+    with put_off():  # Python drops what is raised while it starts a process
+        results = iter(loader)
     try:
         while True:
             stop_if_asked()
