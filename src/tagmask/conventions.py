@@ -1,5 +1,7 @@
 """What means the same everywhere: numbers on every mask, ends of a run, forms of an export, published data sets."""
 
+import os
+from pathlib import Path
 from typing import Literal
 
 BACKGROUND = 0
@@ -34,3 +36,14 @@ CocoYear = Literal[2014, 2017]
 
 MaskFiles = Literal["masks", "voc-submission"]
 """How masks of new photographs are laid out: beside their names, or as VOC's evaluation server takes them."""
+
+
+def run_folder(named: Path) -> Path:
+    """The folder of a run for which none was named: in `runs`, by the name of its recipe or its data.
+
+    `runs` is where the call stands, or beside the data if it stands within them, as the pictures of a run are no data.
+    """
+    whole = named.resolve()
+    within = whole.is_dir() and Path.cwd().is_relative_to(whole)
+    runs = Path(os.path.relpath(whole.parent / "runs")) if within else Path("runs")
+    return runs / (whole.stem if whole.suffix == ".yaml" else whole.name)

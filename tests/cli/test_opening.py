@@ -26,7 +26,7 @@ def test_folder_of_another_recipe_keeps_its_results(run, tmp_path, photos):
     [
         ("toy+ppc", "toy+ppc"),
         ("photos/", "photos"),
-        ("..", "work"),
+        ("../data", "data"),
         ("recipes/mine.yaml", "mine"),
         ("s3://bucket/photos/", "photos"),
     ],
@@ -77,11 +77,11 @@ def test_a_second_call_in_the_folder_of_a_running_one_is_refused(run, begun, mon
     assert run("make-maps", begun)[0] == 0
 
 
-def test_a_finished_run_says_what_comes_next(run, run_copy):
-    folder = run_copy.folder.path
+def test_a_finished_run_says_what_comes_next(run, run_copy, tmp_path):
+    folder = run_copy.folder.path.rename(tmp_path / "my run")
     code, text = run("resume", folder)
     assert code == 0, text
     flat = " ".join(text.split())
-    assert f"tagmask review {folder}" in flat
-    assert f"tagmask predict FOLDER --model {folder} --out MASKS" in flat
+    assert f"tagmask review '{folder}'" in flat
+    assert f"tagmask predict FOLDER --model '{folder}' --out MASKS" in flat
     assert "tagmask review" not in run("resume", folder, "--until", "seed")[1]

@@ -117,7 +117,7 @@ def test_a_request_while_a_loader_process_starts_is_not_lost():
     assert ended.stderr.splitlines()[-1] == "tagmask.system.interruption.Stopped: SIGTERM"
 
 
-def signals_ignored(item):  # noqa: ARG001
+def signals_ignored(item):
     return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 

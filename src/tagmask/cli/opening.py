@@ -1,12 +1,12 @@
 """Runs as commands open them: said what was found, forgotten what is to be done again, scored at the end."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagmask.cli.words import say, say_notes, show_table
-from tagmask.conventions import Equal, Goal
+from tagmask.conventions import Equal, Goal, run_folder
 from tagmask.errors import TagmaskError
-from tagmask.system.cloud.urls import is_url
 
 if TYPE_CHECKING:
     from tagmask.stages.run import Run
@@ -33,8 +33,7 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str], bu
 
 def named_after(recipe: str) -> Path:
     """The folder of a run for which none was named, said aloud: of the recipe's name, or that of the data."""
-    named = Path(recipe) if is_url(recipe) else Path(recipe).resolve()
-    folder = Path("runs", named.stem if named.suffix == ".yaml" else named.name)
+    folder = run_folder(Path(recipe))
     say(f"run folder: {folder}")
     return folder
 
@@ -196,8 +195,9 @@ def finish(run: "Run", until: Goal, redo: str | None) -> None:
     run_all(run, until)
     evaluate(run)
     if until == "prediction" and this_process().is_main_process:
-        say(f"look at the masks and correct them: tagmask review {run.folder.path}")
-        say(f"masks of other photographs: tagmask predict FOLDER --model {run.folder.path} --out MASKS")
+        folder = shlex.quote(str(run.folder.path))
+        say(f"look at the masks and correct them: tagmask review {folder}")
+        say(f"masks of other photographs: tagmask predict FOLDER --model {folder} --out MASKS")
 
 
 def evaluate(opened: "Run") -> None:
