@@ -57,7 +57,8 @@ OutOrNamed = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Run folder: results go here, a second call continues it; left out: `runs/` and the name of RECIPE, beside the data within these.",
+        help="Run folder: results go here, a second call continues it; left out: `runs/` and the name of RECIPE, "
+        "beside the data within these.",
     ),
 ]
 Until = Annotated[
