@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tagmask import cli
-from tagmask.conventions import BACKGROUND, IGNORE, run_folder
+from tagmask.conventions import BACKGROUND, IGNORE, default_run_folder
 
 
 def test_a_table_that_ends_with_the_unlabelled_number_translates_masks():
@@ -27,7 +27,7 @@ def test_a_run_can_end_at_seeds_masks_or_predictions_and_nowhere_else(capsys, mo
 def test_a_run_begun_within_its_data_lies_beside_them(monkeypatch, tmp_path):
     (tmp_path / "my photos" / "cat").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "my photos")
-    assert run_folder(Path()) == Path("../runs/my photos")
-    assert run_folder(Path("cat")) == Path("runs/cat")
+    assert default_run_folder(Path()) == Path("../runs/my photos")
+    assert default_run_folder(Path("cat")) == Path("runs/cat")
     monkeypatch.chdir("cat")
-    assert run_folder(Path("..")) == Path("../../runs/my photos")
+    assert default_run_folder(Path("..")) == Path("../../runs/my photos")

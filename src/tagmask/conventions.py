@@ -1,4 +1,4 @@
-"""What means the same everywhere: numbers on every mask, ends of a run, forms of an export, published data sets."""
+"""What means the same everywhere: numbers on masks, where a run ends and lies, forms of an export, published data."""
 
 import os
 from pathlib import Path
@@ -34,11 +34,20 @@ Counts = Literal["published", "any"]
 CocoYear = Literal[2014, 2017]
 """Which MS-COCO: the same photographs, split otherwise, under other names."""
 
+VOC_IMAGES = {"train": 1464, "val": 1449, "train_aug": 10582}
+"""How many images each list of PASCAL VOC 2012 has, ``train_aug`` with those of SBD."""
+
+COCO_IMAGES: dict[CocoYear, dict[str, tuple[int, int]]] = {
+    2014: {"train": (82_783, 82_081), "val": (40_504, 40_137)},
+    2017: {"train": (118_287, 117_266), "val": (5_000, 4_952)},
+}
+"""How many images each split of MS-COCO has, and how many of them have a tag."""
+
 MaskFiles = Literal["masks", "voc-submission"]
 """How masks of new photographs are laid out: beside their names, or as VOC's evaluation server takes them."""
 
 
-def run_folder(named: Path) -> Path:
+def default_run_folder(named: Path) -> Path:
     """The folder of a run for which none was named: in `runs`, by the name of its recipe or its data.
 
     `runs` is where the call stands, or beside the data if it stands within them, as the pictures of a run are no data.

@@ -9,7 +9,7 @@ from conftest import TinyBackbone
 from tagmask.config import TimmBackbone
 from tagmask.contracts import Level
 from tagmask.networks.backbones import build_backbone
-from tagmask.networks.folding import folded
+from tagmask.networks.folding import fold, folded
 
 
 def timm_backbone(model="mobilenetv2_035", batch_norm="frozen", **settings):
@@ -85,6 +85,16 @@ def test_state_and_copies_know_nothing_of_it():
     with torch.no_grad():
         other.model.conv_stem.weight.zero_()
     torch.testing.assert_close(other.forward_levels(images), backbone.forward_levels(images))
+
+
+def test_who_begins_to_learn_afterwards_takes_the_statistics_of_the_batch():
+    backbone = timm_backbone(batch_norm="train").eval()
+    plain, images = copy.deepcopy(backbone), torch.randn(2, 3, 64, 64)
+    fold(backbone)
+    assert count(backbone) > 0
+    expected, found = plain.train().forward_levels(images), backbone.train().forward_levels(images)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    torch.testing.assert_close(backbone.state_dict(), plain.state_dict(), rtol=0, atol=0)
 
 
 class Shared(TinyBackbone):

@@ -5,18 +5,18 @@ import pytest
 
 import published_trees as published
 from tagmask.config import CocoData
-from tagmask.conventions import IGNORE
+from tagmask.conventions import COCO_IMAGES, IGNORE
 from tagmask.data.datasets.coco import Coco
 from tagmask.errors import TagmaskError
-from tagmask.preparing.coco import PUBLISHED, prepare_coco
+from tagmask.preparing.coco import prepare_coco
 from typed import contents
 
 COUNTS = ("44 train (42 with a tag)", "16 val (15 with a tag)")
 
 
 def test_both_years_have_the_same_photographs():
-    assert {sum(images for images, _ in year.values()) for year in PUBLISHED.values()} == {123_287}
-    assert {sum(tagged for _, tagged in year.values()) for year in PUBLISHED.values()} == {122_218}
+    assert {sum(images for images, _ in year.values()) for year in COCO_IMAGES.values()} == {123_287}
+    assert {sum(tagged for _, tagged in year.values()) for year in COCO_IMAGES.values()} == {122_218}
 
 
 def test_what_is_unpacked_needs_nothing(tmp_path):

@@ -89,10 +89,10 @@ def test_no_steps_leave_the_maps_where_they_are(tiny_run):
 
 
 def test_few_training_images_have_steps_of_their_own(tiny_run):
-    run = walking(tiny_run, "walk.few={below: 1000, steps: 0}")
+    run = walking(tiny_run, "walk.steps={below: 1000, few: 0}")
     assert len(run.training_records) < 1000
     np.testing.assert_allclose(walker(run, Fixed(1.0), pair(1.0))(np.array([[[1.0, 0.25]]], np.float32)), [[[1, 0.25]]])
-    enough = walking(tiny_run, f"walk.few={{below: {len(run.training_records)}, steps: 0}}", "walk.steps=1")
+    enough = walking(tiny_run, f"walk.steps={{below: {len(run.training_records)}, few: 0, many: 1}}")
     assert walker(enough, Fixed(1.0), pair(1.0))(np.array([[[1.0, 0.0]]], np.float32))[0, 0, 1] > 0.1
 
 

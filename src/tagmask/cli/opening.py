@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagmask.cli.words import say, say_notes, show_table
-from tagmask.conventions import Equal, Goal, run_folder
+from tagmask.conventions import Equal, Goal, default_run_folder
 from tagmask.errors import TagmaskError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def begin_run(recipe: str, data: Path | None, out: Path, settings: list[str], bu
 
 def named_after(recipe: str) -> Path:
     """The folder of a run for which none was named, said aloud: of the recipe's name, or that of the data."""
-    folder = run_folder(Path(recipe))
+    folder = default_run_folder(Path(recipe))
     say(f"run folder: {folder}")
     return folder
 

@@ -128,8 +128,9 @@ def reproduce(
     figures, failures = carry_out(planned, say)
     refuse_failures(planned, failures)
     layout = planned.competitors[0].recipe.data
-    images = published.images_of(planned.dataset, layout.train_split, layout.val_split)
-    table = published.reproduction_table(published.reproduced(figures.recipes[0], reported), reported, images)
+    ours = published.images_of(planned.dataset, layout.train_split, layout.val_split)
+    found = published.reproduced(figures.recipes[0], reported)
+    table = published.reproduction_table(found, reported, ours, published.images_of_paper(recipe))
     say(table)
     say(f"page: {comparison_report.write(planned, figures)}")
     say(f"record: {write_record(planned, figures, str(this_machine()), table)}")

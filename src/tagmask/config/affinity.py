@@ -88,11 +88,12 @@ AFFINITY_KINDS = Kinds(AffinityConfig, (AffinityNetConfig, IrnConfig), AFFINITY_
 AnyAffinity = Annotated[AffinityConfig, AFFINITY_KINDS]
 
 
-class FewImages(Config):
-    """How long maps walk where an affinity network has seen few images: it leaks, and a long walk finds every leak."""
+class StepsByImages(Config):
+    """How long maps walk: an affinity network that has seen few images leaks, and a long walk finds every leak."""
 
-    below: int = Field(default=500, gt=0, description="Training images from which on `walk.steps` holds.")
-    steps: int = Field(default=64, ge=0, description="Steps of the walk with fewer.")
+    below: int = Field(default=500, gt=0, description="Training images that are no longer few.")
+    few: int = Field(default=64, ge=0, description="Steps with fewer images.")
+    many: int = Field(default=256, ge=0, description="Steps with as many images or more.")
 
 
 class WalkConfig(Config):
@@ -108,8 +109,9 @@ class WalkConfig(Config):
         default="mean",
         description="How maps come to the affinity grid: block means (AffinityNet) or sampled (IRN, SIPE).",
     )
-    steps: int = Field(default=256, ge=0, description="Steps of the walk.")
-    few: FewImages | None = Field(default=None, description="Fewer steps for few training images.")
+    steps: Annotated[int, Field(ge=0)] | StepsByImages = Field(
+        default=256, description="Steps of the walk; or `below`, `few` and `many`, by the number of training images."
+    )
     border: Literal["full", "interior"] = Field(default="full", description="As in training; `interior` as published.")
     form: Literal["exact", "chebyshev"] = Field(
         default="chebyshev", description="Step by step, or its polynomial expansion."
@@ -120,8 +122,10 @@ class WalkConfig(Config):
     def steps_for(self, images: int) -> int:
         """Steps of the walk in a run with so many training images.
 
-        >>> config = WalkConfig(few=FewImages())
-        >>> WalkConfig().steps_for(20), config.steps_for(499), config.steps_for(500)
+        >>> by_images = WalkConfig(steps=StepsByImages())
+        >>> WalkConfig().steps_for(20), by_images.steps_for(499), by_images.steps_for(500)
         (256, 64, 256)
         """
-        return self.few.steps if self.few is not None and images < self.few.below else self.steps
+        if isinstance(self.steps, int):
+            return self.steps
+        return self.steps.few if images < self.steps.below else self.steps.many

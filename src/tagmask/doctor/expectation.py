@@ -12,7 +12,7 @@ import yaml
 
 from tagmask.config import AnyData, FolderData, ToyData
 from tagmask.config.recipes import load_recipe
-from tagmask.conventions import run_folder
+from tagmask.conventions import default_run_folder
 from tagmask.doctor.census import Census
 from tagmask.doctor.image_findings import Sizes
 
@@ -152,7 +152,7 @@ class Recommendation:
         """The command line that runs it, into a folder named after the data, or the recipe where there are none."""
         folder = shlex.quote(data) if data else ""
         what = folder if self.recipe == AUTO else f"{self.recipe} --data {folder}" if folder else self.recipe
-        out = f"--out {shlex.quote(run_folder(Path(data or self.recipe)).as_posix())}"
+        out = f"--out {shlex.quote(default_run_folder(Path(data or self.recipe)).as_posix())}"
         words = ["tagmask run", what, out]
         return " ".join([*words, *(f"--set {shlex.quote(setting)}" for setting in self.settings)])
 

@@ -126,7 +126,14 @@ class _Scaled:
         return getattr(self._convolution, name)
 
 
+def _learns(normalization: BatchNorm) -> bool:
+    """Whether it takes the statistics of the batch: a backbone that was in evaluation has begun to learn."""
+    return normalization.training and not keeps_statistics(normalization)
+
+
 def _convolve(convolution: nn.Conv2d, normalization: BatchNorm, features: Tensor) -> Tensor:
+    if _learns(normalization):
+        return type(convolution).forward(convolution, features)
     mean, variance = normalization.running_mean, normalization.running_var
     assert isinstance(mean, Tensor), "statistics are kept"
     assert isinstance(variance, Tensor), "statistics are kept"
@@ -145,6 +152,8 @@ def _convolve(convolution: nn.Conv2d, normalization: BatchNorm, features: Tensor
 
 def _what_follows(normalization: BatchNorm, features: Tensor) -> Tensor:
     """What a normalisation of timm does behind itself."""
+    if _learns(normalization):
+        return type(normalization).forward(normalization, features)
     for name in ("drop", "act"):
         features = getattr(normalization, name, nn.Identity())(features)
     return features

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from tagmask.config import CocoData
-from tagmask.conventions import CocoYear, Counts
+from tagmask.conventions import COCO_IMAGES, CocoYear, Counts
 from tagmask.data.datasets.coco import Coco
 from tagmask.errors import TagmaskError
 from tagmask.preparing.tree import (
@@ -22,11 +22,6 @@ from tagmask.preparing.tree import (
 )
 from tagmask.system.whole_folders import writing_folder
 
-# Images and images with a tag.
-PUBLISHED: dict[CocoYear, dict[str, tuple[int, int]]] = {
-    2014: {"train": (82_783, 82_081), "val": (40_504, 40_137)},
-    2017: {"train": (118_287, 117_266), "val": (5_000, 4_952)},
-}
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 NO_MASKS = "No class masks are written: the reader paints them from the annotations, crowds without label."
 
@@ -133,7 +128,7 @@ def _checked(folder: Path, name: Path, year: CocoYear, counts: Counts) -> tuple[
     except TagmaskError as error:
         raise named_as(folder, name, error) from error
     faults, words = Faults(), []
-    for split, published in PUBLISHED[year].items():
+    for split, published in COCO_IMAGES[year].items():
         tagged = [bool(record.tags) for record in data.split(split)]
         found = (len(tagged), sum(tagged))
         words.append(f"{found[0]} {split} ({found[1]} with a tag)")

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from tagmask.config import VocData
-from tagmask.conventions import Counts
+from tagmask.conventions import VOC_IMAGES, Counts
 from tagmask.data.datasets.checks import read_lines
 from tagmask.data.datasets.voc import Voc
 from tagmask.data.datasets.voc.layout import VocImages, list_path, voc_folder
@@ -29,7 +29,6 @@ from tagmask.system.storage import write_bytes
 from tagmask.system.whole_folders import writing_folder
 from tagmask.system.workers import several_at_once
 
-PUBLISHED = {"train": 1464, "val": 1449, "train_aug": 10582}
 LISTS = Path("ImageSets/Segmentation")
 OWN_MASKS, ALL_MASKS = "SegmentationClass", "SegmentationClassAug"
 FOLDERS = ("JPEGImages", "Annotations", "ImageSets", OWN_MASKS, ALL_MASKS, "SegmentationObject")
@@ -91,7 +90,7 @@ def _complete(folder: Path, sbd: Path | None, counts: Counts, faults: Faults) ->
     images = VocImages(folder)
     lists = _lists(folder, images, sbd)
     if counts == "published":
-        for name, number in PUBLISHED.items():
+        for name, number in VOC_IMAGES.items():
             check_count(len(lists[name]), number, f"images in {name}", faults)
     for key in sorted({*lists["train"], *lists["train_aug"]} & {*lists["val"]}):
         faults.add("images to be learned from that are validation images", key)

@@ -6,9 +6,12 @@ from importlib.resources import files
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from tagmask.config import CocoData
+from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset
+from tagmask.conventions import COCO_IMAGES, VOC_IMAGES
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison_figures import SCORE_KEYS, RecipeFigures
 from tagmask.scoring.comparison_table import shown, signed
@@ -22,7 +25,6 @@ class Published(BaseModel):
     Attributes:
         paper: who, and where.
         scores: mean IoU in percent by the keys of ``scores.json``.
-        images: how many with a tag they trained on, and how many were for validation.
         note: how theirs came about, in a sentence or two.
     """
 
@@ -30,7 +32,6 @@ class Published(BaseModel):
 
     paper: str
     scores: dict[str, Annotated[float, Field(gt=1, lt=100)]]
-    images: tuple[PositiveInt, PositiveInt]
     note: str
 
 
@@ -102,13 +103,25 @@ def images_of(dataset: Dataset, train_split: str, val_split: str | None) -> tupl
     return sum(bool(record.tags) for record in dataset.split(train_split)), held_out
 
 
-def reproduction_table(found: list[Reproduced], reported: Published, images: tuple[int, int]) -> str:
+def images_of_paper(recipe: str) -> tuple[int, int]:
+    """The same of the paper of a recipe."""
+    data = load_recipe(recipe).data
+    if isinstance(data, CocoData):
+        splits = COCO_IMAGES[data.year]
+        return splits["train"][1], splits["val"][0]
+    return VOC_IMAGES["train_aug"], VOC_IMAGES["val"]
+
+
+def reproduction_table(
+    found: list[Reproduced], reported: Published, ours: tuple[int, int], theirs: tuple[int, int]
+) -> str:
     """Theirs and ours as Markdown.
 
     Args:
         found: their scores beside ours.
         reported: what they say.
-        images: of our runs, as in ``reported``.
+        ours: images of our runs, as ``images_of`` counts them.
+        theirs: images of the paper.
     """
     head = f"| mean IoU (%) | {reported.paper} | ours | difference | |\n| --- | --: | --: | --: | --- |"
     cells = [
@@ -116,7 +129,7 @@ def reproduction_table(found: list[Reproduced], reported: Published, images: tup
         for e in found
     ]
     rows = [f"| {' | '.join(each)} |" for each in cells]
-    below = f"The middle column is the authors'. {reported.note}{_other_images(images, reported.images)}"
+    below = f"The middle column is the authors'. {reported.note}{_other_images(ours, theirs)}"
     return "\n".join([head, *rows, "", below])
 
 
