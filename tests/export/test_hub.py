@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,9 @@ def test_what_was_pushed_is_loaded_by_its_commit(tiny_run, tmp_path):
         assert set(files) == {"segmenter.safetensors", "settings.json", "classes.json", "README.md"}
         addresses = [address, "hf://me/animals", "hf://me/dragons"]
         told = call(server, tmp_path / "other", FETCH.format(addresses=addresses, image=str(image)))
+    gone = call(server, tmp_path / "cache", PROGRAM.format(run=str(tiny_run.folder.path)))
+    assert gone.returncode == 2
+    assert re.search(r"error: me/animals: the Hub cannot be reached: .*; nothing was pushed", gone.stderr)
     expected = tagmask.load(tiny_run.folder.path, "cpu")(image)
     loaded, newest, missing = told.stdout.splitlines()
     assert np.array_equal(json.loads(loaded), expected), told.stderr

@@ -22,12 +22,11 @@ FILES: dict[Form, str] = {
     "openvino": "network.xml",
     "torch-export": "network.pt2",
 }
-PACKAGES: dict[Form, tuple[tuple[str, str], ...]] = {
-    "bundle": (),
-    "onnx": (("onnx", "export"), ("onnxscript", "export"), ("onnxruntime", "export")),
-    "openvino": (("onnx", "export"), ("onnxscript", "export"), ("openvino", "openvino")),
-    "torch-export": (),
+EXTRAS: dict[Form, tuple[str, tuple[str, ...]]] = {
+    "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
+    "openvino": ("openvino", ("onnx", "onnxscript", "openvino")),
 }
+"""The extra of each form that needs one, and the packages it brings."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,9 @@ def require_packages(form: Form) -> None:
     Raises:
         TagmaskError: a package is missing.
     """
-    for package, extra in PACKAGES[form]:
-        require(extra, package)
+    if form in EXTRAS:
+        extra, packages = EXTRAS[form]
+        require(extra, *packages)
 
 
 def write_form(form: Form, trained: Trained, file: Path) -> None:

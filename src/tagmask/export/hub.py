@@ -6,7 +6,7 @@ from pathlib import Path
 from tagmask.errors import TagmaskError, first_line
 from tagmask.export.product import export_run
 from tagmask.inference.exported import settings_file
-from tagmask.inference.hub import FETCHED, SCHEME, parts_of
+from tagmask.inference.hub import FETCHED, SCHEME, failures, parts_of
 
 
 def push(model: Path, name: str, private: bool = False, data: Path | None = None) -> str:
@@ -50,7 +50,9 @@ def _uploaded(bundle: Path, name: str, private: bool) -> str:
         done = hub.upload_folder(
             repo_id=name, folder_path=bundle, allow_patterns=list(FETCHED), commit_message="A bundle of tagmask"
         )
-    except (HfHubHTTPError, OSError) as error:
+    except HfHubHTTPError as error:
         told = f"{name}: the Hub refuses: {first_line(error)}; `hf auth login` tells it who you are"
         raise TagmaskError(told) from error
+    except failures() as error:
+        raise TagmaskError(f"{name}: the Hub cannot be reached: {first_line(error)}; nothing was pushed") from error
     return f"{SCHEME}{name}@{done.oid}"

@@ -34,6 +34,18 @@ def parts_of(address: str) -> tuple[str, str | None]:
     return found["name"], found["revision"]
 
 
+def failures() -> tuple[type[Exception], ...]:
+    """What may be raised while one speaks with the Hub.
+
+    A Hub that cannot be reached is told by the error of an HTTP client, which is another one from version to version
+    of huggingface_hub; its own error of a refusal descends from the client's.
+    """
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415 (slow to import, and rarely needed)
+
+    of_client = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    return of_client, OSError
+
+
 def fetched(address: str) -> Path:
     """The folder in the Hub's cache that holds the bundle of an address; downloaded if it is not there.
 
@@ -43,12 +55,11 @@ def fetched(address: str) -> Path:
         TagmaskError: there is no such repository or revision, none may be read, or it holds no bundle.
     """
     from huggingface_hub import snapshot_download  # noqa: PLC0415 (slow to import, and rarely needed)
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
 
     name, revision = parts_of(address)
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(FETCHED)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except failures() as error:
         raise TagmaskError(f"{address} cannot be fetched: {first_line(error)}") from error
     if not (folder / SETTINGS).is_file() or read_settings(folder / SETTINGS).form != "bundle":
         raise TagmaskError(f"{address} holds no bundle of tagmask; `tagmask push` makes one")

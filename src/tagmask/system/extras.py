@@ -15,7 +15,13 @@ def require(extra: str, *packages: str) -> None:
     Raises:
         TagmaskError: one of them is not installed.
     """
-    missing = [package for package in packages if find_spec(package) is None]
+    missing = [package for package in packages if not _is_here(package)]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise TagmaskError(f"{' and '.join(missing)} {verb} not installed: pip install 'tagmask[{extra}]'")
+
+
+def _is_here(package: str) -> bool:
+    """Whether a package can be imported; a mere folder of its name beside the program is none."""
+    found = find_spec(package)
+    return found is not None and found.origin is not None
