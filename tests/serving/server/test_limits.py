@@ -1,6 +1,6 @@
 import inspect
 
-from tagmask.cli.use import serve
+from tagmask.cli.serve import serve
 from tagmask.serving.server.limits import Limits
 
 
