@@ -343,6 +343,13 @@ def test_taking_the_background_away_takes_its_factor_away_unless_it_is_set_too()
     [
         ("method.droput=0", "  method.droput: unknown key; did you mean 'dropout'?"),
         ("method.view_scale=0.5", "  method.view_scale: unknown key; known here: kind, dropout, map_root"),
+        (
+            "walk.steps=-3",
+            "  walk.steps: Input should be greater than or equal to 0 (got -3); or: Input should be a block of below",
+        ),
+        ("walk.steps={bellow: 3}", "  walk.steps.bellow: unknown key; did you mean 'below'?"),
+        ("walk.steps={few: -2}", "do not fit:\n  walk.steps.few: Input should be greater than or equal to 0 (got -2)"),
+        ("maps.scales=[1, a]", "  maps.scales.1: Input should be a valid number"),
         ("training.jitter=null", "  training.jitter: unknown key; known here: epochs, steps"),
         ("affinity.kind=irn", '--set "affinity={kind: ..., ...}"'),
     ],

@@ -235,10 +235,13 @@ def _leave_out_the_factor_of_no_background(content: dict[str, Any], keys: Sequen
 
 
 def _explain(name: str, error: ValidationError, content: dict[str, Any], settings: Sequence[str]) -> str:
-    lines = [f"recipe {name} has {error.error_count()} setting(s) that do not fit:"]
+    reasons: dict[str, list[str]] = {}
     for problem in error.errors():
-        where = ".".join(_keys(problem["loc"], content)) or "the whole recipe"
-        lines.append(f"  {where}: {_reason(problem, content)}")
+        where = ".".join(_keys(problem, content)) or "the whole recipe"
+        reasons.setdefault(where, []).append(_reason(problem, content))
+    deepest = [where for where in reasons if not any(other.startswith(f"{where}.") for other in reasons)]
+    lines = [f"recipe {name} has {len(deepest)} setting(s) that do not fit:"]
+    lines += [f"  {where}: {'; or: '.join(reasons[where])}" for where in deepest]
     kinds = [key for key in map(_key, settings) if key.endswith(".kind")]
     if kinds:
         block = kinds[0].removesuffix(".kind")
@@ -249,13 +252,18 @@ def _explain(name: str, error: ValidationError, content: dict[str, Any], setting
     return "\n".join(lines)
 
 
-def _keys(place: Sequence[int | str], content: Any) -> list[str]:
-    """The keys of a place as one writes them: pydantic names the kind of a block as if it were a key."""
+def _keys(problem: Any, content: Any) -> list[str]:
+    """The keys of a problem's place as one writes them: pydantic names kinds and types there as if they were keys."""
     keys: list[str] = []
-    for part in place:
-        if isinstance(content, dict) and part not in content and content.get("kind") == part:
+    place = problem["loc"]
+    for depth, part in enumerate(place, 1):
+        is_missing = problem["type"] == "missing" and depth == len(place)
+        if isinstance(content, dict) and (part in content or is_missing):
+            content = content.get(part)
+        elif isinstance(content, list) and isinstance(part, int):
+            content = content[part]
+        else:
             continue
-        content = content.get(part) if isinstance(content, dict) else None
         keys.append(str(part))
     return keys
 
@@ -268,6 +276,9 @@ def _reason(problem: Any, content: Any) -> str:
         return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known here: {', '.join(known)}"
     if problem["type"] == "missing":
         return "required, but not given"
+    if problem["type"] == "model_type":
+        known = [name for model in _models_at(problem["loc"], content) for name in model.model_fields]
+        return f"Input should be a block of {', '.join(known)} (got {problem['input']!r})"
     message = problem["msg"].removeprefix("Value error, ")
     return message if isinstance(problem["input"], dict) else f"{message} (got {problem['input']!r})"
 
