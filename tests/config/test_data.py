@@ -3,9 +3,9 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tagmask.config import AnyData, CocoData, DataConfig, FolderData, Role, ToyData, VocData, settings_of
+from tagmask.config import AnyData, CocoData, DataConfig, FolderData, Role, TarData, ToyData, VocData, settings_of
 
-KINDS = [FolderData, VocData, CocoData, ToyData]
+KINDS = [FolderData, TarData, VocData, CocoData, ToyData]
 ADAPTER = TypeAdapter(AnyData)
 
 
@@ -16,7 +16,7 @@ def test_the_kind_tells_the_data_sets_apart(config):
 
 
 def test_an_unknown_kind_is_told_with_those_that_are_known():
-    with pytest.raises(ValidationError, match="'folder', 'voc', 'coco', 'toy'"):
+    with pytest.raises(ValidationError, match="'folder', 'tar', 'voc', 'coco', 'toy'"):
         ADAPTER.validate_python({"kind": "imagenet"})
 
 
@@ -84,7 +84,7 @@ def test_settings_of_images_and_tags_make_another_run(changes: dict[str, object]
     assert settings_of(FolderData(**changes), None) != settings_of(FolderData(), None)
 
 
-@pytest.mark.parametrize("kind", [FolderData, VocData, CocoData])
+@pytest.mark.parametrize("kind", [FolderData, TarData, VocData, CocoData])
 def test_bands_are_three_numbers_and_belong_to_what_is_learned(kind):
     assert kind().bands is None
     config = kind.model_validate({"bands": [3, 1, 0]})
@@ -95,7 +95,7 @@ def test_bands_are_three_numbers_and_belong_to_what_is_learned(kind):
             kind.model_validate({"bands": wrong})
 
 
-@pytest.mark.parametrize("kind", [FolderData, VocData, CocoData])
+@pytest.mark.parametrize("kind", [FolderData, TarData, VocData, CocoData])
 def test_a_share_is_less_than_all(kind):
     assert kind().val_fraction == 0.1
     for wrong in (-0.1, 1):
@@ -109,7 +109,7 @@ def test_difficult_objects_count_as_tags_as_published():
         VocData.model_validate({"difficult": "perhaps"})
 
 
-@pytest.mark.parametrize("kind", [FolderData, VocData])
+@pytest.mark.parametrize("kind", [FolderData, TarData, VocData])
 def test_masks_are_for_scoring_alone(kind):
     assert "masks" in settings_of(kind(), Role.SCORING)
     assert "masks" not in settings_of(kind(), None)

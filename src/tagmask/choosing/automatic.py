@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -13,7 +14,7 @@ from tagmask.choosing.object_size import PoolingTrial, spread_over_classes, try_
 from tagmask.config import Recipe, TrainingConfig
 from tagmask.config.choice import Choice
 from tagmask.config.recipes import changed_recipe, load_recipe
-from tagmask.contracts import Dataset
+from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import open_dataset
 from tagmask.data.datasets.recognition import recognised
 from tagmask.data.orientation import shape_of
@@ -80,13 +81,22 @@ def facts_of(dataset: Dataset, recipe: Recipe) -> DataFacts:
     """What is to be known of the training images."""
     records = dataset.split(recipe.data.train_split)
     step = max(1, len(records) // _LOOKED_AT)
-    paths = [path for record in records[::step] if (path := dataset.image_path(record)) is not None]
-    sides = [max(shape.stored) for shape in several_at_once(shape_of, paths) if shape is not None]
+    found = several_at_once(partial(_longer_side, dataset), records[::step])
+    sides = [side for side in found if side is not None]
     bound = recipe.data.largest_side or max(sides, default=0)
     counts = [sum(number in record.tags for record in records) for number in range(len(dataset.classes))]
     side = round(median(min(each, bound) for each in sides)) if sides else 0
     negatives = sum(not record.tags for record in records)
     return DataFacts(len(records), negatives, side, _trial(dataset, recipe, counts))
+
+
+def _longer_side(dataset: Dataset, record: Record) -> int | None:
+    """Pixels of an image's longer side as it is stored, or as it is read where it has no file; None: unreadable."""
+    path = dataset.image_path(record)
+    if path is None:
+        return max(dataset.read_image(record).shape[:2])
+    shape = shape_of(path)
+    return None if shape is None else max(shape.stored)
 
 
 def _trial(dataset: Dataset, recipe: Recipe, counts: Sequence[int]) -> PoolingTrial | None:

@@ -15,7 +15,17 @@ from tagmask.config.affinity import (
 from tagmask.config.backbones import AnyBackbone, FreezingConfig, Resnet38dBackbone, TimmBackbone
 from tagmask.config.base import Config, Role, settings_of
 from tagmask.config.crf import CRF_PRESETS, Crf, CrfConfig
-from tagmask.config.data import AnyData, CocoData, DataConfig, FolderData, MaskFilesConfig, ToyData, VocData
+from tagmask.config.data import (
+    AnyData,
+    CocoData,
+    DataConfig,
+    FolderData,
+    MaskFilesConfig,
+    TagNamesConfig,
+    TarData,
+    ToyData,
+    VocData,
+)
 from tagmask.config.masks import (
     AnyLabels,
     BackgroundConfig,
@@ -90,6 +100,8 @@ __all__ = [
     "SeamConfig",
     "SegmenterConfig",
     "SipeConfig",
+    "TagNamesConfig",
+    "TarData",
     "ThresholdLabels",
     "TimmBackbone",
     "ToyData",

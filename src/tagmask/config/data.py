@@ -97,15 +97,30 @@ class MaskFilesConfig(DataConfig):
     )
 
 
-class FolderData(MaskFilesConfig):
-    """A folder of images and a table of tags."""
+class TagNamesConfig(MaskFilesConfig):
+    """What data sets share whose tags are names that people have written."""
 
-    kind: Literal["folder"] = "folder"
     largest_side: int | None = Field(
         default=1024,
         ge=16,
         description="Larger photographs are scaled down to this long side when they are read; none: not.",
     )
+    separators: str = Field(default=";,|", description="Characters that separate tags.")
+    join_case: bool = Field(
+        default=False, description="Take tags that differ only in case, or in blanks, as one class."
+    )
+    not_classes: tuple[str, ...] = Field(
+        default=(), description="Tags to leave out, in any case, such as `background`."
+    )
+    val_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share held out for validation if there is no split."
+    )
+
+
+class FolderData(TagNamesConfig):
+    """A folder of images and a table of tags."""
+
+    kind: Literal["folder"] = "folder"
     images: str | None = Field(
         default=None, description="Image root below the data folder; none: its folder `images`, else the data folder."
     )
@@ -128,14 +143,7 @@ class FolderData(MaskFilesConfig):
         default="error",
         description="Tags that are neither present nor absent (-1 or a fraction): stop, or take them as.",
     )
-    join_case: bool = Field(
-        default=False, description="Take tags that differ only in case, or in blanks, as one class."
-    )
-    not_classes: tuple[str, ...] = Field(
-        default=(), description="Tags to leave out, in any case, such as `background`."
-    )
     split_column: str = Field(default="split", description="Column with the split, if the table has one.")
-    separators: str = Field(default=";,|", description="Characters that separate tags.")
     masks: Annotated[str | None, Role.SCORING] = Field(
         default=None,
         description="Folder of ground-truth masks named like the images; for scoring, unless learned from.",
@@ -143,8 +151,23 @@ class FolderData(MaskFilesConfig):
     exif: Literal["upright", "as_stored"] = Field(
         default="upright", description="Photographs that EXIF turns: turn them, or take them as they are stored."
     )
-    val_fraction: float = Field(
-        default=0.1, ge=0, lt=1, description="Share held out for validation if there is no split."
+
+
+class TarData(TagNamesConfig):
+    """Tar files of photographs with their tags beside them, as WebDataset writes them."""
+
+    kind: Literal["tar"] = "tar"
+    shards: str = Field(default="*.tar", min_length=1, description="Which files below the data folder are read.")
+    tags: str = Field(
+        default="json", min_length=1, description="Ending of the file with an image's tags: JSON, or text."
+    )
+    tags_key: str = Field(default="tags", description="In JSON, the key of the tags.")
+    split_key: str = Field(
+        default="split", description="In JSON, the key of the split; absent: the beginning of the shard's name."
+    )
+    masks: Annotated[str | None, Role.SCORING] = Field(
+        default=None,
+        description="Ending of ground-truth masks, such as `mask.png`; for scoring, unless learned from.",
     )
 
 
@@ -201,4 +224,4 @@ class ToyData(DataConfig):
     ignore_value: int = 255
 
 
-AnyData = Annotated[FolderData | VocData | CocoData | ToyData, Field(discriminator="kind")]
+AnyData = Annotated[FolderData | TarData | VocData | CocoData | ToyData, Field(discriminator="kind")]

@@ -13,7 +13,7 @@ from tagmask.contracts import Dataset
 from tagmask.conventions import FEWEST_IMAGES
 from tagmask.data.datasets import open_dataset
 from tagmask.data.datasets.checks import LEFT_OUT
-from tagmask.data.datasets.folder import EVERYWHERE, NOBODY_HELD_OUT
+from tagmask.data.datasets.tagged_rows import EVERYWHERE, NOBODY_HELD_OUT
 from tagmask.doctor.census import Census, take_census
 from tagmask.doctor.class_findings import class_findings
 from tagmask.doctor.expectation import Recommendation, expectation, recommended

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from data.datasets.tar_content import pack, packed_scenes, picture
 from tagmask.config.recipes import load_recipe
 from tagmask.data.datasets.recognition import recognised
 
@@ -47,3 +48,10 @@ def test_other_json_files_are_not_taken_for_coco(tmp_path, content):
     (tmp_path / "cat").mkdir()
     (tmp_path / "more.json").write_text(content)
     assert recognised(tmp_path).change == "data.tags=null"
+
+
+def test_tar_files_are_known_by_the_tags_within(tmp_path):
+    assert recognised(packed_scenes(tmp_path / "packed")).value == {"kind": "tar"}
+    (tmp_path / "archives" / "cats").mkdir(parents=True)
+    pack(tmp_path / "archives" / "photos.tar", [("a.png", picture(0))])
+    assert recognised(tmp_path / "archives").change == "data.tags=null"

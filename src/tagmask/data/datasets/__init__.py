@@ -1,18 +1,19 @@
-"""Where images and tags come from: your own folder, PASCAL VOC, COCO, drawn scenes."""
+"""Where images and tags come from: your own folder, tar files, PASCAL VOC, COCO, drawn scenes."""
 
 from pathlib import Path
 
-from tagmask.config import AnyData, CocoData, FolderData, ToyData, VocData
+from tagmask.config import AnyData, CocoData, FolderData, TarData, ToyData, VocData
 from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets.bounded import Bounded
 from tagmask.data.datasets.coco import Coco
 from tagmask.data.datasets.folder import Folder
 from tagmask.data.datasets.paths import listed_ids
+from tagmask.data.datasets.tar import Tar
 from tagmask.data.datasets.toy import Toy
 from tagmask.data.datasets.voc import Voc
 from tagmask.errors import TagmaskError
 
-DATASETS = {FolderData: Folder, VocData: Voc, CocoData: Coco, ToyData: Toy}
+DATASETS = {FolderData: Folder, TarData: Tar, VocData: Voc, CocoData: Coco, ToyData: Toy}
 
 
 def open_dataset(config: AnyData, root: Path | None, verify: bool = True) -> Dataset:

@@ -93,6 +93,10 @@ class Problem(Enum):
         "number meant}, or correct data.mask_colours",
     )
     BLANK = ("image of one colour", "")
+    UNTAGGED = (
+        "image without a file of tags beside it",
+        "add KEY.json with its tags, an empty list where it shows none of the classes; other endings: data.tags",
+    )
     NO_TAGS = ("training image without annotations", "add the annotation files or set data.tag_table")
 
 

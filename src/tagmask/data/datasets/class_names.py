@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagmask.config import FolderData
+from tagmask.config import TagNamesConfig
 from tagmask.data.datasets.checks import NAMES_SHOWN, Problem, Problems, check_classes, read_lines
 from tagmask.data.datasets.paths import any_case, same_letters
 
@@ -26,7 +26,7 @@ class ClassNames:
     notes: tuple[str, ...] = ()
 
 
-def listed_classes(config: FolderData, root: Path) -> tuple[str, ...] | None:
+def listed_classes(config: TagNamesConfig, root: Path) -> tuple[str, ...] | None:
     """The configured classes, else the lines of ``classes.txt`` in the data folder, else None.
 
     Raises:
@@ -39,7 +39,7 @@ def listed_classes(config: FolderData, root: Path) -> tuple[str, ...] | None:
 
 
 def name_classes(
-    tags: Mapping[str, int], listed: Sequence[str] | None, config: FolderData, problems: Problems
+    tags: Mapping[str, int], listed: Sequence[str] | None, config: TagNamesConfig, problems: Problems
 ) -> ClassNames:
     """Decide what the classes are and which tags mean them.
 
@@ -84,7 +84,7 @@ def _chosen(names: Sequence[str], listed: Sequence[str], tags: Mapping[str, int]
 
 
 def _notes(
-    tags: Mapping[str, int], joined: list[list[str]], chosen: Mapping[str, str], config: FolderData
+    tags: Mapping[str, int], joined: list[list[str]], chosen: Mapping[str, str], config: TagNamesConfig
 ) -> Iterator[str]:
     if config.join_case and joined:
         shown = (f"{', '.join(names)} as {chosen[_plain(names[0])]}" for names in joined[:NAMES_SHOWN])

@@ -1,7 +1,7 @@
 """Your own images: a folder, and a table of tags or one subfolder per class."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -15,13 +15,10 @@ from tagmask.data.datasets.checks import (
     NAMES_SHOWN,
     Problem,
     Problems,
-    check_classes,
     check_numbers,
     existing_folder,
     settle,
 )
-from tagmask.data.datasets.class_names import count_tags, listed_classes, name_classes
-from tagmask.data.datasets.held_out import share_of
 from tagmask.data.datasets.masks import (
     check_mask_sizes,
     check_mask_values,
@@ -32,15 +29,12 @@ from tagmask.data.datasets.masks import (
 from tagmask.data.datasets.paths import IMAGE_SUFFIXES, ImageFiles, PathsBelow, Unclear, image_id, listed_ids
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.datasets.tables import Row, Table, find_table, read_table
-from tagmask.data.orientation import Shape, read_photograph, shape_of
+from tagmask.data.datasets.tagged_rows import NOBODY_HELD_OUT, records_of, taught_everywhere, thin, with_class_names
+from tagmask.data.orientation import read_photograph, shape_of
 from tagmask.data.stretch import stretch_of
 from tagmask.errors import TagmaskError
 from tagmask.system.workers import several_at_once
 
-THINNEST = 16  # pixels across
-LONGEST = 16  # times as long as wide
-EVERYWHERE = "Every training image has the tag "
-NOBODY_HELD_OUT = "No image has the split "
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
@@ -76,29 +70,18 @@ class Folder(Dataset):
         table = read_table(find_table(root, config), config, problems) if config.tags else _subfolders(files)
         rows, notes = _by_id(table.rows, files, problems)
         self.name = root.resolve().name
-        listed = listed_classes(config, root)
-        tags = count_tags([row.tags for row in rows.values()], table.classes)
-        named = name_classes(tags, listed, config, problems)
-        if not named.classes:
-            problems.raise_any(root)  # what is wrong with the table explains why there are none
-        self.classes = check_classes(named.classes, f"the tags in {root}")
-        rows = _renamed(rows, named.meant)
+        self.classes, rows, named = with_class_names(rows, table.classes, root, config, problems)
         self._paths = PathsBelow(files.root, {key: row.image for key, row in rows.items()})
         self._masks = _masks_of(rows, masks, problems)
         self._reading = mask_reading(config, self.classes)
-        _note_unknown_tags(rows.values(), self.classes, problems)
-        drawn, kept = _drawn_splits(rows, config)
-        tagged = _Numbered(self.classes)
-        records = [
-            Record(key, tagged[row.tags], row.split or drawn[key], key in self._masks) for key, row in rows.items()
-        ]
+        records, kept = records_of(rows, self.classes, self._masks, config, problems)
         self.records, self.skipped = settle(records, self._paths, self.classes, config, problems, verify)
         self._saliency.note_missing(self.records, problems)
         looked = tuple(self._look(masks, problems)) if verify else ()
         problems.raise_any(root)
         passed = tuple(_notes(self.records, self.skipped, files, rows.values(), config))
-        taught = _taught(self.split(config.train_split), self.classes)
-        self.notes = (*table.notes, *notes, *named.notes, *kept, *looked, *passed, *taught, *problems.remarks)
+        taught = taught_everywhere(self.split(config.train_split), self.classes)
+        self.notes = (*table.notes, *notes, *named, *kept, *looked, *passed, *taught, *problems.remarks)
 
     def _look(self, masks: ImageFiles | None, problems: Problems) -> Iterator[str]:
         """Look at shapes and masks of the images in use; yields remarks."""
@@ -111,7 +94,7 @@ class Folder(Dataset):
                 strict=True,
             )
         )
-        yield from _thin(shapes)
+        yield from thin(shapes)
         yield from _spare_masks(masks, self._masks, self._paths) if masks else ()
         wanted = listed_ids(self._config.score_ids, self._root)
         scored = [
@@ -229,72 +212,6 @@ def _by_id(rows: Iterable[Row], files: ImageFiles, problems: Problems) -> tuple[
     return found, (said,) if respelled else ()
 
 
-# ── tags and splits ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _renamed(rows: dict[str, Row], meant: Mapping[str, str]) -> dict[str, Row]:
-    """The rows with the tags that are meant by theirs; the very same where all mean themselves."""
-
-    def renamed(tags: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(meant[tag] for tag in tags if tag in meant))
-
-    if all(renamed(row.tags) == row.tags for row in rows.values()):
-        return rows
-    return {key: replace(row, tags=renamed(row.tags)) for key, row in rows.items()}
-
-
-class _Numbered(dict[tuple[str, ...], tuple[int, ...]]):
-    """The class ids of tags, sorted; each combination once, however many images have it."""
-
-    def __init__(self, classes: Sequence[str]) -> None:
-        super().__init__()
-        self._numbers = {name: number for number, name in enumerate(classes)}
-
-    def __missing__(self, tags: tuple[str, ...]) -> tuple[int, ...]:
-        found = tuple(sorted(self._numbers[tag] for tag in tags if tag in self._numbers))
-        self[tags] = found
-        return found
-
-
-def _drawn_splits(rows: Mapping[str, Row], config: FolderData) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The split of each image whose row names none, and remarks.
-
-    Without a split column about ``val_fraction`` are held out. A class whose images would all be held out keeps the
-    one that stands last.
-    """
-    train, val = config.train_split, config.val_split
-
-    def drawn(key: str) -> str:
-        return val if val and share_of(key) < config.val_fraction else train
-
-    splits = {key: drawn(key) for key, row in rows.items() if not row.split}
-    kept: dict[str, None] = {}
-    having_each: dict[str, list[str]] = {}
-    for key, row in rows.items():
-        for tag in () if row.split else row.tags:
-            having_each.setdefault(tag, []).append(key)
-    for tag, having in sorted(having_each.items()):
-        if all(splits[key] != train for key in having):
-            last = max(having, key=share_of)
-            splits[last] = train
-            kept[f"{tag} ({last})"] = None
-    said = (
-        f"Classes whose images would all have been held out keep one for training: {', '.join([*kept][:NAMES_SHOWN])}."
-    )
-    return splits, (said,) if kept else ()
-
-
-def _note_unknown_tags(rows: Iterable[Row], known: Container[str], problems: Problems) -> None:
-    unknown: dict[str, list[str]] = {}
-    for row in rows:
-        for tag in row.tags:
-            if tag not in known:
-                unknown.setdefault(tag, []).append(row.image)
-    for tag, names in sorted(unknown.items()):
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        problems.add(Problem.UNKNOWN_TAG, f"{tag!r} at {names[0]}{more}")
-
-
 def _notes(
     records: Iterable[Record], skipped: tuple[str, ...], files: ImageFiles, rows: Iterable[Row], config: FolderData
 ) -> Iterator[str]:
@@ -307,26 +224,3 @@ def _notes(
         yield f"{len(skipped)} {LEFT_OUT}: {', '.join(skipped[:NAMES_SHOWN])}."
     if config.val_split and config.val_split not in splits:
         yield f"{NOBODY_HELD_OUT}{config.val_split!r}; the splits are {', '.join(sorted(splits))}."
-
-
-def _thin(shapes: Mapping[str, Shape | None]) -> Iterator[str]:
-    """A remark on images in which there is hardly anything to see."""
-    sizes = {key: shape.stored for key, shape in shapes.items() if shape}
-    thin = [
-        f"{k} ({h} x {w})" for k, (h, w) in sizes.items() if min(h, w) < THINNEST or max(h, w) > LONGEST * min(h, w)
-    ]
-    if thin:
-        yield (
-            f"{len(thin)} images are less than {THINNEST} pixels across or more than {LONGEST} times as long as wide, "
-            f"and teach little: {', '.join(thin[:NAMES_SHOWN])} rows x columns."
-        )
-
-
-def _taught(training: Sequence[Record], classes: Sequence[str]) -> Iterator[str]:
-    """A remark on classes that every training image has, so that nothing can tell what they are."""
-    everywhere = [name for place, name in enumerate(classes) if all(place in record.tags for record in training)]
-    if everywhere:
-        yield (
-            f"{EVERYWHERE}{', '.join(everywhere)}: without images that lack it, nothing can be "
-            "learned about where it is. Add some, with an empty tag cell if they show none of the classes."
-        )

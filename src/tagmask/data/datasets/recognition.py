@@ -1,11 +1,12 @@
-"""How the data of a folder lie, where nobody says so: a table, folders that are classes, VOC, or COCO."""
+"""How the data of a folder lie, where nobody says so: a table, folders that are classes, VOC, COCO, or tar files."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from tagmask.config import FolderData
+from tagmask.config import FolderData, TarData
 from tagmask.config.choice import Choice
 from tagmask.data.datasets.tables import find_table
+from tagmask.data.datasets.tar import holds_samples
 from tagmask.errors import TagmaskError
 
 _VOC = ("JPEGImages", "VOC2012/JPEGImages", "VOCdevkit/VOC2012/JPEGImages")
@@ -23,15 +24,24 @@ def recognised(root: Path | None, settings: Iterable[str] = ()) -> Choice | None
         return Choice("data", {"kind": "voc"}, "there is a folder JPEGImages, as PASCAL VOC has it.")
     if any((root / "annotations").glob("*.json")):
         return Choice("data", {"kind": "coco"} | _year(root), "there are annotations in JSON, as MS-COCO has them.")
+    return None if _has_table(root) else _without_table(root)
+
+
+def _has_table(root: Path) -> bool:
     try:
         find_table(root, FolderData())
     except TagmaskError:
-        if any(map(_is_coco, root.glob("*.json"))):
-            return Choice(
-                "data", {"kind": "coco"}, "there is a JSON file of images and annotations, as MS-COCO has it."
-            )
-        if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
-            return Choice("data.tags", None, "there is no table of tags: the folders are the classes.")
+        return False
+    return True
+
+
+def _without_table(root: Path) -> Choice | None:
+    if any(map(_is_coco, root.glob("*.json"))):
+        return Choice("data", {"kind": "coco"}, "there is a JSON file of images and annotations, as MS-COCO has it.")
+    if any(holds_samples(path, TarData()) for path in sorted(root.glob("*.tar"))[:1]):
+        return Choice("data", {"kind": "tar"}, "there are tar files of photographs with their tags beside them.")
+    if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
+        return Choice("data.tags", None, "there is no table of tags: the folders are the classes.")
     return None
 
 
