@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from tagmask.affinity.pairs import Border, Pair, affinity_losses, pair_codes, pair_offsets
+from tagmask.affinity.pair_losses import affinity_losses
+from tagmask.affinity.pairs import Border, Pair, pair_codes, pair_offsets
 from tagmask.conventions import IGNORE
 from tagmask.masks.confident_labels import confident_labels
 from tagmask.masks.scores import block_mean

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from tagmask.affinity.boundaries import displacement_losses, path_affinities
-from tagmask.affinity.pairs import Pair, affinity_losses, pair_codes, pair_offsets
+from tagmask.affinity.pair_losses import affinity_losses
+from tagmask.affinity.pairs import Pair, pair_codes, pair_offsets
 from tagmask.conventions import IGNORE
 
 TOLERANCE = {"out_counts": (0.0, 0.0), "*": (1e-5, 0.0)}

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from tagmask.affinity.pairs import (
     Pair,
-    affinity_losses,
     feature_affinities,
     fitting_radius,
     pair_codes,
@@ -131,39 +130,3 @@ def test_interior_codes_exist_where_pairs_do():
     exists = pair_exists(9, 12, pair_offsets(3), "interior")
     assert ((codes != Pair.NONE) == exists).all()
     assert (codes[:, exists] == Pair.BACKGROUND).all()
-
-
-def test_losses_by_hand():
-    codes = torch.tensor([1, 1, 2, 3, 0, 255], dtype=torch.uint8).reshape(2, 3, 1, 1)
-    affinities = torch.tensor([0.5, 0.25, 0.1, 0.9, 0.3, torch.nan], dtype=torch.float64).reshape(2, 3, 1, 1)
-    losses = affinity_losses(affinities, codes, eps=1e-9)
-    log = torch.tensor([2.0, 4.0, 10.0, 10.0], dtype=torch.float64).log()
-    expected = {"background": (log[0] + log[1]) / 8, "foreground": log[2] / 4, "negative": log[3] / 2}
-    torch.testing.assert_close(losses, expected, atol=1e-7, rtol=0)
-
-
-def test_counts_are_over_the_batch():
-    codes = torch.tensor([[1, 1, 1], [1, 0, 0]], dtype=torch.uint8).reshape(2, 3, 1, 1)
-    affinities = torch.tensor([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]).reshape(2, 3, 1, 1)
-    mean = -torch.tensor([0.1, 0.2, 0.3, 0.4]).log().mean()
-    torch.testing.assert_close(affinity_losses(affinities, codes)["background"], mean / 4, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_ignored_pairs_cost_nothing(value):
-    values = torch.full((1, 2, 3, 3), value, requires_grad=True)
-    losses = affinity_losses(values, torch.full((1, 2, 3, 3), Pair.IGNORED, dtype=torch.uint8))
-    assert [loss.item() for loss in losses.values()] == [0, 0, 0]
-    torch.stack(list(losses.values())).sum().backward()
-    assert values.grad is not None
-    assert (values.grad == 0).all()
-
-
-def test_extreme_affinities_stay_finite():
-    values = torch.tensor([0.0, 1.0] * 3).reshape(1, 6, 1, 1).requires_grad_()
-    codes = torch.tensor([1, 1, 2, 2, 3, 3], dtype=torch.uint8).reshape(1, 6, 1, 1)
-    total = torch.stack(list(affinity_losses(values, codes).values())).sum()
-    total.backward()
-    assert total.isfinite()
-    assert values.grad is not None
-    assert values.grad.isfinite().all()

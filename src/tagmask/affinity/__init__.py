@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tagmask.affinity.networks import AffinityNet, Irn
-from tagmask.affinity.pairs import affinity_losses, feature_affinities, pair_codes, pair_exists, pair_offsets
+from tagmask.affinity.pair_losses import affinity_losses
+from tagmask.affinity.pairs import feature_affinities, pair_codes, pair_exists, pair_offsets
 from tagmask.config.affinity import AFFINITY_GROUP, AffinityConfig
 from tagmask.config.base import Config
 from tagmask.config.kinds import brought

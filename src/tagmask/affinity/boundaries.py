@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tagmask.affinity.pairs import Offset, Pair, pair_ends
+from tagmask.affinity.pairs import Offset, Pair, grids_at_once, pair_ends
 from tagmask.contracts import Losses
 
 # ── paths ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,8 +116,8 @@ class _PathAffinities(torch.autograd.Function):
 
 
 def _parts(grids: Float[Tensor, "b ..."]) -> tuple[Float[Tensor, "_ ..."], ...]:
-    """What is worked on together: on a CPU one image, which its cache holds; on other devices the whole batch."""
-    return grids.split(1 if grids.device.type == "cpu" else max(1, len(grids)))
+    """What is worked on together."""
+    return grids.split(grids_at_once(grids))
 
 
 def _rankings(boundary: Float[Tensor, "b p q"], offsets: tuple[Offset, ...]) -> Iterator[tuple["_Ranking", list[int]]]:

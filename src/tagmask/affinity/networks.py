@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from tagmask.affinity.boundaries import displacement_losses, path_affinities
 from tagmask.affinity.irn_heads import BoundaryHead, DisplacementHead, pooled_levels
+from tagmask.affinity.pair_losses import affinity_losses
 from tagmask.affinity.pairs import (
     Border,
     Offset,
-    affinity_losses,
     feature_affinities,
     fitting_radius,
     pair_codes,

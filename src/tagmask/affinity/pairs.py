@@ -5,20 +5,22 @@ appears once; anything said of pairs is a stack of planes, ``s p q``, plane i fo
 source pixel. Definitions: Ahn & Kwak, CVPR 2018 (AffinityNet), sections 4.1 and 4.2.
 """
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tagmask.contracts import Losses
 from tagmask.conventions import BACKGROUND, IGNORE
 
 CPU_PART = 2**20  # features worked on at once on a CPU; measured: larger parts leave the cache, smaller ones idle cores
+
+CACHED_CELLS = 2**17  # cells of planes worked on at once there, likewise; far smaller parts cost more calls than work
 
 Offset = tuple[int, int]
 Border = Literal["full", "interior"]
@@ -137,7 +139,7 @@ class _FeatureAffinities(torch.autograd.Function):
     def forward(ctx: Any, features: Float[Tensor, "b d p q"], offsets: tuple[Offset, ...]) -> Float[Tensor, "b s p q"]:
         height, width = features.shape[-2:]
         affinities = features.new_zeros(len(features), len(offsets), height, width)
-        size = _images_at_once(features)
+        size = _grids_at_once(features)
         for part, planes in zip(features.split(size), affinities.split(size), strict=True):
             for plane, offset in enumerate(offsets):
                 here, there = pair_ends(height, width, offset)
@@ -155,7 +157,7 @@ class _FeatureAffinities(torch.autograd.Function):
         height, width = features.shape[-2:]
         slopes = gradients[0] * affinities / -features.shape[1]
         total = torch.zeros_like(features)
-        size = _images_at_once(features)
+        size = _grids_at_once(features)
         for part, planes, sums in zip(features.split(size), slopes.split(size), total.split(size), strict=True):
             for plane, offset in enumerate(ctx.offsets):
                 here, there = pair_ends(height, width, offset)
@@ -165,7 +167,7 @@ class _FeatureAffinities(torch.autograd.Function):
         return total, None
 
 
-def _images_at_once(features: Float[Tensor, "b d p q"]) -> int:
+def _grids_at_once(features: Float[Tensor, "b d p q"]) -> int:
     """How many images to work on together: on a CPU what its cache holds, on other devices the whole batch."""
     num_images = max(1, len(features))
     if features.device.type != "cpu":
@@ -194,58 +196,11 @@ def pair_codes(labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], border: 
     return codes.masked_fill_(~pair_exists(height, width, offsets, border, labels.device), Pair.NONE)
 
 
-def affinity_losses(affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"], eps: float = 1e-5) -> Losses:
-    """Cross-entropy of the affinities over three kinds of pairs (equation 5), counted over the whole batch.
-
-    Args:
-        affinities: in [0, 1]; values without a pair are not read.
-        codes: the ``Pair`` code of each.
-        eps: keeps logarithms finite, and a kind without pairs at 0.
-
-    Returns:
-        ``background`` and ``foreground``, the mean of -log(a + eps) over pairs of equal labels, times 1/4 each, and
-        ``negative``, the mean of -log(1 + eps - a) over pairs of different labels, times 1/2.
-
-    Example:
-        >>> codes = torch.tensor([[[[1, 3]]]], dtype=torch.uint8)
-        >>> {k: round(v.item(), 3) for k, v in affinity_losses(torch.tensor([[[[0.5, 0.5]]]]), codes).items()}
-        {'background': 0.173, 'foreground': 0.0, 'negative': 0.347}
-    """
-    background, foreground, negative = _PairLosses.apply(affinities, codes, eps)
-    return {"background": background / 4, "foreground": foreground / 4, "negative": negative / 2}
+# ── how many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _PairLosses(torch.autograd.Function):
-    """Mean cross-entropy of each kind of pair; nothing but the inputs is kept for the backward pass."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"], eps: float
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-        means, counts = [], []
-        entropy = _probabilities(affinities, codes).add_(eps).log_().neg_()
-        for kind in KINDS:
-            chosen = codes == kind
-            counts.append(chosen.sum() + eps)
-            means.append((entropy * chosen).sum() / counts[-1])
-        ctx.save_for_backward(affinities, codes, *counts)
-        ctx.eps = eps
-        return means[0], means[1], means[2]
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the names of arguments
-        ctx: Any, *gradients: Float[Tensor, ""]
-    ) -> tuple[Float[Tensor, "b s p q"], None, None]:
-        affinities, codes, *counts = ctx.saved_tensors
-        weights = torch.zeros_like(affinities)
-        for kind, count, gradient in zip(KINDS, counts, gradients, strict=True):
-            sign = 1 if kind == Pair.DIFFERENT else -1
-            weights.masked_fill_(codes == kind, sign * gradient / count)
-        return weights.div_(_probabilities(affinities, codes).add_(ctx.eps)), None, None
-
-
-def _probabilities(affinities: Float[Tensor, "b s p q"], codes: UInt8[Tensor, "b s p q"]) -> Float[Tensor, "b s p q"]:
-    """Of each pair of a kind the probability of being what it is; 1 for the others, whatever their affinity."""
-    probabilities = torch.where(codes == Pair.DIFFERENT, 1 - affinities, affinities)
-    return probabilities.masked_fill_((codes == Pair.IGNORED) | (codes == Pair.NONE), 1.0)
+def grids_at_once(grids: Shaped[Tensor, "n ..."]) -> int:
+    """How many grids are worked on together: on a CPU as many as its cache holds; on other devices all of them."""
+    if grids.device.type != "cpu" or not grids.numel():
+        return max(1, len(grids))
+    return max(1, CACHED_CELLS // math.prod(grids.shape[-2:]))
