@@ -55,3 +55,11 @@ def test_tar_files_are_known_by_the_tags_within(tmp_path):
     (tmp_path / "archives" / "cats").mkdir(parents=True)
     pack(tmp_path / "archives" / "photos.tar", [("a.png", picture(0))])
     assert recognised(tmp_path / "archives").change == "data.tags=null"
+
+
+@pytest.mark.parametrize("name", ["photos.tar", "photos.TAR", "photos.tar.gz", "photos.tgz"])
+def test_tar_files_that_cannot_be_read_are_no_folder_of_images(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    assert recognised(tmp_path).value == {"kind": "tar"}
+    (tmp_path / "a.JPG").write_bytes(b"x")
+    assert recognised(tmp_path) is None

@@ -1,5 +1,6 @@
 """A data set whose photographs are read no larger than so many pixels a side: what bounds the memory of every stage."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,18 @@ from jaxtyping import Float
 from PIL import Image
 
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
-from tagmask.data.orientation import shape_of
+from tagmask.data.orientation import Shape, shape_of
 from tagmask.system.workers import several_at_once
+
+
+def larger_than(largest_side: int, shapes: Sequence[Shape | None]) -> Iterator[str]:
+    """A remark on images with a longer side than that."""
+    larger = sum(shape is not None and max(shape.stored) > largest_side for shape in shapes)
+    if larger:
+        yield (
+            f"{larger} of {len(shapes)} images are larger than {largest_side} pixels a side; they are read at that "
+            "size, and their masks have it too (data.largest_side)."
+        )
 
 
 class Bounded(Dataset):
@@ -29,15 +40,7 @@ class Bounded(Dataset):
 
     def _sizes(self) -> list[str]:
         paths = [path for record in self.records if (path := self._dataset.image_path(record)) is not None]
-        larger = sum(
-            shape is not None and max(shape.stored) > self._largest for shape in several_at_once(shape_of, paths)
-        )
-        if not larger:
-            return []
-        return [
-            f"{larger} of {len(paths)} images are larger than {self._largest} pixels a side; they are read at that "
-            "size, and their masks have it too (data.largest_side)."
-        ]
+        return [*larger_than(self._largest, several_at_once(shape_of, paths))]
 
     def read_image(self, record: Record) -> ImageArray:
         """RGB pixels, scaled down with antialiasing."""

@@ -68,7 +68,7 @@ class Problem(Enum):
     MASK_SIZE = ("mask of another size than its image", "make the masks anew or take them out of the folder of masks")
     MASK_TURNED = (
         "mask of the photograph as it is stored, while its EXIF entry turns it",
-        "turn the masks, or set data.exif=as_stored to take photographs as they are stored",
+        "turn the masks, or set data.exif=as_stored (folders with a table) to take photographs as they are stored",
     )
     MASK_UPRIGHT = (
         "mask of the upright photograph, while photographs are taken as they are stored",
@@ -93,6 +93,9 @@ class Problem(Enum):
         "number meant}, or correct data.mask_colours",
     )
     BLANK = ("image of one colour", "")
+    TWICE = ("image listed more than once", "keep one of them; tar files that were appended to (tar -r, -u) hold both")
+    NO_IMAGE = ("file of tags without an image beside it", "add KEY.jpg or the like, or set data.on_bad_image=skip")
+    NAME = ("id that no file can have", "rename its files: UTF-8, at most 240 bytes between slashes, 2000 in all")
     UNTAGGED = (
         "image without a file of tags beside it",
         "add KEY.json with its tags, an empty list where it shows none of the classes; other endings: data.tags",
@@ -272,13 +275,18 @@ def _image_problem(
 def _without_blank(bad: dict[str, tuple[Problem, str]], problems: Problems) -> dict[str, tuple[Problem, str]]:
     """What is wrong with images, but for those of one colour, which are remarked upon."""
     blank = [name for problem, name in bad.values() if problem is Problem.BLANK]
+    problems.remarks += one_colour(blank)
+    return {key: each for key, each in bad.items() if each[0] is not Problem.BLANK}
+
+
+def one_colour(blank: Sequence[str]) -> Iterator[str]:
+    """A remark on images that have one colour once they are converted."""
     if blank:
         more = ", ..." if len(blank) > NAMES_SHOWN else ""
-        problems.remarks.append(
+        yield (
             f"{len(blank)} images have one colour throughout: {', '.join(blank[:NAMES_SHOWN])}{more}; if they should "
             "not, see whether a band is taken for transparency (data.bands) or their numbers are very small."
         )
-    return {key: each for key, each in bad.items() if each[0] is not Problem.BLANK}
 
 
 def first_of_each_split(records: Iterable[Record], max_images: int | None) -> list[Record]:

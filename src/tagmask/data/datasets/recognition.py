@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tagmask.config import FolderData, TarData
 from tagmask.config.choice import Choice
+from tagmask.data.datasets.paths import IMAGE_SUFFIXES
 from tagmask.data.datasets.tables import find_table
 from tagmask.data.datasets.tar import holds_samples
 from tagmask.errors import TagmaskError
@@ -42,7 +43,15 @@ def _without_table(root: Path) -> Choice | None:
         return Choice("data", {"kind": "tar"}, "there are tar files of photographs with their tags beside them.")
     if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
         return Choice("data.tags", None, "there is no table of tags: the folders are the classes.")
-    return None
+    return Choice("data", {"kind": "tar"}, "there are tar files and no image files.") if _has_tar_files(root) else None
+
+
+def _has_tar_files(root: Path) -> bool:
+    """Whether a folder has tar files and no images, so that what is wrong with them is what there is to be told."""
+    files = [entry.name.lower() for entry in root.iterdir() if not entry.name.startswith(".")]
+    if any(name.endswith(tuple(IMAGE_SUFFIXES)) or name == "images" for name in files):
+        return False
+    return any(name.endswith((".tar", ".tgz")) or ".tar." in name for name in files)
 
 
 def _year(root: Path) -> dict[str, int]:

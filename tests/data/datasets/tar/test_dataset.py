@@ -1,8 +1,11 @@
+import io
 import pickle
+import tarfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.datasets.photo_folder import splits_of, tags_of
 from data.datasets.tar_content import SIZE, mask, pack, packed_scenes, picture, told
@@ -100,6 +103,9 @@ def test_bad_images_are_named_or_left_out(tmp_path):
         ({"classes": ["cat"]}, r"tag that is not in the class list \(1\): 'dog' at train-000000\.tar/a/0001\.png"),
         ({"shards": "*.zip"}, r"no tar files \*\.zip in"),
         ({"shards": "../*.tar"}, r"expected a pattern below the data folder"),
+        ({"shards": "."}, r"data\.shards=\.: .*expected a pattern such as \*\.tar"),
+        ({"shards": "train-{0..1}.tar"}, r"there are train-000000\.tar, .*braces are no pattern: write train-\*\.tar"),
+        ({"masks": ".seg.png"}, r"looked for a/0000\.seg\.png"),
         ({"mask_values": {2: 9}}, r"data\.mask_values leads to 9"),
         ({"saliency": "sal"}, r"folder of saliency maps"),
     ],
@@ -117,8 +123,9 @@ def test_masks_are_looked_at(tmp_path):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    pack(tmp_path / "train-0.tar", [("a.txt", b"x")])
-    with pytest.raises(TagmaskError, match=r"no images in .*train-0\.tar; expected KEY\.jpg with KEY\.json"):
+    pack(tmp_path / "train-0.tar", [("a.txt", b"x"), ("b.1.jpg", b"x")])
+    told_all = r"no images in .*train-0\.tar; expected KEY\.jpg with KEY\.json.*: its ending is taken to be \.1\.jpg"
+    with pytest.raises(TagmaskError, match=told_all):
         tar(tmp_path)
 
 
@@ -132,6 +139,51 @@ def test_classes_are_listed_or_joined_as_those_of_a_folder(tmp_path):
 def test_large_images_are_read_smaller(tmp_path):
     data = open_dataset(TarData(masks="mask.png", largest_side=16), packed_scenes(tmp_path))
     assert data.read_image(data.records[0]).shape[1] == 16
+    assert "8 of 8 images are larger than 16 pixels a side" in data.notes[0]
+
+
+def test_images_of_one_colour_are_told(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((16, 16), 5, np.uint16)).save(buffer, "PNG")
+    pack(tmp_path / "train-0.tar", [("a.png", buffer.getvalue()), ("a.json", told("cat"))])
+    assert any(note.startswith("1 images have one colour throughout: a;") for note in tar(tmp_path).notes)
+
+
+def test_images_and_masks_that_are_links_are_named_or_left_out(tmp_path):
+    packed_scenes(tmp_path)
+    with tarfile.open(tmp_path / "train-000002.tar", "w") as file:
+        for name in ("c.png", "d.mask.png"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.LNKTYPE, "x.png"
+            file.addfile(link)
+        for name, content in (("d.png", picture(9)), ("c.json", told("cat")), ("d.json", told("cat"))):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            file.addfile(entry, io.BytesIO(content))
+    with pytest.raises(TagmaskError, match=r"unreadable image \(1\): train-000002\.tar/c\.png \(it is a link") as found:
+        tar(tmp_path, masks="mask.png")
+    assert "unreadable mask (1): d (it is a link" in str(found.value)
+    assert tar(tmp_path, on_bad_image="skip").skipped == ("c",)
+
+
+def test_folders_of_tar_files_may_be_splits(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        pack(tmp_path / split / "0.tar", [(f"{split}.png", picture(1)), (f"{split}.json", told("cat"))])
+    assert splits_of(tar(tmp_path, shards="**/*.tar")) == {"train": "train", "val": "val"}
+    with pytest.raises(TagmaskError, match=r"there are train/0\.tar, val/0\.tar, which data\.shards can name"):
+        tar(tmp_path)
+    (tmp_path / "val" / "0.tar").rename(tmp_path / "x.tar.gz")
+    with pytest.raises(TagmaskError, match=r"x\.tar\.gz, which must be unpacked"):
+        tar(tmp_path, shards="y*.tar")
+
+
+def test_tar_files_whose_names_begin_with_no_split_are_told(tmp_path):
+    packed_scenes(tmp_path)
+    assert not any("begin with none" in note for note in tar(tmp_path).notes)
+    pack(tmp_path / "test-0.tar", [("c.png", picture(9)), ("c.json", told("cat"))])
+    (note,) = (note for note in tar(tmp_path).notes if "begin with none" in note)
+    assert note.startswith("The names of 1 tar files begin with none of the splits train or val, such as test-0.tar:")
 
 
 def test_a_shard_that_vanishes_is_told(tmp_path):

@@ -34,6 +34,42 @@ def test_tags_in_json(tmp_path, content, tags):
     assert rows["a"].tags == tags
 
 
+def test_a_split_is_a_name(tmp_path):
+    told_splits = {"a": "val", "b": " val ", "c": "", "d": None, "e": 1}
+    files = [
+        each
+        for key, split in told_splits.items()
+        for each in ((f"{key}.jpg", b"x"), (f"{key}.json", told(split=split)))
+    ]
+    _, rows = read(tmp_path, files)
+    assert [row.split for row in rows.values()] == ["val", "val", None, None, "1"]
+
+
+def test_files_of_an_image_may_lie_anywhere_in_a_shard(tmp_path):
+    files = [("b.json", told("dog")), ("a.jpg", b"x"), ("b.seg.png", mask(1)), ("a.json", told("cat")), ("b.jpg", b"x")]
+    found, rows = read(tmp_path, files, masks=".seg.png", tags=".JSON")
+    assert {key: row.tags for key, row in rows.items()} == {"b": ("dog",), "a": ("cat",)}
+    assert found["b"].mask.name == "b.seg.png"
+
+
+def test_files_of_tags_without_an_image_may_be_left_out(tmp_path):
+    files = [("a.jpg", b"x"), ("a.json", told("cat")), ("b.json", told("cat"))]
+    problems = Problems()
+    config = TarData(on_bad_image="skip")
+    _, rows = read_samples([pack(tmp_path / "s-0.tar", files)], config, problems)
+    problems.raise_any(tmp_path)
+    assert list(rows) == ["a"]
+    assert problems.remarks == ["1 files of tags without an image are left out: s-0.tar/b.json."]
+
+
+def test_images_whose_names_have_several_dots_are_told(tmp_path):
+    files = [("a.jpg", b"x"), ("a.json", told("cat")), ("b.1.jpg", b"x"), ("b.1.json", told("cat"))]
+    problems = Problems()
+    read_samples([pack(tmp_path / "s-0.tar", files)], TarData(), problems)
+    (remark,) = problems.remarks
+    assert remark.startswith("1 files of s-0.tar are not used, such as b.1.jpg: its ending is taken to be .1.jpg")
+
+
 def test_tags_in_text(tmp_path):
     files = [("a.jpg", b"x"), ("a.txt", b"cat;dog\n"), ("b.txt", b"cat\nbig dog\n"), ("b.jpg", b"x"), ("c.jpg", b"x")]
     _, rows = read(tmp_path, [*files, ("c.txt", b"")], tags="txt")
@@ -60,13 +96,35 @@ def test_masks_are_not_taken_for_images(tmp_path):
     [
         ([("a.jpg", b"x")], r"image without a file of tags beside it \(1\): s-0\.tar/a\.jpg; add KEY\.json"),
         ([("a.jpg", b"x"), ("a.json", b"{")], r"cell of tags that cannot be read \(1\): s-0\.tar/a\.json \(Expecting"),
-        ([("a.jpg", b"x"), ("a.json", b'{"label": 1}')], r"a\.json \(no 'tags'; there are label\)"),
-        ([("a.jpg", b"x"), ("a.json", b'{"tags": {"a": 1}}')], r"cannot be read \(1\): s-0\.tar/a\.json"),
+        ([("a.jpg", b"x"), ("a.json", b'{"label": 1}')], r"a\.json \(no 'tags'; there are label: see data\.tags_key\)"),
+        (
+            [("a.jpg", b"x"), ("a.json", json.dumps(dict.fromkeys("abcdefghijklm", 1)).encode())],
+            r"there are a, b, c, d, e, f, g, h, i, j, \.\.\.: see",
+        ),
+        (
+            [("a.jpg", b"x"), ("a.json", b'{"tags": {"a": 1}}')],
+            r"cannot be read \(1\): s-0\.tar/a\.json \(\"{'a': 1}\"\)",
+        ),
+        ([("a.jpg", b"x"), ("a.json", b'["\\ud800"]')], r"cannot be read \(1\): s-0\.tar/a\.json"),
+        ([("a.jpg", b"x"), ("a.json", b'["a\\u0000"]')], r"cannot be read \(1\): s-0\.tar/a\.json"),
+        ([("a.jpg", b"x"), ("a.json", told(split=["val"]))], r"its 'split' is \['val'\]; expected a name"),
+        ([("a.jpg", b"x"), ("a.json", b'{"tags": [], "split": "\\ud800"}')], r"a\.json \('utf-8' codec can't encode"),
+        ([("a" * 241 + ".jpg", b"x")], r"id that no file can have \(1\): 'aaaa"),
+        ([("a\udcff.jpg", b"x")], r"id that no file can have \(1\): 'a\\udcff' in s-0\.tar; rename"),
+        ([("a/" * 1001 + "a.jpg", b"x")], r"id that no file can have"),
+        (
+            [("a.jpg", b"x"), ("a.json", told("cat")), ("./a.json", told("dog"))],
+            r"listed more than once \(1\): a\.json in s-0\.tar; keep one of them",
+        ),
+        (
+            [("a.left.jpg", b"x"), ("a.json", told("cat"))],
+            r"without an image beside it \(1\): s-0\.tar/a\.json \(there is a\.left\.jpg, which ends in \.left\.jpg\)",
+        ),
         ([("a.jpg", b"x"), ("a.json", b"\xff\xfe")], r"cannot be read \(1\): s-0\.tar/a\.json"),
-        ([("a.json", told("cat"))], r"image without a file \(1\): a in s-0\.tar"),
+        ([("a.json", told("cat"))], r"file of tags without an image beside it \(1\): s-0\.tar/a\.json; add KEY\.jpg"),
         (
             [("a.jpg", b"x"), ("a.json", told("cat")), ("b.jpg", b"x"), ("b.json", told()), ("a.jpg", b"x")],
-            r"listed more than once \(1\): a \(s-0\.tar, s-0\.tar\)",
+            r"listed more than once \(1\): a\.jpg in s-0\.tar",
         ),
     ],
 )
@@ -86,5 +144,15 @@ def test_a_shard_of_samples_is_told_from_others(tmp_path):
     assert holds_samples(pack(tmp_path / "a.tar", [("a.jpg", picture(0)), ("a.json", told("cat"))]), config)
     assert not holds_samples(pack(tmp_path / "b.tar", [("a.jpg", picture(0)), ("b.json", told("cat"))]), config)
     assert not holds_samples(pack(tmp_path / "c.tar", [("a.jpg", picture(0))]), config)
+    far = [(f"{n}.jpg", b"x") for n in range(63)] + [("99.json", told()), ("99.jpg", b"x")]
+    assert holds_samples(pack(tmp_path / "e.tar", far), config)
     (tmp_path / "d.tar").write_text("nothing")
     assert not holds_samples(tmp_path / "d.tar", config)
+
+
+def test_an_image_of_two_shards_is_refused(tmp_path):
+    files = [("a.jpg", b"x"), ("a.json", told("cat"))]
+    problems = Problems()
+    read_samples([pack(tmp_path / f"s-{n}.tar", files) for n in range(2)], TarData(), problems)
+    with pytest.raises(TagmaskError, match=r"listed more than once \(1\): a \(s-0\.tar, s-1\.tar\); keep one of them"):
+        problems.raise_any(tmp_path)

@@ -1,11 +1,16 @@
 import gzip
 import io
+import os
 import tarfile
+import tempfile
+from pathlib import Path
+from typing import IO
 
 import pytest
 
 from data.datasets.tar_content import pack, picture
-from tagmask.data.datasets.tar.shards import Member, as_file, content_of, members_of
+from tagmask.data.datasets.tar import shards
+from tagmask.data.datasets.tar.shards import Member, as_file, content_of, members_of, stamp_of
 from tagmask.errors import TagmaskError
 
 
@@ -19,18 +24,31 @@ def test_files_are_found_where_their_bytes_are(tmp_path):
 
 
 def test_hidden_files_and_those_without_ending_are_passed_over(tmp_path):
-    shard = pack(tmp_path / "s.tar", [("README", b"x"), (".DS_Store", b"x"), ("a/._b.jpg", b"x"), ("b.jpg", b"x")])
+    shard = pack(tmp_path / "s.tar", [("README", b"x"), (".x/a.jpg", b"x"), ("a/._b.jpg", b"x"), ("b.jpg", b"x")])
     assert [member.key for member in members_of(shard)] == ["b"]
 
 
-def test_links_and_folders_are_passed_over(tmp_path):
+def test_folders_are_passed_over_and_links_cannot_be_read(tmp_path):
     shard = tmp_path / "s.tar"
     with tarfile.open(shard, "w") as file:
         for name, kind in (("a.jpg", tarfile.SYMTYPE), ("b.jpg", tarfile.LNKTYPE), ("c.jpg", tarfile.DIRTYPE)):
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname = kind, "/etc/passwd"
             file.addfile(entry)
-    assert list(members_of(shard)) == []
+    found = list(members_of(shard))
+    assert [member.name for member in found] == ["a.jpg", "b.jpg"]
+    for member in found:
+        with pytest.raises(TagmaskError, match=r"cannot read .*s\.tar/[ab]\.jpg: it is a link; write .* --dereference"):
+            content_of(shard, member)
+
+
+def test_sparse_files_cannot_be_read(tmp_path):
+    with tarfile.open(tmp_path / "s.tar", "w") as file:
+        entry = tarfile.TarInfo("a.jpg")
+        entry.type = tarfile.GNUTYPE_SPARSE
+        file.addfile(entry)
+    (member,) = members_of(tmp_path / "s.tar")
+    assert "--sparse" in member.flaw
 
 
 @pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "a/../../b.jpg", "a\\b.jpg"])
@@ -47,12 +65,37 @@ def test_a_compressed_tar_file_is_refused_with_a_remedy(tmp_path):
         list(members_of(shard))
 
 
-@pytest.mark.parametrize("left", [0, 100, 600, 1024])
+@pytest.mark.parametrize("left", [0, 100, 600, 1024, 2560, 2600])
 def test_a_tar_file_that_is_cut_off_is_refused(tmp_path, left):
     shard = pack(tmp_path / "s.tar", [("a.jpg", b"x" * 2000)])
     shard.write_bytes(shard.read_bytes()[:left])
     with pytest.raises(TagmaskError, match=r"s\.tar"):
         list(members_of(shard))
+
+
+def test_a_damaged_head_is_no_end(tmp_path):
+    shard = pack(tmp_path / "s.tar", [("a.jpg", b"x"), ("b.jpg", b"x"), ("c.jpg", b"x")])
+    content = bytearray(shard.read_bytes())
+    content[1024:1030] = b"ZZZZZZ"
+    shard.write_bytes(content)
+    with pytest.raises(TagmaskError, match=r"s\.tar is damaged at byte 1024; expected a whole tar file"):
+        list(members_of(shard))
+
+
+def test_two_tar_files_in_one_are_refused(tmp_path):
+    shard = pack(tmp_path / "s.tar", [("a.jpg", b"x")])
+    shard.write_bytes(shard.read_bytes() + pack(tmp_path / "t.tar", [("b.jpg", b"x")]).read_bytes())
+    with pytest.raises(TagmaskError, match=r"s\.tar goes on after its end at byte 1024, .* tar --concatenate"):
+        list(members_of(shard))
+
+
+def test_a_size_below_zero_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "s.tar", "w", format=tarfile.PAX_FORMAT) as file:
+        entry = tarfile.TarInfo("a.jpg")
+        entry.pax_headers = {"size": "-512"}
+        file.addfile(entry)
+    with pytest.raises(TagmaskError, match=r"s\.tar is damaged at a\.jpg, which has -512 bytes"):
+        list(members_of(tmp_path / "s.tar"))
 
 
 def test_what_is_no_file_is_told(tmp_path):
@@ -68,6 +111,42 @@ def test_a_tar_file_that_has_become_shorter_is_told(tmp_path):
     shard.write_bytes(shard.read_bytes()[:700])
     with pytest.raises(TagmaskError, match=r"cut off within a\.jpg"):
         content_of(shard, member)
+
+
+def test_a_tar_file_that_has_been_replaced_is_told(tmp_path):
+    shard = pack(tmp_path / "s.tar", [("a.jpg", b"one")])
+    (member,), stamp = members_of(shard), stamp_of(shard)
+    assert content_of(shard, member, stamp=stamp) == b"one"
+    pack(shard, [("b.jpg", b"two")])
+    os.utime(shard, ns=(0, stamp[1] + 1))
+    with pytest.raises(TagmaskError, match=r"s\.tar has changed since .*: start the command again"):
+        content_of(shard, member, stamp=stamp)
+    with pytest.raises(TagmaskError, match=r"cannot read .*x\.tar"):
+        stamp_of(tmp_path / "x.tar")
+
+
+@pytest.mark.parametrize("failing", ["mkstemp", "write"])
+def test_no_room_for_temporary_files_is_told(tmp_path, monkeypatch, failing):
+    shard = pack(tmp_path / "s.tar", [("a.jpg", b"one")])
+    (member,) = members_of(shard)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    if failing == "write":
+        (tmp_path / "temporary").mkdir()
+        monkeypatch.setattr(shards, "os", _Full())
+    with (
+        pytest.raises(TagmaskError, match=r"cannot write a temporary file of 3 bytes.*: .*TMPDIR"),
+        as_file(shard, member),
+    ):
+        pass
+    assert not list(tmp_path.glob("temporary/*"))
+
+
+class _Full:
+    """A disk without room."""
+
+    def fdopen(self, descriptor: int, _mode: str) -> IO[bytes]:
+        os.close(descriptor)
+        return Path("/dev/full").open("wb", buffering=0)
 
 
 def test_a_member_is_a_file_for_a_while(tmp_path):

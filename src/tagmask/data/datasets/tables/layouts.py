@@ -160,8 +160,16 @@ def _names(items: Sequence[object]) -> tuple[str, ...] | None:
     """Each name once; no names are the zeros and ones of a list of verdicts."""
     names = [text_of(item) for item in items if not is_nothing(item)]
     verdicts = len(names) > 1 and all(number_in(name) in (0, 1) for name in names)
-    odd = verdicts or any(isinstance(item, bool | dict | list) for item in items) or any("\n" in name for name in names)
+    odd = verdicts or any(isinstance(item, bool | dict | list) for item in items) or not all(map(_is_name, names))
     return None if odd else tuple(dict.fromkeys(names))
+
+
+def _is_name(text: str) -> bool:
+    """Whether a tag can be written to files, in a line of its own."""
+    halves = not text.isascii() and any(
+        "\ud800" <= letter <= "\udfff" for letter in text
+    )  # of letters, as JSON may have
+    return not halves and "\n" not in text and "\0" not in text
 
 
 def cell_table(lines: Iterable[Line], columns: Columns, config: FolderData, problems: Problems) -> Table:

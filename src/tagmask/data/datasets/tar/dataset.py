@@ -9,6 +9,7 @@ from jaxtyping import Float32
 
 from tagmask.config import TarData
 from tagmask.contracts import Dataset, ImageArray, MaskArray, Record
+from tagmask.data.datasets.bounded import larger_than
 from tagmask.data.datasets.checks import (
     LEFT_OUT,
     NAMES_SHOWN,
@@ -17,6 +18,7 @@ from tagmask.data.datasets.checks import (
     check_numbers,
     existing_folder,
     first_of_each_split,
+    one_colour,
     verify_classes,
 )
 from tagmask.data.datasets.masks import (
@@ -30,6 +32,7 @@ from tagmask.data.datasets.masks import (
 from tagmask.data.datasets.paths import listed_ids
 from tagmask.data.datasets.saliency_files import SaliencyFiles
 from tagmask.data.datasets.tagged_rows import NOBODY_HELD_OUT, records_of, taught_everywhere, thin, with_class_names
+from tagmask.data.datasets.tar.names import plain_ending, shards_below, without_split
 from tagmask.data.datasets.tar.samples import read_samples
 from tagmask.data.datasets.tar.shards import as_file
 from tagmask.data.images import examine
@@ -61,17 +64,19 @@ class Tar(Dataset):
 
     def __init__(self, config: TarData, root: Path, verify: bool = True) -> None:
         self._config = config
-        shards = _shards(config, root)
+        shards = shards_below(existing_folder(root, "the folder of tar files"), config.shards)
         problems = Problems()
-        self._samples, rows = read_samples(shards, config, problems)
+        self._samples, rows = read_samples(shards, config, problems, root)
         self.name = root.resolve().name
         if not rows:
             problems.raise_any(root)
-            raise TagmaskError(f"no images in {shards[0]}; expected KEY.jpg with KEY.{config.tags}, and so on")
+            more = "".join(f" {remark}" for remark in problems.remarks)
+            raise TagmaskError(f"no images in {shards[0]}; expected KEY.jpg with KEY.{config.tags}, and so on.{more}")
         self.classes, rows, named = with_class_names(rows, None, root, config, problems)
         masks = {key for key, sample in self._samples.items() if sample.mask is not None}
         if config.masks and not masks:
-            problems.add(Problem.NO_MASKS, f"data.masks={config.masks} (looked for {next(iter(rows))}.{config.masks})")
+            looked_for = f"{next(iter(rows))}.{plain_ending(config.masks)}"
+            problems.add(Problem.NO_MASKS, f"data.masks={config.masks} (looked for {looked_for})")
         self._reading = mask_reading(config, self.classes)
         records, kept = records_of(rows, self.classes, masks, config, problems)
         self._saliency = SaliencyFiles(config, root)
@@ -80,7 +85,12 @@ class Tar(Dataset):
         looked = tuple(self._look(root, problems)) if verify else ()
         problems.raise_any(root)
         training = self.split(config.train_split)
-        told = (*kept, *looked, *self._said(), *taught_everywhere(training, self.classes))
+        unnamed = (
+            without_split([shard.relative_to(root) for shard in shards], config)
+            if any(row.split is None for row in rows.values())
+            else ()
+        )
+        told = (*kept, *looked, *self._said(), *unnamed, *taught_everywhere(training, self.classes))
         self.notes = (*named, *told, *problems.remarks)
 
     def _settled(
@@ -89,7 +99,7 @@ class Tar(Dataset):
         """The records that are offered and the ids of bad images that are left out."""
         config = self._config
         offered = first_of_each_split(records, config.max_images)
-        bad = self._bad(offered) if verify or config.on_bad_image == "skip" else {}
+        bad = self._bad(offered, problems) if verify or config.on_bad_image == "skip" else {}
         skipped = tuple(bad) if config.on_bad_image == "skip" else ()
         for key, reason in bad.items():
             if not skipped:
@@ -103,15 +113,18 @@ class Tar(Dataset):
             problems.add(Problem.NO_TRAINING, f"{config.train_split!r} (found: {found or 'none'})")
         return kept, skipped
 
-    def _bad(self, records: Iterable[Record]) -> dict[str, str]:
-        """What is wrong with the images that cannot be read, by id."""
+    def _bad(self, records: Iterable[Record], problems: Problems) -> dict[str, str]:
+        """What is wrong with the images that cannot be read, by id; those of one colour are remarked upon."""
         in_use = [record for record in records if record.split in (self._config.train_split, self._config.val_split)]
-        reasons = several_at_once(self._reason, in_use)
-        return {record.id: why for record, why in zip(in_use, reasons, strict=True) if why is not None}
+        found = [*zip(in_use, several_at_once(self._examined, in_use), strict=True)]
+        problems.remarks += one_colour([record.id for record, (_, is_blank) in found if is_blank])
+        return {record.id: why for record, (why, _) in found if why is not None}
 
-    def _reason(self, record: Record) -> str | None:
+    def _examined(self, record: Record) -> tuple[str | None, bool]:
+        if flaw := self._samples[record.id].image.flaw:
+            return flaw, False
         with self._image_file(record) as path:
-            return examine(path, self._config.bands, stretch_of(self._config))[0]
+            return examine(path, self._config.bands, stretch_of(self._config))
 
     def _look(self, root: Path, problems: Problems) -> Iterator[str]:
         """Look at shapes, and at the masks that score; yields remarks."""
@@ -120,6 +133,8 @@ class Tar(Dataset):
         found = zip(in_use, several_at_once(self._shape, in_use), strict=True)
         shapes = {record.id: shape for record, shape in found if shape is not None}
         yield from thin(shapes)
+        if config.largest_side is not None:
+            yield from larger_than(config.largest_side, [*shapes.values()])
         wanted = listed_ids(config.score_ids, root)
         scored = [r for r in in_use if r.has_mask and (not wanted or r.split != config.train_split or r.id in wanted)]
         looks = several_at_once(self._mask_look, scored)
@@ -128,21 +143,26 @@ class Tar(Dataset):
         yield from check_mask_sizes(looks, shapes, False, problems)
 
     def _shape(self, record: Record) -> Shape | None:
+        if self._samples[record.id].image.flaw:
+            return None
         with self._image_file(record) as path:
             return shape_of(path)
 
     def _image_file(self, record: Record) -> AbstractContextManager[Path]:
         sample = self._samples[record.id]
-        return as_file(sample.shard, sample.image)
+        return as_file(sample.shard, sample.image, sample.stamp)
 
     def _mask_look(self, record: Record) -> MaskLook:
+        mask = self._samples[record.id].mask
+        if mask is not None and mask.flaw:
+            return MaskLook(record.id, reason=mask.flaw)
         with self._mask_file(record) as path:
             return look_at_mask(record.id, path, self._reading)
 
     def _mask_file(self, record: Record) -> AbstractContextManager[Path]:
         sample = self._samples[record.id]
         assert sample.mask is not None
-        return as_file(sample.shard, sample.mask)
+        return as_file(sample.shard, sample.mask, sample.stamp)
 
     def _said(self) -> Iterator[str]:
         splits = {record.split for record in self.records}
@@ -177,18 +197,3 @@ class Tar(Dataset):
     def read_saliency(self, record: Record) -> Float32[np.ndarray, "h w"] | None:
         """Object-ness in [0, 1], if the saliency folder holds a file for the image."""
         return self._saliency.read(record)
-
-
-def _shards(config: TarData, root: Path) -> list[Path]:
-    """The tar files, by their names.
-
-    Raises:
-        TagmaskError: there is no such folder, or none in it.
-    """
-    if Path(config.shards).is_absolute() or ".." in Path(config.shards).parts:
-        raise TagmaskError(f"data.shards={config.shards}: expected a pattern below the data folder, such as *.tar")
-    found = sorted(path for path in existing_folder(root, "the folder of tar files").glob(config.shards))
-    shards = [path for path in found if path.is_file() and not path.name.startswith(".")]
-    if not shards:
-        raise TagmaskError(f"no tar files {config.shards} in {root}: check --data and data.shards")
-    return shards
