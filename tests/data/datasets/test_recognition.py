@@ -57,6 +57,13 @@ def test_tar_files_are_known_by_the_tags_within(tmp_path):
     assert recognised(tmp_path / "archives").change == "data.tags=null"
 
 
+def test_tar_files_are_known_in_folders_of_splits(tmp_path):
+    packed_scenes(tmp_path / "train")
+    assert recognised(tmp_path).value == {"kind": "tar", "shards": "*/*.tar"}
+    (tmp_path / "train" / "._train-000000.tar").write_bytes(b"x")
+    assert recognised(tmp_path / "train").value == {"kind": "tar"}
+
+
 @pytest.mark.parametrize("name", ["photos.tar", "photos.TAR", "photos.tar.gz", "photos.tgz"])
 def test_tar_files_that_cannot_be_read_are_no_folder_of_images(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")

@@ -11,6 +11,7 @@ from tagmask.data.datasets.tar import holds_samples
 from tagmask.errors import TagmaskError
 
 _VOC = ("JPEGImages", "VOC2012/JPEGImages", "VOCdevkit/VOC2012/JPEGImages")
+_SHARDS = (TarData.model_fields["shards"].default, "*/*.tar")
 _YEARS = (2014, 2017)  # of the official annotation files of MS-COCO, the usual one first
 _SAID = frozenset({"data", "data.kind", "data.tags"})  # settings that leave nothing to recognise
 _BEGINNING = 4096  # bytes of a JSON file in which COCO's first keys stand
@@ -39,8 +40,12 @@ def _has_table(root: Path) -> bool:
 def _without_table(root: Path) -> Choice | None:
     if any(map(_is_coco, root.glob("*.json"))):
         return Choice("data", {"kind": "coco"}, "there is a JSON file of images and annotations, as MS-COCO has it.")
-    if any(holds_samples(path, TarData()) for path in sorted(root.glob("*.tar"))[:1]):
-        return Choice("data", {"kind": "tar"}, "there are tar files of photographs with their tags beside them.")
+    for pattern in _SHARDS:
+        visible = (path for path in root.glob(pattern) if not path.name.startswith("."))
+        if any(holds_samples(path, TarData()) for path in sorted(visible)[:1]):
+            where = {} if pattern == _SHARDS[0] else {"shards": pattern}
+            words = "there are tar files of photographs with their tags beside them."
+            return Choice("data", {"kind": "tar"} | where, words)
     if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
         return Choice("data.tags", None, "there is no table of tags: the folders are the classes.")
     return Choice("data", {"kind": "tar"}, "there are tar files and no image files.") if _has_tar_files(root) else None
