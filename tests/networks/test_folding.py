@@ -9,7 +9,7 @@ from conftest import TinyBackbone
 from tagmask.config import TimmBackbone
 from tagmask.contracts import Level
 from tagmask.networks.backbones import build_backbone
-from tagmask.networks.folding import fold, folded
+from tagmask.networks.folding import fold, folded, unfold
 
 
 def timm_backbone(model="mobilenetv2_035", batch_norm="frozen", **settings):
@@ -124,3 +124,13 @@ def test_networks_without_normalisation_or_numbers_pass_as_they_are():
         backbone = build_backbone(TimmBackbone(model="mobilenetv2_035", weights="none", batch_norm="frozen"))
     with folded(backbone):
         assert count(backbone) == 0
+
+
+def test_whoever_has_begun_it_anyone_can_end_it():
+    backbone = timm_backbone().eval()
+    fold(backbone)
+    assert count(backbone)
+    own = backbone.train.__func__
+    vars(backbone)["forward"] = own  # of somebody else, and none of ours
+    unfold(backbone)
+    assert count(backbone) == 1

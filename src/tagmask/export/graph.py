@@ -15,6 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from tagmask.errors import TagmaskError, first_line
 from tagmask.networks.deeplab import DeepLab
+from tagmask.networks.folding import unfold
 
 EXAMPLE = (2, 3, 193, 257)
 """A batch to trace with: two images, as one would be taken for a constant, of sides that no stride divides."""
@@ -27,6 +28,7 @@ def traced(network: DeepLab) -> ExportedProgram:
         TagmaskError: the backbone does what a graph of any size cannot hold.
     """
     plain = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
+    unfold(plain.backbone)  # a graph would multiply the weights in every pass; what reads it folds once
     sizes = ({0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
     try:
         with torch.no_grad(), open_padding():

@@ -40,6 +40,13 @@ def fold(backbone: Backbone) -> Callable[[], None]:
     return partial(_undo, pairs)
 
 
+def unfold(backbone: Backbone) -> None:
+    """End what ``fold`` has begun, whoever called it: graphs are traced without, and their readers fold for good."""
+    for layer in backbone.modules():
+        if getattr(vars(layer).get("forward"), "func", None) in (_convolve, _what_follows):
+            vars(layer).pop("forward")
+
+
 @contextmanager
 def folded(backbone: Backbone) -> Iterator[None]:
     """``fold`` for as long as the block lasts."""
