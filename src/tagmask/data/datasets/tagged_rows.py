@@ -130,13 +130,13 @@ def _note_unknown_tags(rows: Iterable[Row], known: Container[str], problems: Pro
 def thin(shapes: Mapping[str, Shape | None]) -> Iterator[str]:
     """A remark on images in which there is hardly anything to see."""
     sizes = {key: shape.stored for key, shape in shapes.items() if shape}
-    thin = [
+    slim = [
         f"{k} ({h} x {w})" for k, (h, w) in sizes.items() if min(h, w) < THINNEST or max(h, w) > LONGEST * min(h, w)
     ]
-    if thin:
+    if slim:
         yield (
-            f"{len(thin)} images are less than {THINNEST} pixels across or more than {LONGEST} times as long as wide, "
-            f"and teach little: {', '.join(thin[:NAMES_SHOWN])} rows x columns."
+            f"{len(slim)} images are less than {THINNEST} pixels across or more than {LONGEST} times as long as wide, "
+            f"and teach little: {', '.join(slim[:NAMES_SHOWN])} rows x columns."
         )
 
 
