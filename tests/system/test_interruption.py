@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -115,6 +116,31 @@ def test_a_request_while_a_loader_process_starts_is_not_lost():
     ended = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
     assert ended.stdout == ""
     assert ended.stderr.splitlines()[-1] == "tagmask.system.interruption.Stopped: SIGTERM"
+
+
+WITH_MORE_THAN_A_PIPE_HOLDS = """
+import time
+from tagmask.system.workers import in_order
+
+for _ in in_order(bytes, [1 << 20] * 100, 2):
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_loader_processes_end_soon_after_their_parent_was_killed():
+    script = [sys.executable, "-c", WITH_MORE_THAN_A_PIPE_HOLDS]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True, start_new_session=True) as call:
+        assert call.stdout.readline() == "begun\n"
+        call.kill()
+    for _ in range(300):
+        try:
+            os.killpg(call.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(call.pid, signal.SIGKILL)
+    pytest.fail("half a minute later a loader process is still there")
 
 
 def signals_ignored(item):

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 from threading import Thread
 from types import FrameType
 
@@ -89,18 +92,29 @@ def held_back() -> Iterator[None]:
 def leave_it_to_the_parent() -> None:
     """For loader processes: schedulers send SIGTERM, and terminals SIGINT, to all processes of a call.
 
-    Its first one ends the others, so a loader process follows its parent alone.
+    Its first one ends the others, so a loader process follows its parent alone, and ends soon after a parent that was
+    killed: torch's own would wait for ever for somebody to read what it has sent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # on Linux, which tells who asks
+    if hasattr(signal, "sigtimedwait"):  # on Linux, which tells who asks
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        Thread(target=_wait_for, args=(os.getppid(),), daemon=True).start()
+    if (parent := parent_process()) is not None:
+        Thread(target=_follow, args=(parent,), daemon=True).start()
 
 
-def _wait_for(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+def _follow(parent: BaseProcess) -> None:
+    while parent.is_alive() and not _asked_by(parent.pid):
         pass
     os._exit(0)
+
+
+def _asked_by(parent: int | None) -> bool:
+    """Whether the parent asks this process to end, after a second at most."""
+    if not hasattr(signal, "sigtimedwait"):
+        time.sleep(1)
+        return False
+    asked = signal.sigtimedwait({signal.SIGTERM}, 1)
+    return asked is not None and asked.si_pid == parent
 
 
 def loader_killed(error: RuntimeError) -> TagmaskError | None:
