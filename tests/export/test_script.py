@@ -88,6 +88,25 @@ def test_images_of_more_than_8_bits_are_refused(exported, tmp_path):
     assert not (tmp_path / "deep.png.png").exists()
 
 
+def test_what_is_no_photograph_is_said_in_words(exported, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "letter.jpg").write_text("Dear Sir or Madam")
+    Image.linear_gradient("L").save(tmp_path / "whole.jpg")
+    (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:700])
+    folder = exported("onnx")
+    for name in ("folder", "letter.jpg", "half.jpg", "none.jpg"):
+        outcome = run_alone(folder, tmp_path / name)
+        assert outcome.returncode == 1
+        assert outcome.stderr.startswith(f"{tmp_path / name} is no photograph that can be read: ")
+        assert "Traceback" not in outcome.stderr
+    of_bundle = run_alone(exported("bundle"), tmp_path / "letter.jpg", refused=())
+    assert of_bundle.returncode == 1
+    assert of_bundle.stderr.startswith(f"cannot read the image {tmp_path / 'letter.jpg'}: ")
+    assert "Traceback" not in of_bundle.stderr
+    assert run_alone(folder).stderr.startswith("Masks of photographs: python predict.py photo.jpg")
+    assert not list(tmp_path.glob("*.jpg.png"))
+
+
 def test_other_settings_of_a_run_are_followed_too(scenes, tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

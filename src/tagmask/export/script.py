@@ -82,8 +82,11 @@ def predict(path):
     return mask if mask.size == photo.size else mask.resize(photo.size, Image.Resampling.NEAREST)
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        mask = predict(name)
+    for name in sys.argv[1:] or sys.exit(__doc__):
+        try:
+            mask = predict(name)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow raises them
+            sys.exit(f"{{name}} is no photograph that can be read: {{error}}")
         if mask.mode == "L":
             mask.putpalette([value for color in S["palette"] for value in color])
         mask.save(f"{{name}}.png")
@@ -102,8 +105,11 @@ from PIL import Image
 predict = tagmask.load(Path(__file__).resolve().parent)
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        mask = Image.fromarray(predict(name).astype("uint8" if len(predict.classes) < 255 else "uint16"))
+    for name in sys.argv[1:] or sys.exit(__doc__):
+        try:
+            mask = Image.fromarray(predict(name).astype("uint8" if len(predict.classes) < 255 else "uint16"))
+        except tagmask.TagmaskError as error:
+            sys.exit(str(error))
         if mask.mode == "L":
             mask.putpalette([value for color in predict.config.palette for value in color])
         mask.save(f"{name}.png")
