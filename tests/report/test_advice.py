@@ -41,9 +41,17 @@ def test_a_good_run_has_no_advice_but_its_precision(tmp_path):
 
 
 def test_precision_on_few_images_may_be_chance_and_weak_classes_are_named(tmp_path):
-    found = advice(run(tmp_path, 4), tags(0.6, cat=0.9, dog=0.3), [])
-    assert found[1].endswith("on the validation tags of 4 images only: that may be chance.")
-    assert found[2].startswith("It hardly recognises dog")
+    found = advice(run(tmp_path, 5), tags(0.4, cat=0.4), [])
+    assert found[1].endswith("on the validation tags of 5 images only: that may be chance.")
+    assert found[2].startswith("It hardly recognises cat: maps")
+    assert len(found) == 3
+
+
+def test_a_class_of_few_validation_images_is_not_called_weak(tmp_path):
+    found = advice(run(tmp_path, 4), tags(0.4, cat=0.4, dog=0.9), [])
+    assert [line.split(":")[0] for line in found[2:]] == ["It may hardly recognise cat (4)"]
+    found = advice(run(tmp_path, 30), tags(0.4, cat=0.4, dog=0.3), [])
+    assert [line.split(":")[0] for line in found[2:]] == ["It hardly recognises cat", "It may hardly recognise dog (0)"]
 
 
 @pytest.mark.parametrize(("zero", "expected"), [((), 0), ((0,), 0), ((0, 1), 1)])

@@ -1,11 +1,14 @@
 """What a reader of a report should look at first, in words."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tagmask.stages.run import Run
 
 _FEW_IMAGES = 20
+_FEW_OF_A_CLASS = 5
+_WEAK = 0.5  # of average precision
 
 
 def advice(run: Run, scores: Mapping[str, Any], ranked: Sequence[tuple[str, float]]) -> list[str]:
@@ -25,13 +28,25 @@ def advice(run: Run, scores: Mapping[str, Any], ranked: Sequence[tuple[str, floa
             f"The classifier reaches {100 * mean:.1f} mean average precision on the validation tags"
             + (f" of {len(run.validation_records)} images only: that may be chance." if few else ".")
         )
-        weak = [name for name, value in tags["average_precision"].items() if value is not None and value < 0.5]
-        if weak:
-            notes.append(
-                f"It hardly recognises {', '.join(weak)}: maps of these classes cannot be good. "
-                "Add images of them, train longer, or change the learning rate."
-            )
+        notes += _weak_classes(run, tags["average_precision"])
     return [*notes, *_empty_masks(run, ranked), *_empty_predictions(scores)]
+
+
+def _weak_classes(run: Run, precisions: Mapping[str, float | None]) -> list[str]:
+    """Classes that the classifier hardly recognises, apart from those that too few validation images tell of."""
+    held_out = Counter(run.dataset.classes[tag] for record in run.validation_records for tag in record.tags)
+    weak = [name for name, value in precisions.items() if value is not None and value < _WEAK]
+    told = [name for name in weak if held_out[name] >= _FEW_OF_A_CLASS]
+    untold = [f"{name} ({held_out[name]})" for name in weak if held_out[name] < _FEW_OF_A_CLASS]
+    notes = [
+        f"It hardly recognises {', '.join(told)}: maps of these classes cannot be good. "
+        "Add images of them, train longer, or change the learning rate."
+    ]
+    may_be = [
+        f"It may hardly recognise {', '.join(untold)}: their validation images, counted in brackets, are too few to "
+        "tell. Look at the maps of these classes."
+    ]
+    return (notes if told else []) + (may_be if untold else [])
 
 
 def _empty_masks(run: Run, ranked: Sequence[tuple[str, float]]) -> list[str]:
