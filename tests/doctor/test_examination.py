@@ -5,8 +5,9 @@ from PIL import Image
 from doctor.invented import dataset, picture
 from tagmask.config import FolderData, ToyData
 from tagmask.config.choice import Choice
-from tagmask.doctor.examination import SHORT, Examination, Judge, examine, first_look
+from tagmask.doctor.examination import SHORT, Examination, examine, first_look
 from tagmask.doctor.findings import Finding
+from tagmask.doctor.tags.judge import Judge
 from tagmask.errors import TagmaskError
 
 

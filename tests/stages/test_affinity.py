@@ -8,7 +8,7 @@ from tagmask.config import CrfConfig, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
 from tagmask.masks.confident_labels import confident_labels
-from tagmask.masks.crf import mean_field
+from tagmask.masks.crf import dispatch, mean_field
 from tagmask.masks.from_archives import confident_mask
 from tagmask.masks.scores import add_background
 from tagmask.reviews.store import Review
@@ -60,7 +60,7 @@ def test_both_powers_share_one_lattice(scenes, run, record, monkeypatch):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_labels_are_the_same_from_a_device(scenes, run, record, device, monkeypatch):
-    monkeypatch.setattr(mean_field, "computes_on", lambda name: name == device)  # tensors on the processor, too
+    monkeypatch.setattr(dispatch, "computes_on", lambda name: name == device)  # tensors on the processor, too
     write_maps(run.folder.maps(record.id), perfect(scenes, record))
     path, found = run.folder.affinity_labels(record.id, "powers"), []
     for place in ("none", device):

@@ -21,7 +21,7 @@ from tagmask.conventions import IGNORE
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
-from tagmask.masks.crf import mean_field
+from tagmask.masks.crf import dispatch
 from tagmask.masks.from_archives import scores_with_background
 from tagmask.masks.scores import posterior, quality
 from tagmask.scoring.evaluation import scored_training_records
@@ -100,7 +100,7 @@ def test_the_crf_follows_the_image(scenes, run, record):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_masks_are_the_same_from_a_device(scenes, run, tmp_path, record, device, monkeypatch):
-    monkeypatch.setattr(mean_field, "computes_on", lambda name: name == device)  # tensors on the processor, too
+    monkeypatch.setattr(dispatch, "computes_on", lambda name: name == device)  # tensors on the processor, too
     there = RunFolder(tmp_path / "there")
     for folder, place in ((run, "none"), (there, device)):
         write_maps(folder.maps(record.id), perfect(scenes, record))

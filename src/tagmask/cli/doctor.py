@@ -13,7 +13,8 @@ from tagmask.errors import TagmaskError
 if TYPE_CHECKING:
     from tagmask.config import Recipe
     from tagmask.config.choice import Choice
-    from tagmask.doctor.examination import Examination, Judge
+    from tagmask.doctor.examination import Examination
+    from tagmask.doctor.tags.judge import Judge
 
 RECIPE = "folder-cpu"
 

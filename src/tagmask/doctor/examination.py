@@ -1,8 +1,7 @@
 """All that is looked at, in order: the reader's own checks, counts, every image, and the tags if a judge is named."""
 
 import shlex
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +22,7 @@ from tagmask.doctor.looks import look_at_images
 from tagmask.doctor.mask_findings import mask_findings
 from tagmask.doctor.near_duplicates import Twins, find_twins
 from tagmask.doctor.tags.doubtful import Doubt
+from tagmask.doctor.tags.judge import Judge
 from tagmask.errors import TagmaskError
 
 SHORT = 6
@@ -76,32 +76,6 @@ class Examination:
     def exit_code(self, strict: bool = False) -> int:
         """For scripts: 0 a run can start, 1 it can but there are warnings and ``strict`` minds them, 2 it cannot."""
         return {"stop": 2, "warn": int(strict), "ready": 0}[self.verdict]
-
-
-class Judge(ABC):
-    """Who says which tags look wrong."""
-
-    @abstractmethod
-    def check(self) -> None:
-        """Find out, before any work, whether it can be done.
-
-        Raises:
-            TagmaskError: why it cannot.
-        """
-
-    @abstractmethod
-    def doubts(
-        self, dataset: Dataset, census: Census, readable: Set[str], twins: Sequence[Twins], workers: int | None
-    ) -> tuple[tuple[Doubt, ...], tuple[Finding, ...]]:
-        """Tags that look wrong, the surest first, and what that says.
-
-        Args:
-            dataset: the images.
-            census: of them.
-            readable: ids of those that can be read.
-            twins: pairs that show the same picture.
-            workers: processes that read; None: as many as help.
-        """
 
 
 def examine(

@@ -13,7 +13,7 @@ from devices import DEVICES
 from no_waiting import META, Questions, no_waiting
 from tagmask.config import CRF_PRESETS, CrfConfig
 from tagmask.masks.crf import mean_field_on_device as module
-from tagmask.masks.crf import refine, refiner
+from tagmask.masks.crf import refine
 from tagmask.masks.crf.mean_field import kernel_features
 from tagmask.masks.crf.mean_field_on_device import (
     LatticesOnDevice,
@@ -100,15 +100,6 @@ def test_kernels_are_built_once():
     first, again = (lattices.weighted_kernels(PSA) for _ in range(2))
     assert [weight for weight, _ in first] == [3, 10]
     assert [kernel for _, kernel in first] == [kernel for _, kernel in again]
-
-
-@pytest.mark.parametrize("device", DEVICES)
-def test_a_refiner_computes_as_refine_does_on_any_device(device):
-    image = photograph()
-    probabilities = scores(3, image)
-    on_device = refiner(image, device)
-    for config in (PSA, CRF_PRESETS["irn"]):
-        assert_alike(on_device(probabilities, config), refine(image, probabilities, config))
 
 
 def test_what_does_not_fit_on_the_device_is_left_to_the_processor(monkeypatch):

@@ -8,10 +8,10 @@ import numpy as np
 from tagmask.config import AnyBackbone
 from tagmask.contracts import Dataset, Record
 from tagmask.doctor.census import Census, tag_matrix
-from tagmask.doctor.examination import Judge
 from tagmask.doctor.findings import Finding
 from tagmask.doctor.near_duplicates import Twins, groups
 from tagmask.doctor.tags.doubtful import Doubt, doubt_finding, find_doubts, require_cleanlab
+from tagmask.doctor.tags.judge import Judge
 from tagmask.doctor.tags.out_of_fold import FEWEST, FOLDS, check_backbone, features_of, judge
 from tagmask.errors import TagmaskError
 from tagmask.stages.run_folder import RunFolder

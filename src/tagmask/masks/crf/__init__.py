@@ -5,12 +5,11 @@ iterates, ``gaussian_filter`` carries values between like pixels, ``permutohedra
 ``_on_device`` does the same with tensors. No torch is imported unless a device is asked for.
 """
 
+from tagmask.masks.crf.dispatch import computes_on, refiner
 from tagmask.masks.crf.mean_field import (
     Lattices,
-    computes_on,
     dense_crf,
     refine,
-    refiner,
     unary_from_labels,
     unary_from_probabilities,
 )
