@@ -13,7 +13,6 @@ from tagmask.networks.saved import read_facts
 from tagmask.stages import classifier, saliency
 from tagmask.stages.classifier import MapMaker, calibrate, make_maps, make_seed_maps, train_method
 from tagmask.stages.run import begin_run, new_method, trained_method
-from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import read_json, read_maps
 from tagmask.training.samples import TagSamples
 
@@ -58,42 +57,41 @@ def three_maps() -> torch.Tensor:
     return torch.diag(torch.tensor([1.0, 2, 3]))[:, None].expand(3, *GRID)
 
 
-def made(tmp_path, method: Method, tags_given: bool = True, record: Record = RECORD, **settings):
+def made(method: Method, tags_given: bool = True, record: Record = RECORD, **settings):
     config = MapsConfig(**{"scales": (1.0,), "size": "feature"} | settings)
     images = [torch.zeros(3, *(int(side * scale) for side in SIZE)) for scale in config.scales]
-    MapMaker(RunFolder(tmp_path), config, method)(record, SIZE, images, tags_given)
-    return read_maps(RunFolder(tmp_path).maps(record.id))
+    return MapMaker(config, method)(SIZE, images, record.tags if tags_given else None)
 
 
 # ── one image ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_maps_of_the_tags_come_in_their_order_divided_by_their_maximum(tmp_path):
-    found = made(tmp_path, Drawn(three_maps()))
+def test_maps_of_the_tags_come_in_their_order_divided_by_their_maximum():
+    found = made(Drawn(three_maps()))
     assert found.classes.tolist() == [3, 1]
     assert found.size == SIZE
     np.testing.assert_allclose(found.maps, [[[0, 0, 1]] * 2, [[1, 0, 0]] * 2], atol=1e-3)
 
 
-def test_a_mirrored_pass_is_turned_back_before_it_is_added(tmp_path):
-    both, one = (made(tmp_path, Drawn(three_maps()), flip=flip) for flip in (True, False))
+def test_a_mirrored_pass_is_turned_back_before_it_is_added():
+    both, one = (made(Drawn(three_maps()), flip=flip) for flip in (True, False))
     np.testing.assert_allclose(both.maps, one.maps, atol=1e-3)
 
 
-def test_maps_may_lie_on_the_grid_of_the_image(tmp_path):
-    found = made(tmp_path, Drawn(three_maps()), size="image")
+def test_maps_may_lie_on_the_grid_of_the_image():
+    found = made(Drawn(three_maps()), size="image")
     assert found.maps.shape == (2, *SIZE)
     assert found.maps[0].argmax() % SIZE[1] >= 16  # in the third column of the grid
 
 
-def test_maps_resized_twice_reach_the_corners_of_the_image(tmp_path):
+def test_maps_resized_twice_reach_the_corners_of_the_image():
     # Corners aligned on 24 columns, the three cells lie at 0, 11.5 and 23: class 2 rises from there on.
-    once, twice = (made(tmp_path, Drawn(three_maps()), size="image", resizing=how) for how in ("once", "twice"))
+    once, twice = (made(Drawn(three_maps()), size="image", resizing=how) for how in ("once", "twice"))
     np.testing.assert_allclose(twice.maps[0, 0], np.clip((np.arange(24) - 11.5) / 11.5, 0, 1), atol=1e-3)
     np.testing.assert_allclose(once.maps[0, 0], np.clip((np.arange(24) - 11.5) / 8, 0, 1), atol=1e-3)
 
 
-def test_scales_are_summed_before_they_are_normalised(tmp_path):
+def test_scales_are_summed_before_they_are_normalised():
     class SeesSize(Drawn):
         """At scale 2 all maps are 3 everywhere."""
 
@@ -101,41 +99,41 @@ def test_scales_are_summed_before_they_are_normalised(tmp_path):
             found = super().forward(images)
             return found if images.shape[-1] == SIZE[1] else replace(found, maps=torch.full_like(found.maps, 3.0))
 
-    found = made(tmp_path, SeesSize(three_maps()), scales=(1.0, 2.0), flip=False)
+    found = made(SeesSize(three_maps()), scales=(1.0, 2.0), flip=False)
     np.testing.assert_allclose(found.maps, [[[3 / 6, 3 / 6, 1]] * 2, [[1, 3 / 4, 3 / 4]] * 2], atol=1e-3)
 
 
-def test_a_learnt_background_comes_first_as_class_0(tmp_path):
-    found = made(tmp_path, Drawn(three_maps(), background=4.0))
+def test_a_learnt_background_comes_first_as_class_0():
+    found = made(Drawn(three_maps(), background=4.0))
     assert found.classes.tolist() == [0, 3, 1]
     assert found.has_background
     np.testing.assert_allclose(found.maps[0], 1, atol=1e-3)
 
 
-def test_maps_are_stretched_where_the_method_says_so(tmp_path):
+def test_maps_are_stretched_where_the_method_says_so():
     raw = 1 + three_maps()
-    found = made(tmp_path, Drawn(raw, normalization="min_max"))
-    assert found.maps.min() <= 0 < made(tmp_path, Drawn(raw)).maps.min()
+    found = made(Drawn(raw, normalization="min_max"))
+    assert found.maps.min() <= 0 < made(Drawn(raw)).maps.min()
     np.testing.assert_allclose(found.maps.max(axis=(1, 2)), 1, atol=1e-3)
 
 
-def test_the_method_is_told_the_tags_before_it_finishes(tmp_path):
+def test_the_method_is_told_the_tags_before_it_finishes():
     method = Drawn(three_maps())
-    made(tmp_path, method)
+    made(method)
     assert [known.tolist() for known in method.known] == [[[1, 0, 1]]]
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [(0.5, [2]), (0.4, [1, 2]), (0.9, [])])
-def test_without_tags_those_of_sufficient_probability_are_taken(tmp_path, threshold, expected):
+def test_without_tags_those_of_sufficient_probability_are_taken(threshold, expected):
     logits = np.log([0.45 / 0.55, 0.8 / 0.2, 0.1 / 0.9])
     method = Drawn(three_maps(), logits=logits.tolist())
-    assert made(tmp_path, method, tags_given=False, tag_threshold=threshold).classes.tolist() == expected
+    assert made(method, tags_given=False, tag_threshold=threshold).classes.tolist() == expected
     assert method.known[0].nonzero()[:, 1].tolist() == [number - 1 for number in expected]
 
 
 @pytest.mark.parametrize("size", ["image", "feature"])
-def test_an_image_without_tags_has_an_archive_without_maps(tmp_path, size):
-    found = made(tmp_path, Drawn(three_maps()), record=replace(RECORD, tags=()), size=size)
+def test_an_image_without_tags_has_an_archive_without_maps(size):
+    found = made(Drawn(three_maps()), record=replace(RECORD, tags=()), size=size)
     assert found.classes.tolist() == []
     assert found.maps.shape == (0, *(SIZE if size == "image" else GRID))
 

@@ -1,5 +1,7 @@
 import functools
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 
 from tagmask.errors import TagmaskError
 from tagmask.system import workers as workers_module
-from tagmask.system.workers import available_cores, in_order, several_at_once
+from tagmask.system.workers import available_cores, behind, in_order, several_at_once
 
 
 def described(item):
@@ -67,3 +69,54 @@ def test_threads_look_at_many_items_in_order(monkeypatch):
     monkeypatch.setattr(workers_module, "_AT_ONCE", 7)
     assert several_at_once(lambda number: number * number, range(20)) == [number * number for number in range(20)]
     assert several_at_once(str, iter(())) == []
+
+
+# ── behind the caller ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pieces_are_done_in_order_by_another_thread_before_the_block_ends():
+    done = []
+    with behind(limit=3) as put:
+        for number in range(20):
+            put(lambda n=number: done.append((n, threading.get_ident())))
+    assert [number for number, _ in done] == [*range(20)]
+    assert {thread for _, thread in done}.isdisjoint({threading.get_ident()})
+
+
+def test_the_caller_waits_once_enough_pieces_wait():
+    go_on, begun = threading.Event(), []
+    with behind(limit=2) as put:
+        put(go_on.wait)
+        put(begun.append, 1)
+        third = threading.Thread(target=put, args=(begun.append, 2))
+        third.start()
+        third.join(0.2)
+        assert third.is_alive()
+        go_on.set()
+        third.join()
+    assert begun == [1, 2]
+
+
+@pytest.mark.parametrize("more", [0, 5])
+def test_what_a_piece_raises_reaches_the_caller(more):
+    def work():
+        with behind() as put:
+            for item in (1, 2, *[3] * more):
+                put(picky, item)
+
+    with pytest.raises(TagmaskError, match="the file 2 is damaged"):
+        work()
+
+
+def test_an_error_of_the_caller_is_its_own_and_pieces_are_done_before_it_goes_on():
+    done = []
+
+    def work():
+        with behind() as put:
+            put(time.sleep, 0.05)
+            put(done.append, 1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert done == [1]

@@ -30,6 +30,7 @@ from tagmask.stages.sharing import EachImage, Make, crf_device, is_finished, mak
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, read_maps, write_maps, write_posteriors
+from tagmask.system.workers import behind
 from tagmask.training.samples import LabelSamples, PosteriorSamples, Samples
 
 Posteriors = tuple[Float32[np.ndarray, "k h w"], Float32[np.ndarray, "k h w"], Int16[np.ndarray, " k"]]
@@ -180,13 +181,14 @@ def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig, records: Seq
     pyramids = load_pyramids(
         run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, run.recipe.maps.workers
     )
-    with folded(net.backbone):
+    with folded(net.backbone), behind() as put:
         for record, image, images in track(pyramids, "random walk", len(records), len(records) - len(left)):
             size = (images[0].shape[1], images[0].shape[2])
             scores, classes = _scores(run, record, (image.shape[0], image.shape[1]))
             found = net.neighbourhood(channels_last(images[0][None]).to(device), walk.border)
             walked = walker(run, net, found)(walk_start(scores, size, config.stride, walk))
-            write_maps(run.folder.walks(record.id), MapArchive(classes, walked, (image.shape[0], image.shape[1])))
+            archive = MapArchive(classes, walked, (image.shape[0], image.shape[1]))
+            put(write_maps, run.folder.walks(record.id), archive)
 
 
 def walker(run: Run, net: AffinityModel, found: Neighbourhood) -> Walk:

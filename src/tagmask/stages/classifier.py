@@ -19,11 +19,11 @@ from tagmask.networks.folding import folded
 from tagmask.stages import saliency
 from tagmask.stages.checks import makes_saliency
 from tagmask.stages.run import Run, new_method, trained_method
-from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import EachImage, files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
 from tagmask.system.storage import MapArchive, write_json, write_maps
+from tagmask.system.workers import behind
 from tagmask.training.batches import collate
 from tagmask.training.samples import Samples, TagSamples
 
@@ -115,10 +115,12 @@ def _write_maps(run: Run, method: Method, records: Sequence[Record]) -> None:
     pyramids = load_pyramids(
         run.dataset, left, config.scales, config.base_long_side, method.backbone.normalization, config.workers
     )
-    maker = MapMaker(run.folder, config, method)
-    with folded(method.backbone):
+    maker = MapMaker(config, method)
+    with folded(method.backbone), behind() as put:
         for record, image, images in track(pyramids, "make-maps", len(records), len(records) - len(left)):
-            maker(record, (image.shape[0], image.shape[1]), images, tags_given=record.split == given)
+            size = (image.shape[0], image.shape[1])
+            archive = maker(size, images, record.tags if record.split == given else None)
+            put(write_maps, run.folder.maps(record.id), archive)
 
 
 def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
@@ -137,41 +139,38 @@ def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class MapMaker:
-    """Writes the maps of an image.
+    """Makes the maps of an image.
 
     Attributes:
-        folder: the run.
         config: scales and grid of the maps.
         method: a trained method in evaluation mode.
     """
 
-    folder: RunFolder
     config: MapsConfig
     method: Method
 
     def __call__(
-        self, record: Record, size: tuple[int, int], images: Sequence[Float[Tensor, "3 _ _"]], tags_given: bool
-    ) -> None:
-        """Write the maps of an image's tags, or of those that are predicted.
+        self, size: tuple[int, int], images: Sequence[Float[Tensor, "3 _ _"]], tags: Sequence[int] | None
+    ) -> MapArchive:
+        """The maps of an image's tags, or of those that are predicted.
 
         Args:
-            record: the image.
-            size: its rows and columns.
+            size: rows and columns of the image.
             images: the normalised image at each scale.
-            tags_given: whether its own tags are used.
+            tags: of the image; None: not known.
         """
         activations, logits = summed_activations(self.method, images, self.config.flip)
         predicted = (logits.sigmoid() >= self.config.tag_threshold).nonzero().flatten().tolist()
-        tags = torch.tensor(list(record.tags) if tags_given else predicted, dtype=torch.long)
-        known = torch.zeros_like(logits).index_fill_(0, tags.to(logits.device), 1.0)[None]
+        shown = torch.tensor(list(predicted if tags is None else tags), dtype=torch.long)
+        known = torch.zeros_like(logits).index_fill_(0, shown.to(logits.device), 1.0)[None]
         finished = [self.method.finish(activation, known) for activation in activations]
         grid = size if self.config.size == "image" else feature_grid(size, self.method.backbone.stride)
         through = images if self.config.resizing == "twice" else None
-        maps = class_maps(finished, tags.to(logits.device), grid, through).cpu().numpy()
+        maps = class_maps(finished, shown.to(logits.device), grid, through).cpu().numpy()
         normalized = normalized_maps(maps, self.method, len(images) * (2 if self.config.flip else 1))
-        has_background = len(maps) > len(tags)
-        classes = np.array([0] * has_background + [tag + 1 for tag in tags.tolist()], np.int16)
-        write_maps(self.folder.maps(record.id), MapArchive(classes, normalized, size))
+        has_background = len(maps) > len(shown)
+        classes = np.array([0] * has_background + [tag + 1 for tag in shown.tolist()], np.int16)
+        return MapArchive(classes, normalized, size)
 
 
 def normalized_maps(summed: Float[np.ndarray, "n h w"], method: Method, passes: int) -> Float[np.ndarray, "n h w"]:

@@ -19,6 +19,7 @@ from tagmask.stages.run import Run, new_segmenter, trained_segmenter
 from tagmask.stages.sharing import files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
+from tagmask.system.workers import behind
 from tagmask.training.engine import num_steps
 from tagmask.training.samples import MaskSamples, Samples
 
@@ -96,8 +97,10 @@ def predict_validation(run: Run) -> None:
         pyramids = load_pyramids(
             run.dataset, left, config.scales, config.base_long_side, predictor.normalization, config.workers
         )
-        for record, image, images in track(pyramids, "predict", len(records), len(records) - len(left)):
-            write_mask(run.folder.prediction(record.id), predictor.mask(image, images), None, len(run.dataset.classes))
+        with behind() as put:
+            for record, image, images in track(pyramids, "predict", len(records), len(records) - len(left)):
+                mask = predictor.mask(image, images)
+                put(write_mask, run.folder.prediction(record.id), mask, None, len(run.dataset.classes))
         this_process().wait_for_everyone()
 
 
@@ -122,13 +125,15 @@ def revise_masks(run: Run, config: RevisionConfig) -> None:
             network.backbone.normalization,
             segmenter.workers,
         )
-        for record, image, images in track(pyramids, "revise masks", len(records), len(records) - len(left)):
-            size = (image.shape[0], image.shape[1])
-            seen = dense_logits(network, images, size, segmenter.flip, device).softmax(dim=0).cpu().numpy()
-            scores, classes, _ = maker.scores_and_mask(record, image)
-            both = agreed(scores, seen[classes], config.network_weight)
-            mask = mask_from_scores(both, classes, run.recipe.masks.ignore_below)
-            write_mask(run.folder.revised(record.id), mask, run.recipe.masks.ignore_value, len(run.dataset.classes))
+        with behind() as put:
+            for record, image, images in track(pyramids, "revise masks", len(records), len(records) - len(left)):
+                size = (image.shape[0], image.shape[1])
+                seen = dense_logits(network, images, size, segmenter.flip, device).softmax(dim=0).cpu().numpy()
+                scores, classes, _ = maker.scores_and_mask(record, image)
+                both = agreed(scores, seen[classes], config.network_weight)
+                mask = mask_from_scores(both, classes, run.recipe.masks.ignore_below)
+                ignore = run.recipe.masks.ignore_value
+                put(write_mask, run.folder.revised(record.id), mask, ignore, len(run.dataset.classes))
         this_process().wait_for_everyone()
 
 

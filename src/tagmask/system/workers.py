@@ -1,4 +1,4 @@
-"""Work on a list of items in loader processes, or in threads; results come in the items' order.
+"""Work on a list of items in loader processes, or in threads, in the items' order.
 
 Results of processes travel through pipes, not through shared memory: containers have 64 MB of it, and a process that
 finds none left does not say so, it waits.
@@ -7,8 +7,10 @@ finds none left does not say so, it waits.
 import io
 import os
 import pickle
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -138,6 +140,29 @@ def _packed(result: Any) -> bytes:
     buffer = io.BytesIO()
     _Packer(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(result)
     return buffer.getvalue()
+
+
+@contextmanager
+def behind(limit: int = 8) -> Iterator[Callable[..., None]]:
+    """Let a thread carry out small pieces of work in order, such as writing files, while the caller goes on.
+
+    Yields ``put(function, *arguments)``. No more than ``limit`` pieces wait for their turn; then the caller does. When
+    the block ends all of them are done, also if it ends by an error or is stopped.
+
+    Raises:
+        Exception: whatever a piece raised, at one of the next pieces or when the block ends.
+    """
+    pieces: deque[Future[Any]] = deque()
+
+    def put(function: Callable[..., Any], *arguments: Any) -> None:
+        while pieces and (pieces[0].done() or len(pieces) >= limit):
+            pieces.popleft().result()
+        pieces.append(pool.submit(function, *arguments))
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="behind") as pool:
+        yield put
+        for piece in pieces:
+            piece.result()
 
 
 def several_at_once(look: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
