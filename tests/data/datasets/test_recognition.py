@@ -17,6 +17,28 @@ def test_a_table_needs_no_words_and_folders_are_classes(tmp_path):
     assert recognised(tmp_path / "nowhere") is None
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "My photos.TSV"])
+def test_the_only_table_is_that_of_the_tags_whatever_its_name(tmp_path, name):
+    (tmp_path / "cat").mkdir()
+    mark = "\t" if name.endswith("TSV") else ","
+    (tmp_path / name).write_text(f"Filename{mark}tags\ncat/1.jpg{mark}cat\n")
+    found = recognised(tmp_path)
+    assert (found.setting, found.value) == ("data.tags", name)
+    assert load_recipe("folder-cpu", [found.change]).data.tags == name
+    assert recognised(tmp_path, ("data.tags=null",)) is None
+
+
+@pytest.mark.parametrize(
+    "tables", [("labels.csv", "more.csv"), ("empty.csv",), ("colours.csv",), (".hidden.csv",), ("notes.json",)]
+)
+def test_other_tables_are_not_taken_for_that_of_the_tags(tmp_path, tables):
+    contents = {"empty.csv": "", "colours.csv": "class,colour\ncat,red\n", "notes.json": "{}"}
+    for name in tables:
+        (tmp_path / name).write_text(contents.get(name, "image,tags\ncat/1.jpg,cat\n"))
+    (tmp_path / "cat").mkdir()
+    assert recognised(tmp_path).change == "data.tags=null"
+
+
 @pytest.mark.parametrize("place", ["JPEGImages/x", "VOC2012/JPEGImages/x", "VOCdevkit/VOC2012/JPEGImages/x"])
 def test_voc_is_known_by_its_folder_of_images(tmp_path, place):
     (tmp_path / place).parent.mkdir(parents=True)

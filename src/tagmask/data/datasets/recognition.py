@@ -7,6 +7,7 @@ from tagmask.config import FolderData, TarData
 from tagmask.config.choice import Choice
 from tagmask.data.datasets.paths import IMAGE_SUFFIXES
 from tagmask.data.datasets.tables import find_table
+from tagmask.data.datasets.tables.sheets import image_column, read_sheet
 from tagmask.data.datasets.tar import holds_samples
 from tagmask.errors import TagmaskError
 
@@ -14,6 +15,7 @@ _VOC = ("JPEGImages", "VOC2012/JPEGImages", "VOCdevkit/VOC2012/JPEGImages")
 _SHARDS = (TarData.model_fields["shards"].default, "*/*.tar")
 _YEARS = (2014, 2017)  # of the official annotation files of MS-COCO, the usual one first
 _SAID = frozenset({"data", "data.kind", "data.tags"})  # settings that leave nothing to recognise
+_SHEETS = (".csv", ".tsv")  # a JSON file may be anything
 _BEGINNING = 4096  # bytes of a JSON file in which COCO's first keys stand
 
 
@@ -46,9 +48,24 @@ def _without_table(root: Path) -> Choice | None:
             where = {} if pattern == _SHARDS[0] else {"shards": pattern}
             words = "there are tar files of photographs with their tags beside them."
             return Choice("data", {"kind": "tar"} | where, words)
+    if (table := _only_table(root)) is not None:
+        return Choice("data.tags", table.name, "it is the only table, and one of its columns names images.")
     if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
         return Choice("data.tags", None, "there is no table of tags: the folders are the classes.")
     return Choice("data", {"kind": "tar"}, "there are tar files and no image files.") if _has_tar_files(root) else None
+
+
+def _only_table(root: Path) -> Path | None:
+    """The one CSV or TSV file of a folder, if it has a column for images."""
+    visible = (entry for entry in root.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    tables = [entry for entry in visible if entry.suffix.lower() in _SHEETS]
+    if len(tables) != 1:
+        return None
+    try:
+        columns = read_sheet(tables[0], FolderData()).columns
+    except TagmaskError:
+        return None
+    return tables[0] if image_column(columns, FolderData()) else None
 
 
 def _has_tar_files(root: Path) -> bool:
