@@ -108,15 +108,36 @@ def test_what_a_piece_raises_reaches_the_caller(more):
         work()
 
 
-def test_an_error_of_the_caller_is_its_own_and_pieces_are_done_before_it_goes_on():
-    done = []
+def test_an_error_of_the_caller_is_its_own_and_only_the_piece_at_work_is_done_before_it_goes_on():
+    at_work, go_on, done = threading.Event(), threading.Event(), []
+
+    def piece(name):
+        at_work.set()
+        go_on.wait()
+        done.append(name)
 
     def work():
-        with behind() as put:
-            put(time.sleep, 0.05)
-            put(done.append, 1)
+        with behind(limit=3) as put:
+            for name in "abc":
+                put(piece, name)
+            at_work.wait()
+            threading.Timer(0.1, go_on.set).start()
             raise KeyError
 
     with pytest.raises(KeyError):
         work()
-    assert done == [1]
+    assert done == ["a"]
+
+
+def test_after_an_error_of_a_piece_those_that_wait_are_dropped():
+    slept = []
+
+    def work():
+        with behind(limit=100) as put:
+            put(picky, 2)
+            for number in range(60):
+                put(lambda n=number: (time.sleep(0.05), slept.append(n)))
+
+    with pytest.raises(TagmaskError, match="the file 2"):
+        work()
+    assert len(slept) < 40

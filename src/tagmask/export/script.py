@@ -42,7 +42,11 @@ S = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))
 {network}
 
 def read(path):  # RGB, upright, transparency on white
-    image = Image.open(path)
+    try:
+        image = Image.open(path)
+        image.load()
+    except (EOFError, OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
+        sys.exit(f"{{path}} is no photograph that can be read: {{error}}")
     if image.mode[0] in "IF":
         sys.exit(f"{{path}} has more than 8 bits, which only tagmask itself reads")
     image = image if S["exif"] == "as_stored" else ImageOps.exif_transpose(image)
@@ -83,10 +87,7 @@ def predict(path):
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or sys.exit(__doc__):
-        try:
-            mask = predict(name)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow raises them
-            sys.exit(f"{{name}} is no photograph that can be read: {{error}}")
+        mask = predict(name)
         if mask.mode == "L":
             mask.putpalette([value for color in S["palette"] for value in color])
         mask.save(f"{{name}}.png")

@@ -143,26 +143,30 @@ def _packed(result: Any) -> bytes:
 
 
 @contextmanager
-def behind(limit: int = 8) -> Iterator[Callable[..., None]]:
+def behind(limit: int = 2) -> Iterator[Callable[..., None]]:
     """Let a thread carry out small pieces of work in order, such as writing files, while the caller goes on.
 
-    Yields ``put(function, *arguments)``. No more than ``limit`` pieces wait for their turn; then the caller does. When
-    the block ends all of them are done, also if it ends by an error or is stopped.
+    Yields ``put(function, *arguments)``. No more than ``limit`` pieces are kept, the one at work among them; then the
+    caller waits. When the block ends all of them are done. If it ends by an error or is stopped, the one at work is
+    done and the others are dropped.
 
     Raises:
         Exception: whatever a piece raised, at one of the next pieces or when the block ends.
     """
     pieces: deque[Future[Any]] = deque()
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="behind")
 
     def put(function: Callable[..., Any], *arguments: Any) -> None:
         while pieces and (pieces[0].done() or len(pieces) >= limit):
             pieces.popleft().result()
         pieces.append(pool.submit(function, *arguments))
 
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="behind") as pool:
+    try:
         yield put
         for piece in pieces:
             piece.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def several_at_once(look: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

@@ -19,23 +19,34 @@ def test_a_table_needs_no_words_and_folders_are_classes(tmp_path):
 
 @pytest.mark.parametrize("name", ["labels.csv", "My photos.TSV"])
 def test_the_only_table_is_that_of_the_tags_whatever_its_name(tmp_path, name):
-    (tmp_path / "cat").mkdir()
+    (tmp_path / "images").mkdir()
     mark = "\t" if name.endswith("TSV") else ","
-    (tmp_path / name).write_text(f"Filename{mark}tags\ncat/1.jpg{mark}cat\n")
+    (tmp_path / name).write_text(f"Filename{mark}tags\n1.jpg{mark}cat\n")
     found = recognised(tmp_path)
     assert (found.setting, found.value) == ("data.tags", name)
     assert load_recipe("folder-cpu", [found.change]).data.tags == name
     assert recognised(tmp_path, ("data.tags=null",)) is None
 
 
+TABLES = {"empty.csv": "", "colours.csv": "class,colour\ncat,red\n", "notes.json": "{}"}
+
+
 @pytest.mark.parametrize(
-    "tables", [("labels.csv", "more.csv"), ("empty.csv",), ("colours.csv",), (".hidden.csv",), ("notes.json",)]
+    "tables",
+    [
+        *(("labels.csv", "more.csv"), ("tags.tsv", "tags.json"), ("Tags.csv", "tags.json")),
+        *(("empty.csv",), ("colours.csv",), (".hidden.csv",), ("notes.json",)),
+    ],
 )
 def test_other_tables_are_not_taken_for_that_of_the_tags(tmp_path, tables):
-    contents = {"empty.csv": "", "colours.csv": "class,colour\ncat,red\n", "notes.json": "{}"}
     for name in tables:
-        (tmp_path / name).write_text(contents.get(name, "image,tags\ncat/1.jpg,cat\n"))
+        (tmp_path / name).write_text(TABLES.get(name, "image,tags\n1.jpg,cat\n"))
+    assert recognised(tmp_path) is None
+
+
+def test_beside_folders_a_table_may_say_anything_and_the_folders_are_classes(tmp_path):
     (tmp_path / "cat").mkdir()
+    (tmp_path / "metadata.csv").write_text("filename,tags,is_valid\ncat/1.jpg,canon,1\n")
     assert recognised(tmp_path).change == "data.tags=null"
 
 

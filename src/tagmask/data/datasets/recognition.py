@@ -48,10 +48,10 @@ def _without_table(root: Path) -> Choice | None:
             where = {} if pattern == _SHARDS[0] else {"shards": pattern}
             words = "there are tar files of photographs with their tags beside them."
             return Choice("data", {"kind": "tar"} | where, words)
-    if (table := _only_table(root)) is not None:
-        return Choice("data.tags", table.name, "it is the only table, and one of its columns names images.")
     if any(entry.is_dir() and entry.name != "images" for entry in root.iterdir()):
         return Choice("data.tags", None, "there is no table of tags: the folders are the classes.")
+    if (table := _only_table(root)) is not None:
+        return Choice("data.tags", table.name, "it is the only table, and one of its columns names images.")
     return Choice("data", {"kind": "tar"}, "there are tar files and no image files.") if _has_tar_files(root) else None
 
 
@@ -59,7 +59,7 @@ def _only_table(root: Path) -> Path | None:
     """The one CSV or TSV file of a folder, if it has a column for images."""
     visible = (entry for entry in root.iterdir() if entry.is_file() and not entry.name.startswith("."))
     tables = [entry for entry in visible if entry.suffix.lower() in _SHEETS]
-    if len(tables) != 1:
+    if len(tables) != 1 or tables[0].stem.lower() == "tags":  # which is no usual one only where there are several
         return None
     try:
         columns = read_sheet(tables[0], FolderData()).columns
