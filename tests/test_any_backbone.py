@@ -1,5 +1,6 @@
 """Any backbone in any place: each family of models under every method, affinity network, segmenter and recipe."""
 
+import copy
 import functools
 import math
 import time
@@ -42,6 +43,14 @@ SEGMENTERS = {"deeplab_v1": [12], "deeplab_v2": [6, 12], "deeplab_v3": [0, 6, 12
 
 
 def backbone_of(family: str) -> Backbone:
+    backbone = copy.deepcopy(_built(family))
+    torch.manual_seed(0)
+    return backbone
+
+
+@functools.cache
+def _built(family: str) -> Backbone:
+    """Building takes longer than a step of training."""
     torch.manual_seed(0)
     return build_backbone(timm_backbone(FAMILIES[family], batch_norm="frozen"))
 
