@@ -1,7 +1,7 @@
 """What a reader of a report should look at first, in words."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tagmask.stages.run import Run
@@ -32,21 +32,20 @@ def advice(run: Run, scores: Mapping[str, Any], ranked: Sequence[tuple[str, floa
     return [*notes, *_empty_masks(run, ranked), *_empty_predictions(scores)]
 
 
-def _weak_classes(run: Run, precisions: Mapping[str, float | None]) -> list[str]:
+def _weak_classes(run: Run, precisions: Mapping[str, float | None]) -> Iterator[str]:
     """Classes that the classifier hardly recognises, apart from those that too few validation images tell of."""
     held_out = Counter(run.dataset.classes[tag] for record in run.validation_records for tag in record.tags)
     weak = [name for name, value in precisions.items() if value is not None and value < _WEAK]
-    told = [name for name in weak if held_out[name] >= _FEW_OF_A_CLASS]
-    untold = [f"{name} ({held_out[name]})" for name in weak if held_out[name] < _FEW_OF_A_CLASS]
-    notes = [
-        f"It hardly recognises {', '.join(told)}: maps of these classes cannot be good. "
-        "Add images of them, train longer, or change the learning rate."
-    ]
-    may_be = [
-        f"It may hardly recognise {', '.join(untold)}: their validation images, counted in brackets, are too few to "
-        "tell. Look at the maps of these classes."
-    ]
-    return (notes if told else []) + (may_be if untold else [])
+    if told := [name for name in weak if held_out[name] >= _FEW_OF_A_CLASS]:
+        yield (
+            f"It hardly recognises {', '.join(told)}: maps of these classes cannot be good. "
+            "Add images of them, train longer, or change the learning rate."
+        )
+    if untold := [f"{name} ({held_out[name]})" for name in weak if held_out[name] < _FEW_OF_A_CLASS]:
+        yield (
+            f"It may hardly recognise {', '.join(untold)}: their validation images, counted in brackets, are too few "
+            "to tell. Look at the maps of these classes."
+        )
 
 
 def _empty_masks(run: Run, ranked: Sequence[tuple[str, float]]) -> list[str]:

@@ -142,6 +142,9 @@ def _packed(result: Any) -> bytes:
     return buffer.getvalue()
 
 
+# ── in threads ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 @contextmanager
 def behind(limit: int = 2) -> Iterator[Callable[..., None]]:
     """Let a thread carry out small pieces of work in order, such as writing files, while the caller goes on.
