@@ -116,16 +116,6 @@ def remove(records: Sequence[Record], paths: Sequence[Callable[[str], Path]]) ->
             path(record.id).unlink(missing_ok=True)
 
 
-def each_of(maker: Callable[[Record], None]) -> Callable[[Sequence[Record]], None]:
-    """One image after the other."""
-
-    def make(records: Sequence[Record]) -> None:
-        for record in records:
-            maker(record)
-
-    return make
-
-
 def made_again(
     subject: Subject,
     records: Sequence[Record],

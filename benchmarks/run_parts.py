@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bare_passes import batch_seconds
 from measuring import seconds
-from parts import Part, Seen, Subject, built, each_of, made_again, read, remove, training
+from parts import Part, Seen, Subject, built, made_again, read, remove, training
 
 from tagmask.affinity.networks import Irn
 from tagmask.config import AffinityConfig
@@ -17,6 +17,7 @@ from tagmask.methods.pyramid import Pyramid
 from tagmask.methods.sipe import Sipe
 from tagmask.stages import affinity, classifier, masks, segmenter
 from tagmask.stages.checks import check_all_weights, check_networks
+from tagmask.stages.keeping import SHOWN, background_images
 from tagmask.stages.results import LearnedMasks, mask_shares
 from tagmask.stages.run import (
     begin_run,
@@ -114,8 +115,8 @@ def validation_tags(subject: Subject, backbone: Backbone) -> Part:
 
 
 def of_affinity(subject: Subject, config: AffinityConfig) -> Iterator[Part]:
-    """Labels, training, shift, walk."""
-    run, walk = subject.run, subject.recipe.walk
+    """Labels, training, shift."""
+    run = subject.run
     each = affinity.labels_of_each(run)
     yield Part(
         "train-affinity",
@@ -143,52 +144,29 @@ def of_affinity(subject: Subject, config: AffinityConfig) -> Iterator[Part]:
             ),
             lambda _: batch_seconds(net.backbone, corners()) / number,
         )
-    net = trained_affinity_net(run, config)
-    seen = Seen(
-        run,
-        net.backbone,
-        [1.0],
-        walk.base_long_side,
-        isinstance(net, Irn) and net.config.flip,
-        subject.recipe.maps.workers,
-    )
-    yield Part(
-        "make-masks",
-        "walk",
-        "image",
-        subject.images,
-        made_again(
-            subject,
-            run.training_records,
-            (run.folder.walks,),
-            partial(affinity.walk_maps, run, net, config),
-            seen.reading,
-        ),
-        lambda turn: seen.bare(subject.group(run.training_records, turn)),
-    )
 
 
 # ── masks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def of_masks(subject: Subject) -> Iterator[Part]:
-    """The strength of the background, and masks."""
+    """The strength of the background, walks and masks."""
     run, shown = subject.run, subject.run.training_records
-    if not isinstance(subject.recipe.masks.background.factor, float):
-        number = len(masks.background_images(run))
+    if number := len(background_images(run)):
 
         def strength(turn: int) -> tuple[float, float]:  # noqa: ARG001 - all of them in every turn
             run.folder.background.unlink(missing_ok=True)
-            return seconds(lambda: masks.mask_maker(run)) / number, read(run, masks.background_images(run))
+            return seconds(lambda: masks.mask_maker(run)) / number, read(run, background_images(run))
 
-        yield Part("make-masks", "strength of the background", "image", min(subject.images, masks.SHOWN), strength)
-    maker = masks.mask_maker(run)
+        yield Part("make-masks", "strength of the background", "image", min(subject.images, SHOWN), strength)
+    each, seen = masks.masks_of_each(run), seen_by_the_walk(subject)
     yield Part(
         "make-masks",
-        "masks and confidence",
+        "masks, confidence" if seen is None else "walks, masks, confidence",
         "image",
         subject.images,
-        made_again(subject, shown, (run.folder.mask, run.folder.confidence), each_of(maker), partial(read, run)),
+        made_again(subject, shown, each.paths, each.maker(), partial(read, run) if seen is None else seen.reading),
+        None if seen is None else lambda turn: seen.bare(subject.group(shown, turn)),
     )
     yield Part(
         "make-masks",
@@ -197,6 +175,16 @@ def of_masks(subject: Subject) -> Iterator[Part]:
         subject.images,
         lambda _: (seconds(lambda: masks.write_quality(run.folder, shown)) / len(shown), 0),
     )
+
+
+def seen_by_the_walk(subject: Subject) -> Seen | None:
+    """What the affinity network sees before maps walk, if the recipe has one."""
+    run, config = subject.run, subject.recipe.affinity
+    if config is None:
+        return None
+    net = trained_affinity_net(run, config)
+    flip = isinstance(net, Irn) and net.config.flip
+    return Seen(run, net.backbone, [1.0], subject.recipe.walk.base_long_side, flip, subject.recipe.maps.workers)
 
 
 # ── segmentation network ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -78,7 +78,9 @@ def test_settings_out_of_range_are_refused(config, wrong):
         config(**wrong)
 
 
-@pytest.mark.parametrize("config", [MapsConfig, MasksConfig, InstancesConfig])
-def test_the_number_of_processes_identifies_no_run(config):
-    assert settings_of(config(workers=5), None) == settings_of(config(), None)
-    assert settings_of(config(workers=5), Role.EXECUTION) == {"workers": 5}
+@pytest.mark.parametrize(
+    "config", [MapsConfig(workers=5), MasksConfig(workers=5), MasksConfig(keep="maps"), InstancesConfig(workers=5)]
+)
+def test_how_a_stage_is_carried_out_identifies_no_run(config):
+    assert settings_of(config, None) == settings_of(type(config)(), None)
+    assert settings_of(config, Role.EXECUTION) != settings_of(type(config)(), Role.EXECUTION)

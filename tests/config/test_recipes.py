@@ -325,6 +325,13 @@ def test_steps_take_the_place_of_epochs_and_epochs_of_steps(setting, epochs, ste
     assert load_recipe("toy", ["affinity=null", "training.epochs=2"]).training.steps is None
 
 
+def test_a_length_may_be_set_before_the_block_that_replaces_it():
+    with pytest.raises(TagmaskError, match=r"affinity\.training: required"):
+        load_recipe("toy", ["affinity.training.steps=7", "affinity={kind: irn}"])
+    block = "affinity={kind: irn, training: {steps: 3, batch_size: 2, rate: 0.1, augment: {crop: 48}}}"
+    assert load_recipe("toy", ["affinity.training.steps=7", block]).affinity.training.steps == 3
+
+
 def test_taking_the_background_away_takes_its_factor_away_unless_it_is_set_too():
     assert load_recipe("folder-cpu").masks.background.factor == "outlines"
     without = load_recipe("folder-cpu", ["masks.background.rule=none"])

@@ -4,8 +4,7 @@ from PIL import Image
 
 from tagmask.data.images import read_mask, write_mask
 from tagmask.errors import TagmaskError
-from tagmask.stages import masks as masks_module
-from tagmask.stages.masks import make_masks
+from tagmask.stages.masks import make_masks, read_quality
 from tagmask.stages.results import (
     mask_shares,
     read_predicted_tags,
@@ -65,7 +64,7 @@ def test_a_mask_that_lost_its_confidence_is_not_made_again(run_copy, first, monk
     make_masks(run_copy)
     assert confidence.exists()
     assert (read_mask(run_copy.folder.mask(first.id), 255) == corrected).all()
-    assert masks_module.read_quality(confidence) >= 0
+    assert read_quality(confidence) >= 0
 
 
 def test_the_ranking_passes_over_images_that_are_none_of_the_run(run_copy, first):

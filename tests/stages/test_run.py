@@ -85,7 +85,7 @@ def test_a_stage_notes_how_it_was_carried_out_and_what_it_is_told(run):
     assert entry["done"]
     assert entry["images"] == 4
     assert entry["data"] is None
-    assert entry["execution"]["masks"] == {"workers": 1}
+    assert entry["execution"]["masks"] == {"keep": "all", "workers": 1}
     assert "rate" not in json.dumps(entry["execution"])
 
 

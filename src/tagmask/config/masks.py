@@ -107,6 +107,11 @@ class MasksConfig(Config):
     ignore_value: int | None = Field(
         default=None, ge=0, description="Written for `ignore`; none: 255, or 65535 if 16-bit."
     )
+    keep: Annotated[Literal["all", "maps", "walks"], Role.EXECUTION] = Field(
+        default="all",
+        description="What stays beside the masks: maps and walks; `maps`: walks are not written; `walks`: maps are "
+        "removed once all masks are there. Images that are scored or shown in the report keep both.",
+    )
     reviews: Literal["use", "ignore"] = Field(
         default="use",
         description="What a person has decided about masks of this run: learn from accepted and corrected ones in "

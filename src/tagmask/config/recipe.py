@@ -84,6 +84,27 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
+    def _later_stages_find_what_they_read(self) -> "Recipe":
+        kept = self.masks.keep
+        if kept == "walks" and self.affinity is None:
+            raise ValueError(
+                "masks.keep is `walks`, and without an affinity network (affinity: null) maps do not walk; take `all`, "
+                "or `maps`"
+            )
+        from_maps = self.affinity is None or self.masks.confident is not None
+        later = {
+            "segmenter.revision": (self.segmenter.revision is not None, "maps" if from_maps else "walks"),
+            "instances": (self.instances is not None, "maps"),
+        }
+        for where, (is_made, needed) in later.items():
+            if is_made and kept not in ("all", needed):
+                raise ValueError(
+                    f"masks.keep is `{kept}`, and {where} reads the {needed} of all images after the masks; take "
+                    f"`{needed}` or `all`, or leave {where} out ({where}=null)"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _learnt_labels_have_a_background(self) -> "Recipe":
         labels = {"affinity.labels": self.affinity and self.affinity.labels, "masks.confident": self.masks.confident}
         for where, chosen in labels.items():

@@ -173,22 +173,40 @@ def _corners(run: Run, net: AffinityModel, config: TrainingConfig) -> Iterator[T
 # ── the walk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@torch.inference_mode()
 def walk_maps(run: Run, net: AffinityModel, config: AffinityConfig, records: Sequence[Record]) -> None:
     """Walk the maps of every image that has no walk yet; writes ``walks/``."""
-    walk, device = run.recipe.walk, this_process().device
     left = missing(records, run.folder.walks)
-    pyramids = load_pyramids(
-        run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, run.recipe.maps.workers
-    )
-    with folded(net.backbone), behind() as put:
-        for record, image, images in track(pyramids, "random walk", len(records), len(records) - len(left)):
-            size = (images[0].shape[1], images[0].shape[2])
+    with behind() as put:
+        for record, _, walked in walked_maps(run, net, config, left, "random walk", len(records)):
+            put(write_maps, run.folder.walks(record.id), walked)
+    this_process().wait_for_everyone()
+
+
+def walked_maps(
+    run: Run, net: AffinityModel, config: AffinityConfig, records: Sequence[Record], title: str, of: int
+) -> Iterator[tuple[Record, ImageArray, MapArchive]]:
+    """Each image with its maps after the walk; ``title`` and ``of``, the images of the stage, are for the progress."""
+    side, normalization = run.recipe.walk.base_long_side, net.backbone.normalization
+    pyramids = load_pyramids(run.dataset, records, [1.0], side, normalization, run.recipe.maps.workers)
+    with folded(net.backbone):
+        for record, image, images in track(pyramids, title, of, of - len(records)):
             scores, classes = _scores(run, record, (image.shape[0], image.shape[1]))
-            found = net.neighbourhood(channels_last(images[0][None]).to(device), walk.border)
-            walked = walker(run, net, found)(walk_start(scores, size, config.stride, walk))
-            archive = MapArchive(classes, walked, (image.shape[0], image.shape[1]))
-            put(write_maps, run.folder.walks(record.id), archive)
+            walked = _walked(run, net, config, scores, images[0])
+            yield record, image, MapArchive(classes, walked, (image.shape[0], image.shape[1]))
+
+
+@torch.inference_mode()
+def _walked(
+    run: Run,
+    net: AffinityModel,
+    config: AffinityConfig,
+    scores: Float32[np.ndarray, "k h w"],
+    image: Float[Tensor, "3 _ _"],
+) -> Float[np.ndarray, "k _ _"]:
+    """Scores after the walk on the grid of an image that has been normalised for the network."""
+    found = net.neighbourhood(channels_last(image[None]).to(this_process().device), run.recipe.walk.border)
+    start = walk_start(scores, (image.shape[1], image.shape[2]), config.stride, run.recipe.walk)
+    return walker(run, net, found)(start)
 
 
 def walker(run: Run, net: AffinityModel, found: Neighbourhood) -> Walk:

@@ -18,6 +18,7 @@ from tagmask.masks.scores import normalize_max, normalize_min_max
 from tagmask.networks.folding import folded
 from tagmask.stages import saliency
 from tagmask.stages.checks import makes_saliency
+from tagmask.stages.keeping import keeping
 from tagmask.stages.run import Run, new_method, trained_method
 from tagmask.stages.sharing import EachImage, files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
@@ -95,7 +96,7 @@ def make_maps(run: Run) -> None:
 def maps_of_each(run: Run) -> EachImage:
     """The maps: of tags as they are given for training images, as they are predicted for others."""
     shown = (*run.training_records, *(run.validation_records if run.recipe.maps.validation else ()))
-    return EachImage(shown, (run.folder.maps,), lambda: partial(_write_maps, run, trained_method(run)))
+    return EachImage(shown, (keeping(run).maps_file,), lambda: partial(_write_maps, run, trained_method(run)))
 
 
 def make_seed_maps(run: Run, records: Sequence[Record]) -> None:
@@ -111,7 +112,7 @@ def make_seed_maps(run: Run, records: Sequence[Record]) -> None:
 
 def _write_maps(run: Run, method: Method, records: Sequence[Record]) -> None:
     config, given = run.recipe.maps, run.recipe.data.train_split
-    left = missing(records, run.folder.maps)
+    left = missing(records, keeping(run).maps_file)
     pyramids = load_pyramids(
         run.dataset, left, config.scales, config.base_long_side, method.backbone.normalization, config.workers
     )

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping
 from contextlib import closing
 
-from tagmask.contracts import Record
 from tagmask.conventions import Goal
-from tagmask.data.datasets import score_records
 from tagmask.errors import TagmaskError
 from tagmask.stages.affinity import labels_of_each, train_affinity
 from tagmask.stages.classifier import make_maps, make_seed_maps, maps_of_each, train_method
 from tagmask.stages.instances import instances_of_each, make_instances
+from tagmask.stages.keeping import images_to_look_at
 from tagmask.stages.masks import make_masks, masks_of_each
 from tagmask.stages.run import Run
 from tagmask.stages.saliency import make_saliency, saliency_of_each
@@ -43,13 +42,6 @@ EACH_IMAGE: Mapping[str, Callable[[Run], EachImage]] = {
 """What stages do image by image: all of a stage but its tables, or the labels before its training."""
 
 
-def _shown(run: Run) -> tuple[Record, ...]:
-    """The tagged training images whose maps a report shows, where no image has a mask to score maps on."""
-    tagged = [record for record in run.training_records if record.tags]
-    step = max(1, len(tagged) // max(1, run.recipe.report.num_images))
-    return tuple(tagged[::step])
-
-
 def run_all(run: Run, until: Goal = "prediction") -> None:
     """All stages in order, or those up to the maps of the images that score seeds, or up to the pseudo masks."""
     if run.recipe.segmenter.learn_from == "masks" and until == "prediction":
@@ -59,7 +51,7 @@ def run_all(run: Run, until: Goal = "prediction") -> None:
         return
     train_method(run)
     if until == "seed":
-        make_seed_maps(run, score_records(run.dataset, run.recipe.data, run.data) or _shown(run))
+        make_seed_maps(run, images_to_look_at(run))
         return
     make_maps(run)
     train_affinity(run)

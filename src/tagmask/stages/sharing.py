@@ -124,9 +124,10 @@ def make_of_each(
 ) -> None:
     """Run ``maker``, which computes on ``device``, side by side on the records that lack one of their files."""
     left = missing(records, *paths)
-    made = side_by_side(maker, left, run.recipe.masks.workers, device)
-    for _ in track(made, title, len(records), len(records) - len(left)):
-        pass
+    if left:
+        made = side_by_side(maker, left, run.recipe.masks.workers, device)
+        for _ in track(made, title, len(records), len(records) - len(left)):
+            pass
     this_process().wait_for_everyone()
 
 

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -273,6 +273,11 @@ def write_maps(path: Path, archive: MapArchive) -> None:
     """
     size = np.array(archive.size, np.int64)
     _write_arrays(path, {"classes": archive.classes, "maps": _half(path, archive.maps), "size": size})
+
+
+def as_written(path: Path, archive: MapArchive) -> MapArchive:
+    """What ``read_maps`` would read if ``write_maps`` had written it; raises as the latter does."""
+    return replace(archive, maps=_half(path, archive.maps).astype(np.float32))
 
 
 def read_maps(path: Path) -> MapArchive:

@@ -146,18 +146,18 @@ def _packed(result: Any) -> bytes:
 
 
 @contextmanager
-def behind(limit: int = 2) -> Iterator[Callable[..., None]]:
-    """Let a thread carry out small pieces of work in order, such as writing files, while the caller goes on.
+def behind(limit: int = 2, threads: int = 1) -> Iterator[Callable[..., None]]:
+    """Let threads carry out pieces of work, such as writing files, while the caller goes on; one keeps them in order.
 
-    Yields ``put(function, *arguments)``. No more than ``limit`` pieces are kept, the one at work among them; then the
-    caller waits. When the block ends all of them are done. If it ends by an error or is stopped, the one at work is
+    Yields ``put(function, *arguments)``. No more than ``limit`` pieces are kept, those at work among them; then the
+    caller waits. When the block ends all of them are done. If it ends by an error or is stopped, those at work are
     done and the others are dropped.
 
     Raises:
         Exception: whatever a piece raised, at one of the next pieces or when the block ends.
     """
     pieces: deque[Future[Any]] = deque()
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="behind")
+    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="behind")
 
     def put(function: Callable[..., Any], *arguments: Any) -> None:
         while pieces and (pieces[0].done() or len(pieces) >= limit):

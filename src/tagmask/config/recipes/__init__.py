@@ -220,8 +220,8 @@ def _leave_out_the_other_length(content: dict[str, Any], key: str, keys: Sequenc
         return
     other, block = _LENGTHS[last], content
     for parent in parents:
-        block = block[parent] if isinstance(block, dict) else None
-    if isinstance(block, dict) and block[last] is not None and ".".join([*parents, other]) not in keys:
+        block = block.get(parent) if isinstance(block, dict) else None
+    if isinstance(block, dict) and block.get(last) is not None and ".".join([*parents, other]) not in keys:
         block |= {other: None} if other in block else {}
 
 
