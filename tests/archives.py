@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from conftest import SIZE
+from shared_runs import SIZE
 from tagmask.contracts import Dataset, Record
 from tagmask.system.storage import MapArchive
 

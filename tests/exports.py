@@ -8,7 +8,7 @@ from pathlib import Path
 import jaxtyping
 import torch
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.config import SegmenterConfig
 from tagmask.contracts import ImageArray
 from tagmask.data.datasets import open_dataset

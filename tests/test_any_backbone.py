@@ -11,8 +11,8 @@ import torch
 from pydantic import TypeAdapter
 from torch.nn import functional as F
 
-from conftest import SIZE, TINY, tiny_recipe
 from networks.backbones.timm_settings import FAMILIES, timm_backbone
+from shared_runs import SIZE, TINY, tiny_recipe
 from tagmask.affinity import build_affinity_net
 from tagmask.config import AffinityNetConfig, AnyMethod, IrnConfig, SegmenterConfig, TrainingConfig
 from tagmask.config.recipes import load_recipe, recipe_names

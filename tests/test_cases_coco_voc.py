@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import tiny_recipe
 from data.datasets.coco_content import content, paint, write
+from shared_runs import tiny_recipe
 from tagmask import cli
 from tagmask.data.datasets.coco import dataset
 from tagmask.inference.predictor import build_segmenter

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import TinyBackbone, tiny_backbone
+from shared_runs import TinyBackbone, tiny_backbone
 from tagmask.contracts import (
     Activation,
     Batch,

@@ -8,7 +8,7 @@ import pytest
 import typer.main
 from PIL import Image
 
-from conftest import SIZE, TINY, TRAININGS
+from shared_runs import SIZE, TINY, TRAININGS
 from tagmask.cli import app
 from tagmask.config.recipes import recipe_text
 from tagmask.data.datasets import open_dataset
@@ -46,7 +46,7 @@ def write_photographs(folder: Path) -> None:
 
 def open_toy():
     """Twelve drawn scenes."""
-    from conftest import tiny_recipe  # noqa: PLC0415 - beside its only use
+    from shared_runs import tiny_recipe  # noqa: PLC0415 - beside its only use
 
     return open_dataset(tiny_recipe("data.num_train=12").data, None)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import TINY
+from shared_runs import TINY
 from tagmask.config.recipes import recipe_text
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tagmask-top"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TINY, TRAININGS
+from shared_runs import TINY, TRAININGS
 
 KILLS = int(os.environ.get("TAGMASK_KILLS", "3"))
 LONGEST_DELAY = 0.1

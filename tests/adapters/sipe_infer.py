@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conftest import tiny_backbone
+from shared_runs import tiny_backbone
 from tagmask.config import SipeConfig
 from tagmask.inference.passes import class_maps, unmirrored
 from tagmask.masks.scores import argmax_classes, mask_values, normalize_max

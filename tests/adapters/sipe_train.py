@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conftest import tiny_backbone
+from shared_runs import tiny_backbone
 from tagmask.config import SipeConfig
 from tagmask.contracts import Batch
 from tagmask.methods.sipe import (

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import conftest
+import shared_runs
 from tagmask.affinity import build_affinity_net
 from tagmask.affinity.boundaries import path_affinities
 from tagmask.affinity.networks import AffinityNet, Irn
@@ -347,7 +347,7 @@ def test_a_batch_without_any_label_teaches_irn_nothing(size):
 
 
 def test_training_irn_lowers_the_losses_and_finds_the_boundary():
-    net = make_irn(conftest.tiny_backbone(), training_border="full", radius=3, flip=False)
+    net = make_irn(shared_runs.tiny_backbone(), training_border="full", radius=3, flip=False)
     batch = make_batch((32, 48), left_and_right(8, 12))
     batch.images.mul_(0.2)
     batch.images[..., 24:] += 3

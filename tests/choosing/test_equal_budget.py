@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from conftest import TINY
+from shared_runs import TINY
 from tagmask.choosing import equal_budget as module
 from tagmask.choosing.equal_budget import Training, equal_budget, shared_steps
 from tagmask.errors import TagmaskError

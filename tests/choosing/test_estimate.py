@@ -1,6 +1,6 @@
 import pytest
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.choosing.estimate import Estimate, StageEstimate, estimate, fitted_steps
 from tagmask.errors import TagmaskError
 from tagmask.stages.run import begin_run

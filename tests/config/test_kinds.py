@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.config import Config, MasksConfig, PpcConfig, Recipe, settings_of
 from tagmask.config.kinds import Kinds, brought, kind_of, models_of, package_of, points
 from tagmask.config.methods import METHOD_GROUP, METHOD_KINDS, MethodConfig

@@ -4,7 +4,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.config import EvaluationConfig, Recipe, ReportConfig, Role, settings_of
 from tagmask.config.recipes import load_recipe
 from tagmask.errors import TagmaskError

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import tagmask
-from conftest import SIZE
 from exports import written_run
+from shared_runs import SIZE
 from tagmask.export.product import export_run
 from tagmask.export.script import script
 

@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.inference.predictor import build_segmenter
 from tagmask.networks.saved import save_weights
 

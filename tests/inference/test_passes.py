@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from conftest import SIZE, tiny_backbone
+from shared_runs import SIZE, tiny_backbone
 from tagmask.config import CamConfig
 from tagmask.contracts import Activation, Normalization
 from tagmask.inference.passes import (

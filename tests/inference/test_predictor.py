@@ -7,9 +7,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import tagmask
-from conftest import SIZE, tiny_recipe
 from data.tiff_of_bands import numbers, tiff
 from inference.random_segmenter import CLASSES, written_segmenter
+from shared_runs import SIZE, tiny_recipe
 from tagmask.data.images import read_image
 from tagmask.data.stretch import stretch_of
 from tagmask.errors import TagmaskError

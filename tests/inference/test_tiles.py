@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import tiny_recipe
 from inference.random_segmenter import CLASSES, written_segmenter
+from shared_runs import tiny_recipe
 from tagmask.contracts import Backbone, Normalization
 from tagmask.data.images import image_size
 from tagmask.data.windows import InMemory
@@ -223,7 +223,10 @@ print(json.dumps([outcome.done, outcome.failed, peak]))
 def test_a_large_mosaic_fits_into_4_gib(tmp_path):
     from PIL import Image  # noqa: PLC0415
 
-    run, image = written_segmenter(tmp_path / "run", "segmenter.flip=false"), tmp_path / "mosaic.jpg"
+    run, image = (
+        written_segmenter(tmp_path / "run", "segmenter.flip=false", "backbone.output_stride=32"),
+        tmp_path / "mosaic.jpg",
+    )
     Image.fromarray(np.tile(noise(500, 500), (18, 24, 1))).save(image, quality=50)
     command = [sys.executable, "-c", PEAK, image, run, tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

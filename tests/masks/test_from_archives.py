@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from archives import WHOLE, archive, perfect
-from conftest import SIZE
+from shared_runs import SIZE
 from tagmask.affinity.random_walk import random_walk
 from tagmask.config import (
     BackgroundConfig,

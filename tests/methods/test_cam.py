@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from conftest import tiny_backbone
+from shared_runs import tiny_backbone
 from tagmask.config import CamConfig
 from tagmask.methods.cam import Cam, tag_loss
 

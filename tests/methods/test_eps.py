@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from conftest import tiny_backbone
+from shared_runs import tiny_backbone
 from tagmask.config import EpsConfig, EquivarianceConfig
 from tagmask.contracts import Batch
 from tagmask.errors import TagmaskError

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import tiny_backbone
+from shared_runs import tiny_backbone
 from tagmask.config import EquivarianceConfig
 from tagmask.errors import TagmaskError
 from tagmask.methods import likeness

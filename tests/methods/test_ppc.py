@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from conftest import TinyBackbone, tiny_backbone
+from shared_runs import TinyBackbone, tiny_backbone
 from tagmask.config import CamConfig, EpsConfig, EquivarianceConfig, PpcConfig, SeamConfig, SipeConfig
 from tagmask.contracts import Activation, Batch
 from tagmask.conventions import IGNORE

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import tiny_backbone
+from shared_runs import tiny_backbone
 from tagmask.config import CrfConfig, PyramidConfig
 from tagmask.errors import TagmaskError
 from tagmask.methods import pyramid

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from conftest import tiny_backbone
+from shared_runs import tiny_backbone
 from tagmask.config import EquivarianceConfig, SeamConfig
 from tagmask.contracts import Batch
 from tagmask.errors import TagmaskError

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from conftest import tiny_backbone
+from shared_runs import tiny_backbone
 from tagmask.config import LearntLabels, MasksConfig, SipeConfig, TimmBackbone
 from tagmask.contracts import Activation, Batch
 from tagmask.data.images import read_mask

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from conftest import TinyBackbone
+from shared_runs import TinyBackbone
 from tagmask.config import TimmBackbone
 from tagmask.contracts import Level
 from tagmask.networks.backbones import build_backbone

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.report.advice import advice
 from tagmask.stages.run import Run

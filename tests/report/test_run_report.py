@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from conftest import tiny_recipe
 from report.pages import Page, assert_whole
+from shared_runs import tiny_recipe
 from tagmask.data.images import write_mask
 from tagmask.report.content import ScoreRow
 from tagmask.report.run_report import content, iou_table, loss_charts, read_log, score_rows, time_table, write

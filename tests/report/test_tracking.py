@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tagmask
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.report.run_report import evaluate_and_write
 from tagmask.stages.pipeline import run_all
 from tagmask.stages.run import begin_run

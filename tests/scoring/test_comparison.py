@@ -8,7 +8,7 @@ import pytest
 import typer.main
 from PIL import Image
 
-from conftest import TINY
+from shared_runs import TINY
 from tagmask import cli
 from tagmask.config.recipes import recipe_text
 from tagmask.errors import TagmaskError

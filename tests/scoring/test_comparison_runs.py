@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TINY
+from shared_runs import TINY
 from tagmask.errors import TagmaskError
 from tagmask.scoring import comparison_runs
 from tagmask.scoring.comparison import plan

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from archives import archive, perfect
-from conftest import SIZE, tiny_recipe
+from shared_runs import SIZE, tiny_recipe
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask, write_mask
 from tagmask.errors import TagmaskError

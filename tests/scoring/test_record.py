@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from conftest import TINY
+from shared_runs import TINY
 from tagmask.errors import TagmaskError
 from tagmask.scoring.comparison import plan
 from tagmask.scoring.comparison_figures import collect

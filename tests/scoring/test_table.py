@@ -1,6 +1,6 @@
 import typing
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.conventions import Goal
 from tagmask.scoring.evaluation import evaluate
 from tagmask.scoring.table import MASK_SCORES, SCORES, WORDS, in_order

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.data.images import read_mask
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import Predictor

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.errors import TagmaskError
 from tagmask.inference.predictor import Predictor
 from tagmask.serving import predict_folder

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from archives import WHOLE, archive, perfect
-from conftest import tiny_recipe
 from devices import DEVICES
+from shared_runs import tiny_recipe
 from tagmask.config import CrfConfig, LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask

@@ -1,6 +1,6 @@
 import pytest
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.errors import TagmaskError

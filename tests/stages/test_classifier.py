@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TinyBackbone, tiny_recipe
+from shared_runs import TinyBackbone, tiny_recipe
 from tagmask.config import MapsConfig
 from tagmask.contracts import Activation, Method, Record
 from tagmask.errors import TagmaskError

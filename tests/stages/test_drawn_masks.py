@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.conventions import IGNORE
 from tagmask.reviews.store import Review
 from tagmask.scoring.evaluation import evaluate, scored_training_records

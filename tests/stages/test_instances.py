@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch.nn import functional as F
 
-from conftest import tiny_backbone, tiny_recipe
+from shared_runs import tiny_backbone, tiny_recipe
 from tagmask.affinity.pairs import pair_offsets
 from tagmask.config import InstancesConfig, WalkConfig
 from tagmask.config.recipes import load_recipe

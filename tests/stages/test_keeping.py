@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.config.recipes import changed_recipe, load_recipe
 from tagmask.errors import TagmaskError
 from tagmask.report import run_report

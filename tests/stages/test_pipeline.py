@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import tagmask
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.errors import TagmaskError
 from tagmask.report import run_report

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.errors import TagmaskError
 from tagmask.methods.cam import Cam

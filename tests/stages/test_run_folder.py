@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from conftest import tiny_recipe
+from shared_runs import tiny_recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.errors import TagmaskError

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import SIZE, TinyBackbone, tiny_backbone, tiny_recipe
+from shared_runs import SIZE, TinyBackbone, tiny_backbone, tiny_recipe
 from tagmask.config import FolderData, TimmBackbone
 from tagmask.data.datasets import open_dataset
 from tagmask.data.images import read_image

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import tiny_recipe
 from noise import Noise
+from shared_runs import tiny_recipe
 from tagmask.config import RevisionConfig
 from tagmask.config.recipes import load_recipe
 from tagmask.data.images import read_mask

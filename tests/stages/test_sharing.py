@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import TinyBackbone, tiny_recipe
+from shared_runs import TinyBackbone, tiny_recipe
 from tagmask.config import CRF_PRESETS, TrainingConfig, settings_of
 from tagmask.contracts import Record, Trainable
 from tagmask.errors import TagmaskError

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from archives import WHOLE, archive
-from conftest import SIZE, TinyBackbone, tiny_recipe
 from devices import DEVICES
+from shared_runs import SIZE, TinyBackbone, tiny_recipe
 from tagmask.config import AffinityConfig
 from tagmask.contracts import AffinityModel, Neighbourhood
 from tagmask.masks.grids import to_grid

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from conftest import tiny_backbone
 from noise import CLASSES, Noise
+from shared_runs import tiny_backbone
 from tagmask.config import AugmentConfig, CamConfig, TrainingConfig
 from tagmask.contracts import ParameterGroup, Trainable
 from tagmask.errors import TagmaskError

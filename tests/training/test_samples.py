@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import SIZE, tiny_backbone
+from shared_runs import SIZE, tiny_backbone
 from tagmask.config import AugmentConfig
 from tagmask.contracts import Dataset, Record
 from tagmask.conventions import IGNORE

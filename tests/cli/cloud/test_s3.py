@@ -4,7 +4,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from conftest import TINY
+from shared_runs import TINY
 from typed import settings
 
 RUN = [part for setting in TINY if not setting.startswith("data.") for part in ("--set", setting)]

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from archives import WHOLE, archive, perfect
-from conftest import SIZE
 from devices import DEVICES
+from shared_runs import SIZE
 from tagmask.config import (
     BackgroundConfig,
     CrfConfig,
