@@ -7,7 +7,7 @@ FAIL_ABOVE ?= inf
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile  # a process for each core, and the tests of a file in one of them
 TIMED := tests/serving/server  # its clients wait for seconds, not for another test
 
-.PHONY: help setup demo test lint types layers tests test-slow docs bench bench-quick bench-ratio bench-growth clean
+.PHONY: help setup demo test lint types layers tests test-slow slow timed docs bench bench-quick bench-ratio bench-growth clean
 
 help: ## show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,9 +38,13 @@ layers: setup
 tests: setup
 	$(BIN)/pytest -q -m "not slow" $(SIDE_BY_SIDE)
 
-test-slow: setup ## the tests over ten seconds: whole runs, every family of backbones
+test-slow: slow timed ## the tests over ten seconds: whole runs, every family of backbones
+
+slow: setup
 	$(BIN)/pytest -q -m slow $(SIDE_BY_SIDE) --ignore $(TIMED)
-	$(BIN)/pytest -q -m slow $(TIMED)
+
+timed: setup
+	$(BIN)/pytest -q -m slow $(TIMED) -o addopts=--import-mode=importlib  # no types are looked at in what is timed
 
 docs: .venv/docs ## build these pages as a site; prints where it is
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs docs/_build/html
