@@ -2,8 +2,8 @@
 
 The plain chain is what published code does, one after the other: a walk by squarings of the full matrix at stride 8,
 its maps as a compressed npz, read again for the CRF, and pydensecrf on one thread (ours where pydensecrf cannot be
-imported: see ``dense_crf``). Both sides read the same images and maps (drawn scenes of 375 x 500 pixels, two tags each, random
-weights), find the same affinities with the same network (AffinityNet on MobileNetV2), and refine by the CRF of
+imported: see ``dense_crf``). Both sides read the same images and maps (drawn scenes of 375 x 500 pixels, two tags each,
+random weights), find the same affinities with the same network (AffinityNet on MobileNetV2), and refine by the CRF of
 AffinityNet. They take turns, no loader processes, as many threads as torch takes.
 """
 

@@ -25,7 +25,7 @@ def test_every_part_of_a_run_can_be_done_again_and_leaves_what_was_there(script,
     assert bare == {
         *((stage, "steps") for stage in ("train-method", "train-affinity", "train-segmenter")),
         *(("make-maps", name) for name in ("maps", "tags of validation images")),
-        ("make-masks", "walk"),
+        ("make-masks", "walks, masks, confidence"),
         ("predict", "masks"),
     }
     after = contents(run_copy.folder.path)
@@ -41,7 +41,7 @@ def test_a_part_counts_as_often_as_the_whole_run_has_it(script, run_copy):
     assert found["train-method", "steps"] == 4
     assert found["make-maps", "maps"] == 110  # those of the validation images too
     assert found["make-maps", "tags of validation images"] == found["predict", "masks"] == 10
-    assert found["make-masks", "walk"] == 100
+    assert found["make-masks", "walks, masks, confidence"] == 100
 
 
 def test_images_take_turns(script, run_copy):
