@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tagmask.affinity.pairs import (
     Pair,
+    codes_by_planes,
     feature_affinities,
     fitting_radius,
     pair_codes,
@@ -122,6 +123,25 @@ def test_codes_by_hand():
     assert codes[0, 0].tolist() == [[Pair.BACKGROUND, Pair.DIFFERENT, none], [Pair.IGNORED, Pair.DIFFERENT, none]]
     assert codes[0, 1].tolist() == [[none, Pair.IGNORED, Pair.DIFFERENT], [none] * 3]
     assert codes[0, 2].tolist() == [[Pair.IGNORED, Pair.DIFFERENT, Pair.FOREGROUND], [none] * 3]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("border", ["full", "interior"])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_compiled_codes_are_those_of_planes(threads, border, dtype, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    labels = torch.randint(-1, 3, (4, 17, 13), generator=torch.Generator().manual_seed(2)).to(dtype)
+    offsets = pair_offsets(4)
+    expected = codes_by_planes(labels, offsets, pair_exists(17, 13, offsets, border))
+    assert torch.equal(pair_codes(labels, offsets, border), expected)
+    turned = labels.transpose(1, 2)
+    assert torch.equal(pair_codes(turned, offsets, border), pair_codes(turned.contiguous(), offsets, border))
+    assert {*expected.unique().tolist()} == {*map(int, Pair)}
+
+
+def test_no_labels_and_no_offsets_have_no_codes():
+    assert pair_codes(torch.zeros(0, 4, 5, dtype=torch.int64), [(0, 1)], "full").shape == (0, 1, 4, 5)
+    assert pair_codes(torch.zeros(2, 4, 5, dtype=torch.int64), [], "full").shape == (2, 0, 4, 5)
 
 
 def test_interior_codes_exist_where_pairs_do():

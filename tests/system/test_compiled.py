@@ -16,6 +16,17 @@ def test_compiled_functions_compute_the_same():
     assert compiled.compiled(add)(2, 3) == 5
 
 
+@pytest.mark.parametrize("threads", [0, 1, 2, 9])
+def test_threads_do_each_piece_once_and_pass_on_what_it_raises(threads):
+    done = []
+    compiled.in_threads(done.append, 5, threads)
+    assert sorted(done) == [0, 1, 2, 3, 4]
+    compiled.in_threads(done.append, 0, threads)
+    assert len(done) == 5
+    with pytest.raises(ZeroDivisionError):
+        compiled.in_threads(lambda number: 1 // number, 2, threads)
+
+
 def test_without_a_writable_folder_it_compiles_without_a_cache(monkeypatch: pytest.MonkeyPatch):
     real, tried = compiled.njit, []
 

@@ -6,7 +6,6 @@ the pairs, forward and backward, in place of a dozen over stacks that its cache 
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, no_type_check
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from tagmask.affinity.pairs import KINDS, Pair
 from tagmask.contracts import Losses
-from tagmask.system.compiled import compiled
+from tagmask.system.compiled import compiled, in_threads
 
 _COMPILED_FOR = (torch.float32, torch.float64)
 
@@ -133,13 +132,7 @@ def _of_each_image(loop: Callable[..., None], affinities: Any, codes: Any, eps: 
     def call(image: int) -> None:
         loop(affinities[image], codes[image], affinities.dtype.type(eps), *(each[image] for each in more))
 
-    threads = min(torch.get_num_threads(), len(affinities))
-    if threads < 2:
-        for image in range(len(affinities)):
-            call(image)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(call, range(len(affinities))))
+    in_threads(call, len(affinities), torch.get_num_threads())
 
 
 @compiled

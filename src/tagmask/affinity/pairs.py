@@ -9,14 +9,16 @@ import math
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, no_type_check
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tagmask.conventions import BACKGROUND, IGNORE
+from tagmask.system.compiled import compiled, in_threads
 
 CPU_PART = 2**20  # features worked on at once on a CPU; measured: larger parts leave the cache, smaller ones idle cores
 
@@ -37,6 +39,7 @@ class Pair(IntEnum):
 
 
 KINDS = (Pair.BACKGROUND, Pair.FOREGROUND, Pair.DIFFERENT)  # of pairs that losses count, in their order
+_IGNORED, _BACKGROUND, _FOREGROUND, _DIFFERENT, _NONE = map(int, Pair)  # as compiled loops know them
 
 
 # ── geometry ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,6 +189,16 @@ def pair_codes(labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], border: 
         tensor([[[[  1,   3,   2,   0, 255]]]], dtype=torch.uint8)
     """
     height, width = labels.shape[-2:]
+    exists = pair_exists(height, width, offsets, border, labels.device)
+    make = _compiled_codes if labels.device.type == "cpu" else codes_by_planes
+    return make(labels, offsets, exists)
+
+
+def codes_by_planes(
+    labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], exists: Bool[Tensor, "s p q"]
+) -> UInt8[Tensor, "b s p q"]:
+    """``pair_codes`` on any device, for the pairs that exist."""
+    height, width = labels.shape[-2:]
     known = (labels != IGNORE).to(torch.uint8)
     alike = known * torch.where(labels == BACKGROUND, Pair.BACKGROUND, Pair.FOREGROUND).to(torch.uint8)
     codes = known.new_full((len(labels), len(offsets), height, width), Pair.NONE)
@@ -193,7 +206,40 @@ def pair_codes(labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], border: 
         here, there = pair_ends(height, width, offset)
         different = Pair.DIFFERENT * (known[here] * known[there])
         codes[:, plane][here] = torch.where(labels[here] == labels[there], alike[here], different)
-    return codes.masked_fill_(~pair_exists(height, width, offsets, border, labels.device), Pair.NONE)
+    return codes.masked_fill_(~exists, Pair.NONE)
+
+
+def _compiled_codes(
+    labels: Int[Tensor, "b p q"], offsets: Sequence[Offset], exists: Bool[Tensor, "s p q"]
+) -> UInt8[Tensor, "b s p q"]:
+    codes = torch.empty(len(labels), *exists.shape, dtype=torch.uint8)
+    known, steps = labels.contiguous().numpy(), np.array(offsets, np.int64).reshape(-1, 2)
+    in_threads(
+        lambda image: _write_codes(known[image], steps, exists.numpy(), codes[image].numpy()),
+        len(labels),
+        torch.get_num_threads(),
+    )
+    return codes
+
+
+@compiled
+@no_type_check
+def _write_codes(labels, offsets, exists, codes):
+    height, width = labels.shape
+    for plane in range(len(offsets)):
+        dy, dx = offsets[plane]
+        for y in range(height):
+            for x in range(width):
+                if not exists[plane, y, x]:
+                    codes[plane, y, x] = _NONE
+                    continue
+                here, there = labels[y, x], labels[y + dy, x + dx]
+                if min(here, there) == IGNORE:  # no label is less
+                    codes[plane, y, x] = _IGNORED
+                elif here != there:
+                    codes[plane, y, x] = _DIFFERENT
+                else:
+                    codes[plane, y, x] = _BACKGROUND if here == BACKGROUND else _FOREGROUND
 
 
 # ── how many at once ─────────────────────────────────────────────────────────────────────────────────────────────────

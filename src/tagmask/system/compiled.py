@@ -1,6 +1,7 @@
-"""Compilation of numerical loops."""
+"""Compilation of numerical loops, and threads that carry them out."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from numba import njit
@@ -19,3 +20,18 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba found no folder to write to
         return njit(nogil=True)(function)
+
+
+def in_threads(work: Callable[[int], object], count: int, threads: int) -> None:
+    """Call ``work`` with 0, 1, ..., ``count`` - 1, by at most so many threads at a time.
+
+    Raises:
+        Exception: what ``work`` raises.
+    """
+    threads = min(threads, count)
+    if threads < 2:
+        for number in range(count):
+            work(number)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(count)))
