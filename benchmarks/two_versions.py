@@ -15,6 +15,8 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+from measuring import machine, write_figures
+
 TRAININGS = {"train-method": "method", "train-affinity": "affinity", "train-segmenter": "segmenter"}
 PER_IMAGE = ("make-maps", "make-masks", "predict", "revise-masks")
 SHORT = tuple(
@@ -55,6 +57,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=40, help="of each split")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="also write every turn to this file")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     sources = {"before": arguments.before.resolve(), "after": arguments.after.resolve()}
@@ -65,6 +68,7 @@ def main() -> None:
             print(name, {stage: round(seconds, 3) for stage, seconds in turns[name][-1].items()}, flush=True)
     for name, each in turns.items():
         print(name, {stage: round(statistics.median(turn[stage] for turn in each), 3) for stage in each[0]})
+    write_figures(arguments.json, turns | {"images": arguments.images, "machine": machine()})
 
 
 if __name__ == "__main__":
