@@ -129,7 +129,7 @@ def of_affinity(subject: Subject, config: AffinityConfig) -> Iterator[Part]:
     yield built("train-affinity", partial(new_affinity_net, run, config))
     samples = affinity._samples(run, config, net, each.records)
     yield training(subject, "train-affinity", net, samples, config.training)
-    if isinstance(net, Irn):
+    if isinstance(net, Irn) and net.config.displacements:
         corners = partial(affinity._corners, run, net, config.training)
         number = len(run.training_records)
         seen = Seen(run, net.backbone, [1.0], None, False, config.training.workers)

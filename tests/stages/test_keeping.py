@@ -10,7 +10,7 @@ from tagmask.errors import TagmaskError
 from tagmask.report import run_report
 from tagmask.scoring.evaluation import evaluate
 from tagmask.stages.keeping import SHOWN, background_images, images_to_look_at, keeping
-from tagmask.stages.pipeline import carry_out_shard, run_all
+from tagmask.stages.pipeline import COMMANDS, carry_out_shard, run_all
 from tagmask.stages.run import Run, begin_run, open_run, open_shard
 from tagmask.system.shards.shard import shard_named
 
@@ -120,6 +120,65 @@ def test_a_walk_that_is_lost_is_made_of_maps_that_are_made_again(all_kept, tmp_p
     assert names(run, "maps") == {SCORED}
 
 
+def test_walks_are_removed_from_a_finished_run_as_well(all_kept, tmp_path):
+    run = begun_again(all_kept, tmp_path / "run", "maps")
+    run_all(run)
+    assert names(run, "walks") == {SCORED}
+    assert names(run, "maps") == everything(run)
+
+
+def test_what_a_link_leads_to_is_not_ours_to_remove(all_kept, tmp_path):
+    run = begun_again(all_kept, tmp_path / "run", "walks")
+    (run.folder.path / "maps").rename(tmp_path / "shared")
+    (run.folder.path / "maps").symlink_to(tmp_path / "shared")
+    run_all(run)
+    assert names(run, "maps") == everything(run)
+
+
+@pytest.mark.parametrize("stage", ["make-masks", "train-affinity"])
+def test_a_stage_that_is_done_again_makes_the_maps_that_it_needs(all_kept, tmp_path, stage):
+    run = begun_again(all_kept, tmp_path / "run", "walks", "make-masks")
+    run_all(run)
+    run.folder.forget(stage)
+    COMMANDS[stage](run)
+    assert run.folder.is_done(stage)
+    run_all(run)
+    assert names(run, "maps") == {SCORED}
+    assert pixels(run) == pixels(all_kept)
+
+
+def test_a_lost_network_and_a_lost_label_are_made_again(all_kept, tmp_path):
+    run = begun_again(all_kept, tmp_path / "run", "walks", "make-masks")
+    run_all(run)
+    run.folder.weights("affinity").unlink()
+    kind = run.recipe.affinity.labels.kind
+    lost = next(run.folder.affinity_labels(r.id, kind) for r in run.training_records if r.tags and r.id != SCORED)
+    content = lost.read_bytes()
+    lost.unlink()
+    run_all(run)
+    assert run.folder.weights("affinity").exists()
+    assert lost.read_bytes() == content
+
+
+@pytest.mark.parametrize("keep", ["maps", "walks"])
+def test_other_images_that_are_to_be_scored_are_named_and_made(all_kept, tmp_path, keep):
+    run = begun_again(all_kept, tmp_path / "run", keep, "make-masks")
+    run_all(run)
+    other = sorted(everything(run) - {SCORED})[0]
+    (tmp_path / "ids.txt").write_text(f"{other}\n")
+    scored = [f"data.score_ids={tmp_path / 'ids.txt'}"]
+    again = begin_run(changed_recipe(run.recipe, scored), None, run.folder.path)
+    with pytest.raises(TagmaskError, match=rf"1 of 1 images .* no maps or walks yet, such as {other}; `tagmask resume"):
+        evaluate(again)
+    run_all(again)
+    assert evaluate(again)["mask"]["mean_iou"] >= 0
+
+
+def test_a_shard_keeps_what_the_run_keeps(all_kept):
+    with pytest.raises(TagmaskError, match=r"masks.keep=walks for one shard of a run that keeps all"):
+        open_shard(all_kept.folder.path, settings=["masks.keep=walks"])
+
+
 @pytest.mark.parametrize("keep", ["maps", "walks"])
 def test_shards_keep_the_same(all_kept, tmp_path, keep):
     run = begun_again(all_kept, tmp_path / "run", keep, "make-masks")
@@ -137,8 +196,10 @@ def test_shards_keep_the_same(all_kept, tmp_path, keep):
 def test_the_reported_ones_are_kept_where_nothing_is_scored(all_kept, tmp_path, monkeypatch):
     run = begun_again(all_kept, tmp_path / "run", "maps", "make-masks")
     monkeypatch.setattr("tagmask.stages.keeping.score_records", lambda *_: ())
-    assert [record.id for record in images_to_look_at(run)] == [next(r.id for r in run.training_records if r.tags)]
-    assert keeping(run).walk(images_to_look_at(run)[0].id)
+    shown = images_to_look_at(run)
+    assert [record.id for record in shown] == [next(r.id for r in run.training_records if r.tags)]
+    assert keeping(run).walk(shown[0].id)
+    assert [*images_to_look_at(all_kept)] == shown
 
 
 def test_those_on_which_the_background_is_found_are_kept(all_kept):
@@ -179,6 +240,7 @@ def test_instances_need_the_maps():
     "settings",
     [
         ["masks.keep=walks", "segmenter.revision={}"],
+        ["masks.keep=maps", "segmenter.revision={}", "segmenter.learn_from=masks"],
         ["masks.keep=maps", "affinity=null", "segmenter.revision={}"],
         ["masks.keep=maps", "masks.confident={kind: thresholds}", "segmenter.revision={}"],
     ],

@@ -13,9 +13,10 @@ from shared_runs import tiny_recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.contracts import Dataset, Record
 from tagmask.errors import TagmaskError
+from tagmask.stages import run_folder
 from tagmask.stages.run import begin_run
 from tagmask.stages.run_folder import RunFolder
-from tagmask.stages.table import STAGES
+from tagmask.stages.table import STAGES, following
 from tagmask.system.storage import HOST, write_bytes
 
 
@@ -311,6 +312,15 @@ def test_forgetting_the_classifier_forgets_everything_but_saliency(finished):
     finished.forget("train-method")
     assert finished.manifest().keys() == {"make-saliency"}
     assert left(finished) == {"saliency/x.png", "recipe.json", "data.json", "manifest.json"}
+
+
+def test_what_is_made_last_goes_first_so_that_nothing_outlives_what_it_was_made_of(finished, monkeypatch):
+    removed = []
+    monkeypatch.setattr(run_folder, "_remove", lambda path: removed.append(path.name))
+    finished.forget("make-maps")
+    expected = [Path(result).name for stage in reversed(following("make-maps")) for result in stage.writes]
+    assert removed == expected
+    assert removed.index("masks") < removed.index("affinity.safetensors") < removed.index("maps")
 
 
 def test_stages_that_never_began_are_not_named(run, scenes):

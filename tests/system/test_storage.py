@@ -218,6 +218,11 @@ def test_truncated_maps_are_named(tmp_path: Path, share: float):
         read_maps(path)
 
 
+def test_maps_that_are_not_there_are_not_to_be_deleted(tmp_path: Path):
+    with pytest.raises(TagmaskError, match=r"image\.npz is missing; `tagmask resume` on its run makes it anew"):
+        read_maps(tmp_path / "image.npz")
+
+
 def test_foreign_and_pickled_archives_are_refused(tmp_path: Path):
     np.savez(tmp_path / "other.npz", maps=np.zeros(3))
     np.savez(tmp_path / "pickle.npz", maps=np.array([{}], dtype=object), classes=np.zeros(1), size=np.zeros(2))

@@ -124,7 +124,9 @@ class MasksConfig(Config):
         "network where another is shown once.",
     )
     workers: Annotated[int, Role.EXECUTION] = Field(
-        default=2, ge=0, description="Processes that run the CRF, one image each; 0: the main one does it."
+        default=2,
+        ge=0,
+        description="Processes that make masks, one image each, or threads while maps walk; 0: the main one does it.",
     )
 
 

@@ -92,8 +92,9 @@ class Recipe(Config):
                 "or `maps`"
             )
         from_maps = self.affinity is None or self.masks.confident is not None
+        revises = self.segmenter.revision is not None and self.segmenter.learn_from == "pseudo_masks"
         later = {
-            "segmenter.revision": (self.segmenter.revision is not None, "maps" if from_maps else "walks"),
+            "segmenter.revision": (revises, "maps" if from_maps else "walks"),
             "instances": (self.instances is not None, "maps"),
         }
         for where, (is_made, needed) in later.items():

@@ -27,6 +27,7 @@ from tagmask.report.tracking import tell_trackers
 from tagmask.scoring.evaluation import evaluate, scored_training_records
 from tagmask.scoring.scores_file import read_scores
 from tagmask.scoring.table import MASK_SCORES, WORDS
+from tagmask.stages.keeping import images_to_look_at
 from tagmask.stages.masks import read_background
 from tagmask.stages.results import read_predicted_tags, read_prediction, read_pseudo_mask, read_ranking
 from tagmask.stages.run import Run
@@ -155,7 +156,8 @@ def _iou(value: float | None) -> Cell:
 
 def _training_cards(run: Run, qualities: Mapping[str, float]) -> list[Card]:
     """Training images with tags, those with ground truth first choice."""
-    tagged = [r for r in run.training_records if r.tags and run.folder.maps(r.id).exists()]
+    known = run.training_records if run.recipe.masks.keep == "all" else images_to_look_at(run)
+    tagged = [r for r in known if r.tags and run.folder.maps(r.id).exists()]
     scored = {r.id for r in scored_training_records(run)}
     shown = spread_evenly([r for r in tagged if r.id in scored] or tagged, run.recipe.report.num_images)
     predictor = load(run.folder.path) if shown and run.folder.weights("segmenter").exists() else None

@@ -59,14 +59,17 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 
 def _check_maps(run: Run, training: Sequence[Record]) -> None:
-    """Whether a run of seeds alone has the maps of all images that have ground truth by now."""
-    if run.folder.is_done("make-maps") or not run.folder.is_done("make-seed-maps"):
+    """Whether a run of seeds alone, or one that does not keep all, has what is scored of all images with masks."""
+    seeds_alone = not run.folder.is_done("make-maps") and run.folder.is_done("make-seed-maps")
+    if not seeds_alone and run.recipe.masks.keep == "all":
         return
-    lacking = [record.id for record in training if not run.folder.maps(record.id).exists()]
+    walked = run.folder.is_done("make-masks") and run.recipe.affinity is not None
+    paths = [run.folder.maps, *([run.folder.walks] if walked else [])]
+    lacking = [record.id for record in training if not all(path(record.id).exists() for path in paths)]
     if lacking:
         raise TagmaskError(
-            f"{len(lacking)} of {len(training)} images with ground truth have no maps yet, such as {lacking[0]}; "
-            f"`tagmask resume {run.folder.path} --until seed` makes them"
+            f"{len(lacking)} of {len(training)} images with ground truth have no maps{' or walks' * walked} yet, such "
+            f"as {lacking[0]}; `tagmask resume {run.folder.path}{' --until seed' * seeds_alone}` makes them"
         )
 
 

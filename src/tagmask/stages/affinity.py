@@ -24,6 +24,7 @@ from tagmask.masks.from_archives import confident_mask, label_posteriors, scores
 from tagmask.masks.grids import resized
 from tagmask.networks.folding import folded
 from tagmask.networks.memory_format import channels_last
+from tagmask.stages.classifier import make_maps_again
 from tagmask.stages.results import LearnedMasks
 from tagmask.stages.run import Run, new_affinity_net
 from tagmask.stages.sharing import EachImage, Make, crf_device, is_finished, make_of_each, missing, train
@@ -78,9 +79,12 @@ def labels_of_each(run: Run) -> EachImage:
 
     def prepared() -> Make:
         run.require("make-maps")
-        return lambda records: make_of_each(
-            run, maker, records, "affinity labels (CRF)", maker.path, device=maker.device
-        )
+
+        def make(records: Sequence[Record]) -> None:
+            make_maps_again(run, records)
+            make_of_each(run, maker, records, "affinity labels (CRF)", maker.path, device=maker.device)
+
+        return make
 
     return EachImage(tagged, (maker.path,), prepared)
 

@@ -23,7 +23,7 @@ from tagmask.stages.run import Run, new_method, trained_method
 from tagmask.stages.sharing import EachImage, files_of, is_finished, missing, train
 from tagmask.system.processes import this_process
 from tagmask.system.progress import track
-from tagmask.system.storage import MapArchive, write_json, write_maps
+from tagmask.system.storage import MapArchive, is_whole, write_json, write_maps
 from tagmask.system.workers import behind
 from tagmask.training.batches import collate
 from tagmask.training.samples import Samples, TagSamples
@@ -107,6 +107,14 @@ def make_seed_maps(run: Run, records: Sequence[Record]) -> None:
     method = trained_method(run)
     with run.stage("make-seed-maps", images=len(records)):
         _write_maps(run, method, records)
+        this_process().wait_for_everyone()
+
+
+def make_maps_again(run: Run, records: Sequence[Record]) -> None:
+    """The maps of images that were removed after their masks (``masks.keep``) and are needed once more."""
+    file = keeping(run).maps_file
+    if run.recipe.masks.keep == "walks" and not all(is_whole(file(record.id)) for record in records):
+        _write_maps(run, trained_method(run), records)
         this_process().wait_for_everyone()
 
 

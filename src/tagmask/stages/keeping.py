@@ -38,23 +38,35 @@ class Keeping:
         return self.run.folder.walks(image_id) if self.walk(image_id) else self.run.folder.mask(image_id)
 
     def maps_file(self, image_id: str) -> Path:
-        """The file that tells that an image's maps have been made: they, or the mask that has outlived them."""
-        folder = self.run.folder
-        left = folder.walks(image_id), folder.mask(image_id), folder.confidence(image_id)
-        return folder.maps(image_id) if self.maps(image_id) or not all(map(is_whole, left)) else folder.mask(image_id)
+        """The file that tells that an image's maps have been made: they, or the walk that has outlived them.
 
-    def remove_maps(self) -> None:
-        """Remove the maps that the recipe does without once all masks are there."""
-        for record in self.run.training_records if self.run.recipe.masks.keep == "walks" else ():
-            if not self.maps(record.id):
-                self.run.folder.maps(record.id).unlink(missing_ok=True)
+        Maps are needed again where the walk is lost, or the affinity network, whose labels are made of them, or a mask
+        that is made of maps and not of the walk.
+        """
+        folder = self.run.folder
+        if self.maps(image_id):
+            return folder.maps(image_id)
+        later = [folder.walks(image_id), folder.weights("affinity")]
+        later += [folder.mask(image_id), folder.confidence(image_id)] * (self.run.recipe.masks.confident is not None)
+        return folder.walks(image_id) if all(map(is_whole, later)) else folder.maps(image_id)
+
+    def remove_the_rest(self) -> None:
+        """Remove the maps, or walks, that the recipe does without once all masks are there; never behind a link."""
+        folder, kept = self.run.folder, self.run.recipe.masks.keep
+        path = {"maps": folder.walks, "walks": folder.maps}.get(kept)
+        whole = {"maps": "walks", "walks": "maps"}.get(kept)
+        if path is None or whole is None or (folder.path / whole).is_symlink():
+            return
+        for record in self.run.training_records:
+            if record.id not in self.looked_at:
+                path(record.id).unlink(missing_ok=True)
 
 
 def keeping(run: Run) -> Keeping:
     """What a run keeps.
 
     Images that are scored or shown, or on which the strength of the background is found, keep maps and walks, so that
-    scores and report are what they would be.
+    scores are what they would be.
     """
     if run.recipe.masks.keep == "all":
         return Keeping(run, frozenset())
@@ -62,12 +74,15 @@ def keeping(run: Run) -> Keeping:
 
 
 def images_to_look_at(run: Run) -> Sequence[Record]:
-    """The training images whose maps are scored, or, where no image has a mask to score maps on, shown by a report."""
+    """The training images whose maps are scored, or, where no image has a mask to score maps on, shown by a report.
+
+    Which they are does not change when a person corrects tags.
+    """
     if scored := score_records(run.dataset, run.recipe.data, run.data):
         return scored
-    tagged = [record for record in run.training_records if record.tags]
-    step = max(1, len(tagged) // max(1, run.recipe.report.num_images))
-    return tagged[::step]
+    tagged = [record for record in run.given_records if record.tags]
+    chosen = {record.id for record in spread_evenly(tagged, max(1, run.recipe.report.num_images))}
+    return [record for record in run.training_records if record.id in chosen]
 
 
 def background_images(run: Run) -> list[Record]:

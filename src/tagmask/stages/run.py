@@ -238,6 +238,11 @@ def open_shard(folder: Path, data: Path | None = None, settings: Sequence[str] =
     """
     known = _begun(folder)
     recipe, place = _changed(known, settings, scores=False), data or known.data()
+    if recipe.masks.keep != (kept := known.recipe().masks.keep):
+        raise TagmaskError(
+            f"masks.keep={recipe.masks.keep} for one shard of a run that keeps {kept}, as all shards do; begin "
+            f"with `tagmask resume {folder} --set masks.keep={recipe.masks.keep}`, or leave it out"
+        )
     check_before(recipe, place, folder)
     dataset = open_dataset(recipe.data, place, verify=False)
     check_data(recipe, dataset)

@@ -295,8 +295,8 @@ class RunFolder:
         """
         manifest, stages = self.manifest(), following(stage)
         forgotten = {each.name for each in stages}
-        for result in {result for each in stages for result in each.writes}:
-            _remove(self.path / result)
+        for result in [result for each in reversed(stages) for result in each.writes]:
+            _remove(self.path / result)  # what is made of something else goes first: none outlives what it needs
         for each in stages:
             for checkpoint in (self.path / "checkpoints").glob(f"{each.network}-[0-9]*.pt"):
                 checkpoint.unlink()

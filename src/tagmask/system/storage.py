@@ -330,6 +330,8 @@ def _read_arrays(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise TagmaskError(f"{path} is missing; `tagmask resume` on its run makes it anew") from error
     except _UNREADABLE as error:
         raise TagmaskError(f"cannot read {path}: {error}; {_AGAIN}") from error
     if missing := [name for name in required if name not in arrays]:

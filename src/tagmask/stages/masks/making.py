@@ -10,6 +10,7 @@ from functools import partial
 from tagmask.config import AffinityConfig
 from tagmask.contracts import AffinityModel, ImageArray, Record
 from tagmask.stages.affinity import walk_maps, walked_maps
+from tagmask.stages.classifier import make_maps_again
 from tagmask.stages.keeping import Keeping, background_images, keeping
 from tagmask.stages.masks.maker import MaskMaker
 from tagmask.stages.masks.quality import write_quality
@@ -32,7 +33,7 @@ def make_masks(run: Run) -> None:
                 write_quality(run.folder, each.records)
             this_process().wait_for_everyone()
     if this_process().is_main_process:
-        kept.remove_maps()
+        kept.remove_the_rest()
 
 
 def masks_of_each(run: Run) -> EachImage:
@@ -48,6 +49,7 @@ def _maker(run: Run) -> Make:
     net = None if config is None else trained_affinity_net(run, config)
 
     def make(records: Sequence[Record]) -> None:
+        make_maps_again(run, records)
         if config is not None and net is not None:
             if is_to_be_found(run):
                 walk_maps(run, net, config, background_images(run))
@@ -74,7 +76,7 @@ def _walk_and_make(run: Run, net: AffinityModel, config: AffinityConfig, records
     """Walk the maps of every image that lacks a walk, and make its mask of it."""
     finish = _Finish(mask_maker(run), keeping(run))
     lacking = missing(records, finish.kept.walk_file, run.folder.confidence, run.folder.mask)
-    left = [record for record in lacking if not finish.has_walk(record)]
+    left = [record for record in lacking if finish.needs_a_walk(record)]
     threads = min(max(1, run.recipe.masks.workers), available_cores())
     with behind(2 * threads, threads) as put:
         for record, image, walked in walked_maps(run, net, config, left, "walks and pseudo masks", len(records)):
@@ -89,8 +91,9 @@ class _Finish:
     maker: MaskMaker
     kept: Keeping
 
-    def has_walk(self, record: Record) -> bool:
-        return self.kept.walk(record.id) and is_whole(self.maker.run.walks(record.id))
+    def needs_a_walk(self, record: Record) -> bool:
+        from_walk = self.maker.config.confident is None
+        return (self.kept.walk(record.id) or from_walk) and not is_whole(self.maker.run.walks(record.id))
 
     def __call__(self, record: Record, image: ImageArray, walked: MapArchive) -> None:
         run = self.maker.run
