@@ -2,19 +2,21 @@
 
     python benchmarks/growth.py --small
     python benchmarks/growth.py --json FILE --docs docs
+    python benchmarks/growth.py --json FILE --docs docs --images --side  # classes alone, beside what the file holds
 
 Everything is measured in a process of its own, whose memory is told as growth above what it held before. Drawn scenes
 are JPEG files; weights are random; loaders work in the process itself.
 
-``images``: what is done for a whole data folder, from 200 to 3 200 files of 48 pixels: begin and open a run, find the
-files that are missing, tables, the order of a training. What a stage does with one image does not depend on the others
-and is not measured here. ``side``: one step (batch of 2, crop as large as the image) or one image of each part of
-``folder-cpu``, from 160 to 1 280 pixels square, six classes. ``classes``: the same with 3 to 300 classes at 240 pixels,
-two tags an image. Seconds are medians of three after one that warms up. The exponent is that of the upper half of the
-points, see ``growth_fit``.
+``images``: data folders of 200 to 3 200 files of 48 pixels. Every stage is carried out once on all of them, with two
+steps a training; then what is done for a folder as a whole: begin and open a run, find the files that are missing,
+tables, the order of a training. ``side``: one step (batch of 2, crop as large as the image) or one image of each part
+of ``folder-cpu``, from 160 to 1 280 pixels square, six classes. ``classes``: the same with 3 to 300 classes at 240
+pixels, two tags an image. Seconds are medians of three after one that warms up, but those of whole stages. The
+exponent is that of the upper half of the points, see ``growth_fit``.
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,12 +31,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from run_parts import parts
 from sample_data import TAGS, draw_scenes
-from whole_run import IN_PROCESS, TRAININGS, called, gone_all_the_way
+from whole_run import IN_PROCESS, TRAININGS, called, gone_all_the_way, stages_of
 from whole_table import between_markers
 
 from tagmask.config import Recipe
 from tagmask.config.recipes import load_recipe
 from tagmask.stages.masks import write_quality
+from tagmask.stages.pipeline import COMMANDS
 from tagmask.stages.results import read_ranking
 from tagmask.stages.run import Run, begin_run, open_run
 from tagmask.stages.sharing import missing
@@ -68,7 +71,9 @@ def measured(axis: str, value: int, small: bool) -> Iterator[Figures]:
     """All figures of one value of an axis."""
     with tempfile.TemporaryDirectory() as root:
         if axis == "images":
-            yield from tables_of(Path(root), value)
+            data = draw_scenes(Path(root) / "data", value, 2, size=(TINY, TINY))
+            yield from stages_of_all(Path(root) / "all", data)
+            yield from tables_of(Path(root) / "run", data)
         else:
             yield from parts_of(
                 Path(root), value if axis == "side" else USUAL, value if axis == "classes" else 6, small
@@ -78,10 +83,29 @@ def measured(axis: str, value: int, small: bool) -> Iterator[Figures]:
 # ── with the images ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def tables_of(root: Path, images: int) -> Iterator[Figures]:
+def stages_of_all(folder: Path, data: Path) -> Iterator[Figures]:
+    """Every stage of a run, which begins in the folder, on all of its images."""
+    recipe = recipe_at(TINY)
+    in_new_process(begun, recipe, data, folder)
+    for stage in stages_of(recipe):
+        taken, megabytes = in_new_process(stage_figures, folder, stage)
+        yield {"stage": stage, "part": "all images", "seconds": taken, "megabytes": megabytes}
+
+
+def begun(recipe: Recipe, data: Path, folder: Path) -> None:
+    """Begin a run."""
+    begin_run(recipe, data, folder, alone=False)
+
+
+def stage_figures(folder: Path, stage: str) -> tuple[float, float | None]:
+    """Seconds and memory of a whole stage."""
+    opened, taken = open_run(folder, alone=False), []
+    megabytes = peak_megabytes(lambda: taken.append(seconds(lambda: COMMANDS[stage](opened))))
+    return taken[0], megabytes
+
+
+def tables_of(folder: Path, data: Path) -> Iterator[Figures]:
     """What is done for a data folder as a whole."""
-    data = draw_scenes(root / "data", images, 2, size=(TINY, TINY))
-    folder = root / "run"
     in_new_process(called, begun_with_masks, data, folder)
     for name in TABLES:
         taken, megabytes = in_new_process(table_figures, name, folder)
@@ -232,6 +256,16 @@ def write_docs(docs: Path, found: Any) -> None:
     page.write_text(text, encoding="utf-8")
 
 
+def beside(path: Path | None, found: Any) -> Any:
+    """Figures, and beside them those of a file whose axes were not measured anew."""
+    if path is None or not path.exists():
+        return found
+    before, points = json.loads(path.read_text()), found["protocol"]["points"]
+    kept = [point for point in before["points"] if point["axis"] not in points]
+    axes = {axis: before["protocol"]["points"][axis] for axis in dict.fromkeys(point["axis"] for point in kept)}
+    return found | {"points": kept + found["points"], "protocol": found["protocol"] | {"points": axes | points}}
+
+
 def printed(rows: Iterator[Row]) -> Iterator[Row]:
     """The rows, each point printed as soon as it is there."""
     for name, figures in rows:
@@ -256,7 +290,7 @@ def main() -> None:
     usual = SMALL if arguments.small else FULL
     asked = {axis: usual[axis] if (given := getattr(arguments, axis)) is None else tuple(given) for axis in FULL}
     rows = run({axis: values for axis, values in asked.items() if values}, arguments.small)
-    found = nested(printed(rows)) | {"machine": machine()}
+    found = beside(arguments.json, nested(printed(rows)) | {"machine": machine()})
     write_figures(arguments.json, found)
     for axis in found["protocol"]["points"]:
         print(f"\n{exponents_table(found['points'], axis)}")

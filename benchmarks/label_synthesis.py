@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dense_crf
 import numpy as np
@@ -57,22 +56,21 @@ def compared(begun: Run, place: Path) -> Iterator[Row]:
     """Both sides in turns, after one that warms up."""
     place.mkdir()
     records, each = begun.training_records, masks_of_each(begun)
-    assert begun.recipe.affinity is not None
-    chain = PlainChain(begun, trained_affinity_net(begun, begun.recipe.affinity), place)
+    affinity = begun.recipe.affinity
+    assert affinity is not None
+    chain = PlainChain(begun, trained_affinity_net(begun, affinity), affinity.stride, place)
     make = each.maker()
     taken: list[tuple[float, float]] = []
     for _ in range(TURNS + 1):
         remove(records, each.paths)
         taken.append((seconds(lambda: make(records)) / IMAGES, seconds(lambda: chain(records)) / IMAGES))
-    here, there = ([side[place] for side in taken[1:]] for place in (0, 1))
-    yield from {
-        "image": SIZE,
-        "images": IMAGES,
-        "crf": "tagmask" if dense_crf.DenseCRF2D is None else "pydensecrf",
-    }.items()
-    yield "seconds", Median(here)
-    yield "plain_seconds", Median(there)
-    yield "times_faster", Median([plain / own for own, plain in taken[1:]])
+    own, plain = zip(*taken[1:], strict=True)
+    yield "image", SIZE
+    yield "images", IMAGES
+    yield "crf", "tagmask" if dense_crf.DenseCRF2D is None else "pydensecrf"
+    yield "seconds", Median(own)
+    yield "plain_seconds", Median(plain)
+    yield "times_faster", Median([there / here for here, there in zip(own, plain, strict=True)])
     yield "equal_pixels", float(np.mean([same(begun, record, place) for record in records]))
 
 
@@ -89,29 +87,28 @@ class PlainChain:
     Attributes:
         run: where images and maps are read.
         net: finds affinities.
+        stride: of its grid.
         place: where files go.
     """
 
     run: Run
     net: AffinityModel
+    stride: int
     place: Path
 
     def __call__(self, records: Sequence[Record]) -> None:
         """Walks of all images, then masks of all images."""
-        for record, image, scaled in self._loaded(records):
+        normalization = self.net.backbone.normalization
+        for record, image, scaled in load_pyramids(self.run.dataset, records, [1.0], None, normalization, workers=0):
             self._walk(record, (image.shape[0], image.shape[1]), scaled[0])
         for record in records:
             self._mask(record)
-
-    def _loaded(self, records: Sequence[Record]) -> Iterator[Any]:
-        return load_pyramids(self.run.dataset, records, [1.0], None, self.net.backbone.normalization, 0)
 
     @torch.inference_mode()
     def _walk(self, record: Record, size: tuple[int, int], image: torch.Tensor) -> None:
         maps = read_maps(self.run.folder.maps(record.id))
         scores, classes = scores_with_background(maps, size, self.run.recipe.masks.background)
-        assert self.run.recipe.affinity is not None
-        start = torch.from_numpy(walk_start(scores, size, self.run.recipe.affinity.stride, self.run.recipe.walk))
+        start = torch.from_numpy(walk_start(scores, size, self.stride, self.run.recipe.walk))
         affinities = self.net.neighbourhood(image[None], "full").affinities[0].numpy()
         walked = dense_walk(start.flatten(1), dense_transition(affinities)).reshape(start.shape).numpy()
         path = self.place / f"{record.id}.npz"
@@ -123,8 +120,7 @@ class PlainChain:
         size = (image.shape[0], image.shape[1])
         with np.load(self.place / f"{record.id}.npz") as stored:
             archive = MapArchive(stored["classes"], stored["maps"], size)
-        assert self.run.recipe.affinity is not None
-        scores = walked_at_image_size(archive, size, self.run.recipe.walk, self.run.recipe.affinity.stride).maps
+        scores = walked_at_image_size(archive, size, self.run.recipe.walk, self.stride).maps
         refine = dense_crf.ours if dense_crf.DenseCRF2D is None else dense_crf.theirs
         posterior, _, _ = refine(image, unary_from_probabilities(scores / scores.sum(axis=0)), CRF)
         mask = argmax_classes(posterior, archive.classes)

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest.register_assert_rewrite("shared_runs")  # conftests of folders that are named may import it first
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,7 +16,9 @@ from tagmask.inference.passes import class_maps, dense_logits, load_pyramids, su
 from tagmask.masks.crf import refiner
 from tagmask.masks.grids import feature_grid
 from tagmask.networks.deeplab import DeepLab
-from tagmask.stages.affinity import walker
+from tagmask.networks.depthwise import quick_depthwise
+from tagmask.networks.mixed_precision import mixed_precision
+from tagmask.stages.affinity import neighbourhood, walker
 from tagmask.stages.run import Run, new_affinity_net, new_method, new_segmenter
 from tagmask.stages.sharing import crf_device
 from tagmask.system.environment import peak_memory
@@ -172,10 +174,13 @@ def _training(
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(network.losses(batch).values())).sum().backward()
+        with mixed_precision(config.precision, view.device):
+            losses = network.losses(batch)
+        torch.stack(list(losses.values())).sum().backward()
         optimizer.step()
 
-    seconds = _seconds(step, STEPS)
+    with quick_depthwise(network):
+        seconds = _seconds(step, STEPS)
     overlapped = max(seconds, loading) if config.workers else seconds + loading
     return StageEstimate(stage, num_steps(config, len(run.training_records)), overlapped, name)
 
@@ -203,7 +208,7 @@ def _maps(view: _View, method: Method, shown: Sequence[Record]) -> float:
             view.run.dataset, shown, config.scales, config.base_long_side, view.normalization, workers=0
         )
         for record, image, images in pyramids:
-            activations, _ = summed_activations(method, images, config.flip)
+            activations, _ = summed_activations(method, images, config.flip, config.precision)
             tags = torch.tensor(record.tags, dtype=torch.long, device=view.device)
             known = torch.zeros(1, classes, device=view.device).index_fill_(1, tags, 1.0)
             finished = [method.finish(each, known) for each in activations]
@@ -230,7 +235,7 @@ def _walk(view: _View, net: AffinityModel, config: AffinityConfig, record: Recor
 
     def work() -> None:
         with torch.inference_mode():
-            found = net.neighbourhood(images[0][None].to(view.device), walk.border)
+            found = neighbourhood(net, images[0], walk)
         walker(view.run, net, found)(start)
 
     return _seconds(work)
@@ -244,7 +249,8 @@ def _predict(view: _View, network: DeepLab, shown: Sequence[Record]) -> float:
             view.run.dataset, shown, config.scales, config.base_long_side, view.normalization, workers=0
         )
         for _, image, images in pyramids:
-            dense_logits(network, images, (image.shape[0], image.shape[1]), config.flip, view.device)
+            size = (image.shape[0], image.shape[1])
+            dense_logits(network, images, size, config.flip, view.device, config.precision)
 
     return _seconds(work) / len(shown)
 

@@ -13,7 +13,7 @@ from tagmask.config.affinity import (
     WalkConfig,
 )
 from tagmask.config.backbones import AnyBackbone, FreezingConfig, Resnet38dBackbone, TimmBackbone
-from tagmask.config.base import Config, Role, settings_of
+from tagmask.config.base import Config, MixedPrecision, Role, settings_of
 from tagmask.config.crf import CRF_PRESETS, Crf, CrfConfig
 from tagmask.config.data import (
     AnyData,
@@ -89,6 +89,7 @@ __all__ = [
     "MaskFilesConfig",
     "MasksConfig",
     "MethodConfig",
+    "MixedPrecision",
     "PowerLabels",
     "PpcConfig",
     "PyramidConfig",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tagmask.config.backbones import AnyBackbone
-from tagmask.config.base import Config
+from tagmask.config.base import MIXED_PRECISION, Config, MixedPrecision
 from tagmask.config.kinds import Kinds
 from tagmask.config.masks import AnyLabels, PowerLabels, ThresholdLabels
 from tagmask.config.training import TrainingConfig
@@ -118,6 +118,9 @@ class WalkConfig(Config):
     )
     tolerance: float = Field(default=1e-5, gt=0, description="Error bound of the Chebyshev form.")
     base_long_side: int | None = Field(default=None, gt=0, description="Resize the image to this long side first.")
+    precision: MixedPrecision = Field(
+        default="no", description=f"Of the passes that find affinities; the walk is in float32. {MIXED_PRECISION}"
+    )
 
     def steps_for(self, images: int) -> int:
         """Steps of the walk in a run with so many training images.

@@ -1,9 +1,17 @@
 """The base of all settings, and which of them make a run what it is."""
 
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+MixedPrecision = Literal["no", "bf16", "auto"]
+"""See ``networks.mixed_precision``."""
+
+MIXED_PRECISION = (
+    "`no`: float32; `bf16`: convolutions and products in bfloat16; `auto`: that on processors and GPUs with "
+    "instructions for it, and float32 elsewhere."
+)
 
 
 class Role(Enum):

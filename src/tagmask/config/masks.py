@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
-from tagmask.config.base import Config, Role
+from tagmask.config.base import MIXED_PRECISION, Config, MixedPrecision, Role
 from tagmask.config.crf import CRF_PRESETS, Crf
 
 
@@ -33,6 +33,7 @@ class MapsConfig(Config):
     tag_threshold: float = Field(
         default=0.5, gt=0, lt=1, description="Probability from which a tag counts as predicted."
     )
+    precision: MixedPrecision = Field(default="no", description=f"Of the passes. {MIXED_PRECISION}")
     workers: Annotated[int, Role.EXECUTION] = Field(default=2, ge=0, description="Loader processes.")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from tagmask.config.backbones import AnyBackbone, FreezingConfig
-from tagmask.config.base import Config, Role
+from tagmask.config.base import MIXED_PRECISION, Config, MixedPrecision, Role
 from tagmask.config.crf import Crf
 from tagmask.config.training import TrainingConfig
 
@@ -98,6 +98,7 @@ class SegmenterConfig(Config):
     )
     flip: bool = Field(default=True, description="Average with the mirrored image at prediction.")
     base_long_side: int | None = Field(default=None, gt=0, description="Resize images to this long side at prediction.")
+    precision: MixedPrecision = Field(default="no", description=f"Of the passes at prediction. {MIXED_PRECISION}")
     crf: Crf | None = Field(default=None, description="Dense CRF on the predictions.")
     workers: Annotated[int, Role.EXECUTION] = Field(default=2, ge=0, description="Loader processes at prediction.")
 

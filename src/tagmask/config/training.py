@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from tagmask.config.base import Config, Role
+from tagmask.config.base import MIXED_PRECISION, Config, MixedPrecision, Role
 
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 """Trackers of experiments, as Accelerate names them."""
@@ -103,7 +103,7 @@ class TrainingConfig(Config):
         "last weights.",
     )
     clip_norm: float | None = Field(default=None, gt=0, description="Clip the gradient's norm; none: do not.")
-    precision: Literal["no", "bf16"] = Field(default="no", description="Mixed precision; `no` is float32.")
+    precision: MixedPrecision = Field(default="no", description=f"Of the steps. {MIXED_PRECISION}")
     augment: AugmentConfig
     workers: Annotated[int, Role.EXECUTION] = Field(
         default=2, ge=0, description="Loader processes; 0 loads in the training process."

@@ -10,9 +10,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from tagmask.config import MixedPrecision
 from tagmask.contracts import Activation, AnyActivation, Dataset, ImageArray, Images, Method, Normalization, Record
 from tagmask.masks.grids import long_side_factor, scaled_size
 from tagmask.networks.memory_format import channels_last
+from tagmask.networks.mixed_precision import mixed_precision
 from tagmask.system.workers import in_order
 
 
@@ -66,6 +68,12 @@ def _resized(
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=align_corners)[0]
 
 
+def in_single(activation: AnyActivation) -> AnyActivation:
+    """An activation in single precision."""
+    given = {field.name: getattr(activation, field.name) for field in fields(activation)}
+    return replace(activation, **{name: grid.float() for name, grid in given.items() if grid is not None})
+
+
 def unmirrored(pair: AnyActivation) -> AnyActivation:
     """One activation of a pass over an image and its mirror image: grids turned back and added, logits averaged."""
     grids = {field.name: getattr(pair, field.name) for field in fields(pair) if field.name != "logits"}
@@ -75,7 +83,7 @@ def unmirrored(pair: AnyActivation) -> AnyActivation:
 
 @torch.no_grad()  # not inference mode: a method may learn something of an image when it finishes
 def summed_activations(
-    method: Method, images: Sequence[Float[Tensor, "3 _ _"]], flip: bool
+    method: Method, images: Sequence[Float[Tensor, "3 _ _"]], flip: bool, precision: MixedPrecision = "no"
 ) -> tuple[list[Activation], Float[Tensor, " c"]]:
     """Forward every scale with its mirror image; ``Method.finish`` is the caller's, who knows the tags.
 
@@ -83,13 +91,15 @@ def summed_activations(
         method: a classifier in evaluation mode.
         images: the normalised image at each scale.
         flip: whether to add the mirrored image.
+        precision: of the passes; activations are in single precision.
 
     Returns:
         The activation of each scale with a batch of one (mirrored pass turned back and added), and the logits averaged
         over all passes.
     """
     device = next(method.parameters()).device
-    passes = [method(with_mirror(image.to(device), flip)) for image in images]
+    with mixed_precision(precision, device):
+        passes = [in_single(method(with_mirror(image.to(device), flip))) for image in images]
     logits = torch.cat([a.logits for a in passes]).mean(dim=0)
     return [unmirrored(activation) if flip else activation for activation in passes], logits
 
@@ -125,9 +135,11 @@ def dense_logits(
     size: tuple[int, int],
     flip: bool,
     device: torch.device,
+    precision: MixedPrecision = "no",
 ) -> Float[Tensor, "k h w"]:
     """Mean over scales and mirror images of a dense network's logits, resized to ``size``."""
-    passes = [unmirrored_sum(network(with_mirror(image.to(device), flip))) for image in images]
+    with mixed_precision(precision, device):
+        passes = [unmirrored_sum(network(with_mirror(image.to(device), flip)).float()) for image in images]
     return sum_passes(passes, [False] * len(passes), size) / (len(images) * (2 if flip else 1))
 
 
@@ -138,6 +150,7 @@ def joint_logits(
     size: tuple[int, int],
     flip: bool,
     device: torch.device,
+    precision: MixedPrecision = "no",
 ) -> list[Float[Tensor, "k h w"]]:
     """``dense_logits`` of several photographs of one size, which pass through the network as one batch at every scale.
 
@@ -147,12 +160,14 @@ def joint_logits(
         size: rows and columns of the results.
         flip: whether to add the mirrored images.
         device: where to compute.
+        precision: of the passes; logits are in single precision.
     """
     in_batch = 2 if flip else 1
     batches = [
         torch.cat([with_mirror(image.to(device), flip) for image in scale]) for scale in zip(*images, strict=True)
     ]
-    passes = [network(channels_last(batch)).split(in_batch) for batch in batches]
+    with mixed_precision(precision, device):
+        passes = [network(channels_last(batch)).float().split(in_batch) for batch in batches]
     found = []
     for of_one in zip(*passes, strict=True):
         maps = [unmirrored_sum(grids) for grids in of_one]

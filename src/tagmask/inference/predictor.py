@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from tagmask.config import AnyBackbone, AnyData, SegmenterConfig
+from tagmask.config import AnyBackbone, AnyData, MixedPrecision, SegmenterConfig
 from tagmask.contracts import ImageArray, MaskArray, Normalization
 from tagmask.data.images import image_size
 from tagmask.data.rasters import is_placed, raster_size
@@ -89,6 +89,11 @@ class Predictor:
         """How photographs are normalised for this network."""
         return self.network.normalization
 
+    @property
+    def precision(self) -> MixedPrecision:
+        """Of the passes; what has been exported brings its own."""
+        return self.config.precision if isinstance(self.config, SegmenterConfig) else "no"
+
     def __call__(self, image: AnyImage) -> MaskArray:
         """Mask of one image.
 
@@ -164,7 +169,7 @@ class Predictor:
 
     def posterior(self, size: tuple[int, int], images: list[Float[Tensor, "3 _ _"]]) -> Float[np.ndarray, "k h w"]:
         """Probability of background and classes per pixel, before any CRF."""
-        logits = dense_logits(self.network, images, size, self.config.flip, self.device)
+        logits = dense_logits(self.network, images, size, self.config.flip, self.device, self.precision)
         return logits.softmax(dim=0).cpu().numpy()
 
 

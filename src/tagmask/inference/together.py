@@ -27,7 +27,12 @@ def masks_together(predictor: Predictor, images: Sequence[ImageArray]) -> list[M
     scaled = [predictor.scaled(image) for image in images]
     size, shown = images[0].shape[:2], scaled[0][0].shape[:2]
     logits = joint_logits(
-        predictor.network, [scales for _, scales in scaled], shown, predictor.config.flip, predictor.device
+        predictor.network,
+        [scales for _, scales in scaled],
+        shown,
+        predictor.config.flip,
+        predictor.device,
+        predictor.precision,
     )
     masks = [
         predictor.decided(smaller, each.softmax(dim=0).cpu().numpy())

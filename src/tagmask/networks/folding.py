@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from tagmask.contracts import Backbone
 from tagmask.networks.backbones.freezing import keeps_statistics
+from tagmask.networks.depthwise import convolve
 
 PROBE = 64  # pixels of the image that shows which layers follow each other
 CLOSE = 1e-3  # of the largest feature: what rounding may make of a random one
@@ -140,7 +141,7 @@ def _learns(normalization: BatchNorm) -> bool:
 
 def _convolve(convolution: nn.Conv2d, normalization: BatchNorm, features: Tensor) -> Tensor:
     if _learns(normalization):
-        return type(convolution).forward(convolution, features)
+        return convolve(type(convolution), convolution, features)
     mean, variance = normalization.running_mean, normalization.running_var
     assert isinstance(mean, Tensor), "statistics are kept"
     assert isinstance(variance, Tensor), "statistics are kept"
@@ -154,7 +155,7 @@ def _convolve(convolution: nn.Conv2d, normalization: BatchNorm, features: Tensor
         shift = shift + normalization.bias
     weight = convolution.weight * scale[:, None, None, None]
     scaled: Any = _Scaled(convolution, weight, shift)
-    return type(convolution).forward(scaled, features)
+    return convolve(type(convolution), scaled, features)
 
 
 def _what_follows(normalization: BatchNorm, features: Tensor) -> Tensor:

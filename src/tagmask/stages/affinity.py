@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from tagmask.affinity.random_walk import random_walk
 from tagmask.affinity.walk_on_device import walk_on_device
-from tagmask.config import AffinityConfig, AnyLabels, TrainingConfig
+from tagmask.config import AffinityConfig, AnyLabels, TrainingConfig, WalkConfig
 from tagmask.contracts import AffinityModel, ImageArray, Images, MaskArray, Neighbourhood, Record
 from tagmask.conventions import BACKGROUND, IGNORE
 from tagmask.data.images import mask_bits, write_mask
@@ -24,6 +24,7 @@ from tagmask.masks.from_archives import confident_mask, label_posteriors, scores
 from tagmask.masks.grids import resized
 from tagmask.networks.folding import folded
 from tagmask.networks.memory_format import channels_last
+from tagmask.networks.mixed_precision import mixed_precision
 from tagmask.stages.classifier import make_maps_again
 from tagmask.stages.results import LearnedMasks
 from tagmask.stages.run import Run, new_affinity_net
@@ -208,9 +209,16 @@ def _walked(
     image: Float[Tensor, "3 _ _"],
 ) -> Float[np.ndarray, "k _ _"]:
     """Scores after the walk on the grid of an image that has been normalised for the network."""
-    found = net.neighbourhood(channels_last(image[None]).to(this_process().device), run.recipe.walk.border)
+    found = neighbourhood(net, image, run.recipe.walk)
     start = walk_start(scores, (image.shape[1], image.shape[2]), config.stride, run.recipe.walk)
     return walker(run, net, found)(start)
+
+
+def neighbourhood(net: AffinityModel, image: Float[Tensor, "3 _ _"], walk: WalkConfig) -> Neighbourhood:
+    """Where maps may walk in an image that has been normalised for the network, found on the device of this process."""
+    device = torch.device(this_process().device or "cpu")
+    with mixed_precision(walk.precision, device):
+        return net.neighbourhood(channels_last(image[None]).to(device), walk.border)
 
 
 def walker(run: Run, net: AffinityModel, found: Neighbourhood) -> Walk:

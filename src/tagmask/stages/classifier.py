@@ -141,7 +141,7 @@ def _predicted_tags(run: Run, method: Method) -> dict[str, dict[str, float]]:
     result: dict[str, dict[str, float]] = {}
     with folded(method.backbone):
         for record, _, images in track(pyramids, "predict tags", len(records)):
-            _, logits = summed_activations(method, images, config.flip)
+            _, logits = summed_activations(method, images, config.flip, config.precision)
             result[record.id] = dict(zip(run.dataset.classes, logits.sigmoid().tolist(), strict=True))
     return result
 
@@ -168,7 +168,7 @@ class MapMaker:
             images: the normalised image at each scale.
             tags: of the image; None: not known.
         """
-        activations, logits = summed_activations(self.method, images, self.config.flip)
+        activations, logits = summed_activations(self.method, images, self.config.flip, self.config.precision)
         predicted = (logits.sigmoid() >= self.config.tag_threshold).nonzero().flatten().tolist()
         shown = torch.tensor(list(predicted if tags is None else tags), dtype=torch.long)
         known = torch.zeros_like(logits).index_fill_(0, shown.to(logits.device), 1.0)[None]

@@ -29,7 +29,7 @@ from tagmask.masks.instances import (
 )
 from tagmask.masks.scores import argmax_classes
 from tagmask.networks.memory_format import channels_last
-from tagmask.stages.affinity import FindsCentres, Walk, walker
+from tagmask.stages.affinity import FindsCentres, Walk, neighbourhood, walker
 from tagmask.stages.run import Run, trained_affinity_net
 from tagmask.stages.run_folder import RunFolder
 from tagmask.stages.sharing import EachImage, Make, is_finished, missing
@@ -86,9 +86,8 @@ def _find_instances(run: Run, net: AffinityModel, config: InstancesConfig, recor
     pyramids = load_pyramids(run.dataset, left, [1.0], walk.base_long_side, net.backbone.normalization, config.workers)
     maker = InstanceMaker(run.folder, config, walk, net.stride)
     for record, _, images in track(pyramids, "instances", total, total - len(left)):
-        batch = channels_last(images[0][None]).to(device)
-        displacements = net.displacements(batch)[0].float().cpu().numpy()
-        along = walker(run, net, net.neighbourhood(batch, walk.border))
+        displacements = net.displacements(channels_last(images[0][None]).to(device))[0].float().cpu().numpy()
+        along = walker(run, net, neighbourhood(net, images[0], walk))
         maker(record, (images[0].shape[1], images[0].shape[2]), displacements, along)
 
 

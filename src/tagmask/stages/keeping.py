@@ -53,9 +53,10 @@ class Keeping:
     def remove_the_rest(self) -> None:
         """Remove the maps, or walks, that the recipe does without once all masks are there; never behind a link."""
         folder, kept = self.run.folder, self.run.recipe.masks.keep
-        path = {"maps": folder.walks, "walks": folder.maps}.get(kept)
-        whole = {"maps": "walks", "walks": "maps"}.get(kept)
-        if path is None or whole is None or (folder.path / whole).is_symlink():
+        if kept == "all":
+            return
+        name, path = ("walks", folder.walks) if kept == "maps" else ("maps", folder.maps)
+        if (folder.path / name).is_symlink():
             return
         for record in self.run.training_records:
             if record.id not in self.looked_at:

@@ -128,7 +128,8 @@ def revise_masks(run: Run, config: RevisionConfig) -> None:
         with behind() as put:
             for record, image, images in track(pyramids, "revise masks", len(records), len(records) - len(left)):
                 size = (image.shape[0], image.shape[1])
-                seen = dense_logits(network, images, size, segmenter.flip, device).softmax(dim=0).cpu().numpy()
+                logits = dense_logits(network, images, size, segmenter.flip, device, segmenter.precision)
+                seen = logits.softmax(dim=0).cpu().numpy()
                 scores, classes, _ = maker.scores_and_mask(record, image)
                 both = agreed(scores, seen[classes], config.network_weight)
                 mask = mask_from_scores(both, classes, run.recipe.masks.ignore_below)

@@ -21,7 +21,9 @@ from torch import nn
 from tagmask.config import TrainingConfig
 from tagmask.contracts import Backbone, Batch, Losses, ParameterGroup, Trainable
 from tagmask.errors import TagmaskError
+from tagmask.networks.depthwise import quick_depthwise
 from tagmask.networks.folding import folded
+from tagmask.networks.mixed_precision import mixed_precision
 from tagmask.system.interruption import held_back
 from tagmask.system.processes import on_cpu
 from tagmask.system.progress import track
@@ -168,7 +170,7 @@ def train(
     trainable.prepare_training(total)
     course = _Course(trainable, optimizer, rates, config, accelerator, folder, stage, total, start, average)
     try:
-        with compiled_backbone(trainable, config.compile), _folded(trainable, config):
+        with compiled_backbone(trainable, config.compile), _folded(trainable, config), quick_depthwise(trainable):
             _follow(course, samples, seed)
     except KeyboardInterrupt:
         course.save()
@@ -275,7 +277,7 @@ def _optimize(
 ) -> Losses:
     """One optimiser step on a batch in parts; returns its losses, detached."""
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+    with mixed_precision(config.precision, accelerator.device):
         losses = step_module(parts[0]) if len(parts) == 1 else _in_parts(step_module, parts, accelerator)
     if len(parts) == 1:
         accelerator.backward(torch.stack(list(losses.values())).sum())

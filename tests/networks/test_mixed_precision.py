@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from tagmask.networks.mixed_precision import is_quick_in_bf16, mixed_precision
+
+
+@pytest.mark.parametrize(
+    ("precision", "quick", "dtype"),
+    [
+        ("no", True, torch.float32),
+        ("bf16", False, torch.bfloat16),
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float32),
+    ],
+)
+def test_products_are_computed_as_asked_or_as_is_quick(precision, quick, dtype, monkeypatch):
+    monkeypatch.setattr("tagmask.networks.mixed_precision.is_quick_in_bf16", lambda device: quick)
+    one = torch.randn(3, 3)
+    with mixed_precision(precision, torch.device("cpu")):
+        assert (one @ one).dtype == dtype
+    assert (one @ one).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("bf16", "amx", "expected"), [(True, False, True), (False, True, True), (False, False, False)])
+def test_a_processor_is_asked_for_its_instructions(bf16, amx, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert is_quick_in_bf16(torch.device("cpu")) is expected
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_a_gpu_must_not_imitate_them(real, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or real)
+    assert is_quick_in_bf16(torch.device("cuda")) is real
+
+
+@pytest.mark.parametrize("device", ["mps", "meta", "xpu"])
+def test_other_devices_stay_in_single_precision(device):
+    assert not is_quick_in_bf16(torch.device(device))
