@@ -9,6 +9,7 @@ from functools import partial
 
 import boundaries
 import dense_crf
+import depthwise
 import label_synthesis
 import random_walk
 import seed_location
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "networks": networks.run,
     "random_walk": random_walk.run,
     "dense_crf": dense_crf.run,
+    "depthwise": depthwise.run,
     "seed_location": seed_location.run,
     "boundaries": boundaries.run,
     "label_synthesis": label_synthesis.run,

@@ -2,9 +2,10 @@
 
 Protocol. A recipe goes all the way on a few images, with two steps a training and each stage in a process of its own,
 whose memory is noted. Then each part of each stage is done again several times on some of the images, in turns with the
-bare passes that it must make of the same tensors; medians are told. Loaders work in the process itself
-(``workers=0``), so that seconds add up and reading counts in full; ``--workers`` has them beside it. The whole run
-takes each part as often as a run of ``--of`` images does. Weights are random: speed does not depend on them.
+bare passes that it must make of the same tensors, in float32 whatever the recipe computes in; medians are told. Loaders
+work in the process itself (``workers=0``), so that seconds add up and reading counts in full; ``--workers`` has them
+beside it. The whole run takes each part as often as a run of ``--of`` images does. Weights are random: speed does not
+depend on them.
 
     python benchmarks/whole_run.py --json FILE --page docs/speed.md
     python benchmarks/whole_run.py --quick
@@ -33,6 +34,7 @@ from tagmask.stages.run import begin_run, open_run
 TRAININGS = ("training", "affinity.training", "segmenter.training")
 IN_PROCESS = (*(f"{name}.workers=0" for name in (*TRAININGS, "maps", "masks", "segmenter")), "backbone.weights=none")
 HALF = ("data.largest_side=160", "training.augment.long_side=[128,192]")
+FLOAT32 = tuple(f"{name}.precision=no" for name in (*TRAININGS, "maps", "walk", "segmenter"))
 HALF_CROPS = tuple(f"{name}.augment.crop=129" for name in TRAININGS)
 REDONE = {"predict": "predictions", "revise-masks": "revised"}
 
@@ -48,6 +50,7 @@ class Case:
 
 CASES = (
     Case("folder-cpu", "folder-cpu"),
+    Case("folder-cpu in float32", "folder-cpu", FLOAT32),
     Case("folder-cpu-cam", "folder-cpu-cam"),
     Case("folder-cpu, ResNet-50, half size", "folder-cpu", ("backbone.model=resnet50", *HALF, *HALF_CROPS)),
 )
