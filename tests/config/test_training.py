@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from tagmask.config import AugmentConfig, Role, TrainingConfig, settings_of
+from tagmask.config.recipes import load_recipe
 
 AUGMENT = {"crop": 64}
 
@@ -69,6 +70,15 @@ def test_passes_of_a_step_share_its_batch_evenly():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError, match=list(wrong)[-1]):
         training(**wrong)
+
+
+@pytest.mark.parametrize("word", ["no", "bf16", "auto"])
+@pytest.mark.parametrize("block", ["training", "affinity.training", "segmenter.training", "maps", "walk", "segmenter"])
+def test_a_precision_is_set_by_its_word_though_yaml_knows_another_no(block, word):
+    found = load_recipe("toy", [f"{block}.precision={word}"])
+    for name in block.split("."):
+        found = getattr(found, name)
+    assert found.precision == word
 
 
 def test_rate_and_crop_must_be_given():

@@ -216,6 +216,31 @@ def test_joint_logits_are_those_of_each(flip):
     torch.testing.assert_close(found, expected)
 
 
+def is_near(found: Tensor, exact: Tensor) -> bool:
+    """Whether numbers were computed in bfloat16, which has eight bits, and given in single precision."""
+    share = float((found - exact).norm() / exact.norm())
+    return found.dtype == torch.float32 and 0 < share < 0.03
+
+
+def test_activations_of_half_precision_are_near_and_come_in_single(cam):
+    images = [random_maps(3, SIZE, SIZE), random_maps(3, 2 * SIZE, SIZE, seed=1)]
+    exact, expected = summed_activations(cam, images, flip=True)
+    found, logits = summed_activations(cam, images, flip=True, precision="bf16")
+    assert is_near(logits, expected)
+    assert all(is_near(half.maps, whole.maps) for half, whole in zip(found, exact, strict=True))
+    assert all(half.embedding.dtype == torch.float32 for half in found)
+
+
+def test_dense_logits_of_half_precision_are_near_and_summed_in_single():
+    torch.manual_seed(0)
+    network, device = torch.nn.Conv2d(3, 5, 3, stride=2), torch.device("cpu")
+    images = [[random_maps(3, 16, 16, seed=n), random_maps(3, 32, 32, seed=9 + n)] for n in range(2)]
+    exact = [dense_logits(network, each, (16, 16), True, device) for each in images]
+    assert is_near(dense_logits(network, images[0], (16, 16), True, device, "bf16"), exact[0])
+    together = joint_logits(network, images, (16, 16), True, device, "bf16")
+    assert all(is_near(half, whole) for half, whole in zip(together, exact, strict=True))
+
+
 def test_inference_leaves_no_gradients_behind(cam):
     image = random_maps(3, SIZE, SIZE)
     (found,), logits = summed_activations(cam, [image], flip=True)

@@ -131,6 +131,15 @@ def test_settings_of_the_recipe_are_followed(tmp_path, image, run):
     assert (plain(image) != changed(image)).any()
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("no", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_network_passes_in_the_precision_of_the_recipe(tmp_path, image, precision, dtype):
+    found, seen = load(written_segmenter(tmp_path, f"segmenter.precision={precision}"), "cpu"), []
+    layer = next(each for each in found.network.modules() if isinstance(each, torch.nn.Conv2d))
+    layer.register_forward_hook(lambda layer, given, out: seen.append(out.dtype))
+    assert found.posterior((40, SIZE), [found.normalization.apply(image)]).dtype == np.float32
+    assert seen == [dtype]
+
+
 def test_settings_that_belong_together_elsewhere_in_a_recipe_do_not_matter(tmp_path):
     learnt = ("method={kind: sipe}", "masks.confident={kind: learnt}", "affinity=null")
     folder = written_segmenter(tmp_path, *learnt)

@@ -23,8 +23,8 @@ def images(scenes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"flip": False}, {"scales": (0.5, 1.0)}, {"base_long_side": 32}],
-    ids=["as it is", "not mirrored", "two scales", "scaled"],
+    [{}, {"flip": False}, {"scales": (0.5, 1.0)}, {"base_long_side": 32}, {"precision": "bf16"}],
+    ids=["as it is", "not mirrored", "two scales", "scaled", "half precision"],
 )
 def test_masks_are_those_of_one_by_one(predictor, images, monkeypatch, changes):
     monkeypatch.setattr(predictor, "config", predictor.config.model_copy(update=changes))

@@ -1,11 +1,17 @@
 """The base of all settings, and which of them make a run what it is."""
 
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-MixedPrecision = Literal["no", "bf16", "auto"]
+
+def _word(value: object) -> object:
+    """YAML takes the word ``no`` for a truth value."""
+    return "no" if value is False else value
+
+
+MixedPrecision = Annotated[Literal["no", "bf16", "auto"], BeforeValidator(_word)]
 """See ``networks.mixed_precision``."""
 
 MIXED_PRECISION = (
