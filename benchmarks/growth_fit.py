@@ -8,7 +8,9 @@ import numpy as np
 
 Points = Sequence[tuple[float, float]]
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LEGEND = 760, 360, 62, 34, 44, 330
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LEGEND = 790, 360, 62, 34, 44, 360
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0468f", "#000000", "#c48a00")
+DASHES = ("none", "6 3", "2 3")  # of the first six lines, of the next six, of all others
 
 
 def exponent(points: Points) -> float | None:
@@ -46,9 +48,13 @@ def decades(low: float, high: float) -> list[float]:
 
 
 def plot(title: str, lines: Mapping[str, Points], x_label: str) -> str:
-    """An SVG of lines on logarithmic axes, each with its exponent beside its name; what is not positive is left out."""
+    """An SVG of lines on logarithmic axes, each with its exponent beside its name; what is not positive is left out.
+
+    Names stand in the order in which lines end, the highest first.
+    """
     drawn = {name: sorted((x, y) for x, y in points if x > 0 and y > 0) for name, points in lines.items()}
     drawn = {name: points for name, points in drawn.items() if points}
+    drawn = dict(sorted(drawn.items(), key=lambda line: -line[1][-1][1]))
     if not drawn:
         raise ValueError(f"there is no positive number to plot for {title}; measure again with more or larger inputs")
     xs = sorted({x for points in drawn.values() for x, _ in points})
@@ -90,10 +96,13 @@ def _mark(begin: str, end: str, text: str, below: bool = False) -> str:
 
 
 def _curve(number: int, name: str, corners: Sequence[str], power: float | None) -> str:
-    colour, at = f"hsl({number * 137.5 % 360:.0f} 65% 42%)", TOP + 14 + 19 * number
+    colour, at = COLOURS[number % len(COLOURS)], TOP + 14 + 19 * number
+    dash = DASHES[min(number // len(COLOURS), len(DASHES) - 1)]
+    style = f'fill="none" stroke="{colour}" stroke-width="1.5" stroke-dasharray="{dash}"'
     dots = "".join(f'<circle cx="{x}" cy="{y}" r="2.5"/>' for x, y in (corner.split(",") for corner in corners))
-    told = name if power is None else f"{name}: exponent {power:.2f}"
+    told, left = name if power is None else f"{name}: exponent {power:.2f}", WIDTH - LEGEND + 16
     return (
-        f'<g fill="{colour}"><polyline points="{" ".join(corners)}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
-        f'{dots}<text x="{WIDTH - LEGEND + 16}" y="{at}">{html.escape(told)}</text></g>'
+        f'<g fill="{colour}"><polyline points="{" ".join(corners)}" {style}/>{dots}'
+        f'<polyline points="{left},{at - 4} {left + 22},{at - 4}" {style}/>'
+        f'<text x="{left + 28}" y="{at}">{html.escape(told)}</text></g>'
     )
