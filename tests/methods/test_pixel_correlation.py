@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared_runs import tiny_backbone
 from tagmask.config import EquivarianceConfig
 from tagmask.errors import TagmaskError
-from tagmask.methods import likeness
+from tagmask.methods import likeness, pixel_correlation
 from tagmask.methods.pixel_correlation import PixelCorrelation, correlate, correlation_input
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "seam.npz"
@@ -158,6 +158,15 @@ def refined_by(correlation: PixelCorrelation, scores: torch.Tensor) -> torch.Ten
     with torch.no_grad():
         levels = tiny_backbone().forward_levels(images)
     return correlation(scores, images, levels)
+
+
+def test_classes_compete_in_single_precision(monkeypatch):
+    seen = []
+    monkeypatch.setattr(pixel_correlation, "correlate", lambda maps, *_: seen.append(maps) or maps)
+    scores = draw(2, 4, 5, 6).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        refined_by(module(), scores)
+    assert torch.equal(seen[0], correlation_input(scores.float()))
 
 
 def test_levels_of_another_stride_are_resized():

@@ -21,6 +21,21 @@ def test_products_are_computed_as_asked_or_as_is_quick(precision, quick, dtype, 
     assert (one @ one).dtype == torch.float32
 
 
+def test_weights_rounded_by_a_pass_without_gradients_do_not_keep_the_next_from_learning():
+    weight, features = torch.randn(3, 3, requires_grad=True), torch.randn(3, 3)
+    with mixed_precision("bf16", torch.device("cpu")):
+        with torch.no_grad():
+            _ = features @ weight
+        assert not torch.is_autocast_cache_enabled()
+        (features @ weight).sum().backward()
+    assert weight.grad is not None
+
+
+def test_single_precision_asks_nothing_of_a_device():
+    with mixed_precision("no", torch.device("meta")):
+        assert not torch.is_autocast_enabled("cpu")
+
+
 @pytest.mark.parametrize(("bf16", "amx", "expected"), [(True, False, True), (False, True, True), (False, False, False)])
 def test_a_processor_is_asked_for_its_instructions(bf16, amx, expected, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)

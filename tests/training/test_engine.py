@@ -212,6 +212,24 @@ def test_loader_processes_change_nothing(tmp_path):
     assert_same(fit(tmp_path / "two", steps=3, workers=2), fit(tmp_path / "none", steps=3))
 
 
+def test_accumulated_parts_learn_in_half_precision_too(tmp_path):
+    before = tiny_cam(0).state_dict()
+    whole = fit(tmp_path / "whole", tiny_cam(0), steps=3, batch_size=16, precision="bf16")
+    parts = fit(tmp_path / "parts", tiny_cam(0), steps=3, batch_size=16, accumulation=2, precision="bf16")
+    for name, value in whole.items():
+        step = (value - before[name]).norm()
+        assert (parts[name] - value).norm() <= 0.05 * step, name
+
+
+def test_depthwise_convolutions_learn_by_quick_ways_and_are_left_as_they_were(tmp_path, monkeypatch):
+    seen, network = [], tiny_cam(0)
+    quick = engine.quick_depthwise
+    monkeypatch.setattr(engine, "quick_depthwise", lambda given: seen.append(given) or quick(given))
+    fit(tmp_path, network, steps=1)
+    assert seen == [network]
+    assert not any("forward" in vars(layer) for layer in network.modules())
+
+
 def test_bf16_trains_close_to_float32(tmp_path):
     half = fit(tmp_path / "half", tiny_cam(0), steps=3, precision="bf16")
     full = fit(tmp_path / "full", tiny_cam(0), steps=3)

@@ -71,7 +71,8 @@ def _resized(
 def in_single(activation: AnyActivation) -> AnyActivation:
     """An activation in single precision."""
     given = {field.name: getattr(activation, field.name) for field in fields(activation)}
-    return replace(activation, **{name: grid.float() for name, grid in given.items() if grid is not None})
+    halves = {name: grid for name, grid in given.items() if isinstance(grid, Tensor) and grid.dtype == torch.bfloat16}
+    return replace(activation, **{name: grid.float() for name, grid in halves.items()})
 
 
 def unmirrored(pair: AnyActivation) -> AnyActivation:

@@ -143,7 +143,8 @@ class PixelCorrelation(nn.Module):
             images: what the backbone saw.
             levels: all that it returned.
         """
-        maps = correlation_input(scores if self.config.cross_reaches == "maps" else scores.detach())
+        scores = scores if self.config.cross_reaches == "maps" else scores.detach()
+        maps = correlation_input(scores.float())  # in half precision many scores would be equal, and all of them win
         return correlate(maps, self._features(images, levels, maps.shape[2:]), self.config.correlation_memory)
 
     def _features(

@@ -43,7 +43,7 @@ def convolve(kind: type[nn.Conv2d], layer: Any, features: Float[Tensor, "b _ _ _
         layer: a convolution, or what has all of its attributes.
         features: what it is given.
     """
-    if not torch.is_grad_enabled() or features.device.type != "cpu" or not _is_depthwise(layer):
+    if features.device.type != "cpu" or not (_is_depthwise(layer) and _learns(layer, features)):
         return kind.forward(layer, features)
     if _splits(kind, layer):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else features.dtype
@@ -56,7 +56,12 @@ def convolve(kind: type[nn.Conv2d], layer: Any, features: Float[Tensor, "b _ _ _
 
 
 def _is_depthwise(layer: Any) -> bool:
-    return layer.groups == layer.in_channels > 1
+    return layer.groups == layer.in_channels == layer.out_channels > 1
+
+
+def _learns(layer: Any, features: Tensor) -> bool:
+    given = (features, layer.weight, layer.bias)
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in given)
 
 
 def _splits(kind: type[nn.Conv2d], layer: Any) -> bool:
@@ -86,15 +91,15 @@ class _Split(torch.autograd.Function):
         features, weight = ctx.saved_tensors
         wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
         to_features = torch.empty_like(_innermost(features)) if wanted[0] else None
-        sums: list[list[Tensor]] = []
+        to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
         for part in _parts(features, ctx.rates):
             seen = _innermost(features[part])
-            to_part, *to_rest = _slopes(_innermost(slopes[0][part]), seen, weight, wanted)
-            if to_features is not None and to_part is not None:
-                to_features[part] = to_part
-            sums.append([slope for slope in to_rest if slope is not None])
-        to_parameters = iter([torch.stack(each).sum(dim=0) for each in zip(*sums, strict=True)])
-        return to_features, *(next(to_parameters) if is_wanted else None for is_wanted in wanted[1:]), None
+            of_features, of_weight, of_bias = _slopes(_innermost(slopes[0][part]), seen, weight, wanted)
+            if to_features is not None:
+                to_features[part] = of_features
+            to_weight += of_weight if wanted[1] else 0
+            to_bias += of_bias if wanted[2] else 0
+        return to_features, to_weight if wanted[1] else None, to_bias if wanted[2] else None, None
 
 
 def _parts(features: Tensor, rates: tuple[int, int]) -> Iterator[tuple[slice, ...]]:
@@ -108,8 +113,8 @@ def _innermost(grid: Tensor) -> Tensor:
     return grid.contiguous(memory_format=torch.channels_last)
 
 
-def _slopes(slopes: Tensor, features: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor | None, ...]:
-    """What a depthwise convolution without stride and dilation sends back to features, weight and bias."""
+def _slopes(slopes: Tensor, features: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Any, ...]:
+    """What a depthwise convolution without stride and dilation sends back to features, weight, bias; None if unasked."""
     padding = [side // 2 for side in weight.shape[2:]]
     return torch.ops.aten.convolution_backward(
         slopes, features, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], len(weight), wanted

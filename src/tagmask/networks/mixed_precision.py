@@ -1,19 +1,23 @@
 """Passes in bfloat16 where the machine is quicker at it; weights, sums and results stay in single precision."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from tagmask.config import MixedPrecision
 
 
-def mixed_precision(precision: MixedPrecision, device: torch.device) -> torch.autocast:
+def mixed_precision(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[object]:
     """A block whose convolutions and products are computed in bfloat16, or in single precision.
 
     Args:
         precision: ``bf16``, ``no``, or ``auto``: bfloat16 on the devices for which ``is_quick_in_bf16``.
         device: that computes.
     """
-    is_wanted = precision == "bf16" or (precision == "auto" and is_quick_in_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=is_wanted)
+    if precision == "no" or (precision == "auto" and not is_quick_in_bf16(device)):
+        return nullcontext()
+    # Weights that a pass without gradients has rounded must not be taken for those of one that learns.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def is_quick_in_bf16(device: torch.device) -> bool:

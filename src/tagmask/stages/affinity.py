@@ -218,7 +218,8 @@ def neighbourhood(net: AffinityModel, image: Float[Tensor, "3 _ _"], walk: WalkC
     """Where maps may walk in an image that has been normalised for the network, found on the device of this process."""
     device = torch.device(this_process().device or "cpu")
     with mixed_precision(walk.precision, device):
-        return net.neighbourhood(channels_last(image[None]).to(device), walk.border)
+        found = net.neighbourhood(channels_last(image[None]).to(device), walk.border)
+    return Neighbourhood(found.affinities.float(), None if found.passable is None else found.passable.float())
 
 
 def walker(run: Run, net: AffinityModel, found: Neighbourhood) -> Walk:

@@ -21,6 +21,7 @@ from tagmask.inference.predictor import build_segmenter
 from tagmask.methods import build_method
 from tagmask.networks.backbones import bare_backbone, build_backbone
 from tagmask.networks.deeplab import DeepLab
+from tagmask.networks.mixed_precision import is_quick_in_bf16
 from tagmask.networks.saved import load_network
 from tagmask.reviews.store import Review, Reviews
 from tagmask.stages.checks import check_all_weights, check_before, check_data, check_networks
@@ -151,6 +152,7 @@ class Run:
         carried_out = {
             "execution": settings_of(self.recipe, Role.EXECUTION),
             "data": None if self.data is None else str(self.data.resolve()),
+            "auto_precision": "bf16" if is_quick_in_bf16(torch.device(this_process().device or "cpu")) else "no",
         }
         with self.folder.stage(name, this_process().is_main_process, **carried_out, **facts):
             yield
