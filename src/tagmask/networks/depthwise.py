@@ -114,7 +114,7 @@ def _innermost(grid: Tensor) -> Tensor:
 
 
 def _slopes(slopes: Tensor, features: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Any, ...]:
-    """What a depthwise convolution without stride and dilation sends back to features, weight, bias; None if unasked."""
+    """What a depthwise convolution without stride and dilation sends back to features, weight, bias; None: unasked."""
     padding = [side // 2 for side in weight.shape[2:]]
     return torch.ops.aten.convolution_backward(
         slopes, features, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], len(weight), wanted
