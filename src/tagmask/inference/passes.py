@@ -14,7 +14,7 @@ from tagmask.config import MixedPrecision
 from tagmask.contracts import Activation, AnyActivation, Dataset, ImageArray, Images, Method, Normalization, Record
 from tagmask.masks.grids import long_side_factor, scaled_size
 from tagmask.networks.memory_format import channels_last
-from tagmask.networks.mixed_precision import mixed_precision
+from tagmask.networks.mixed_precision import in_single, mixed_precision
 from tagmask.system.workers import in_order
 
 
@@ -66,13 +66,6 @@ def _resized(
     if not len(maps):  # an image without tags
         return maps.new_zeros(0, *size)
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=align_corners)[0]
-
-
-def in_single(activation: AnyActivation) -> AnyActivation:
-    """An activation in single precision."""
-    given = {field.name: getattr(activation, field.name) for field in fields(activation)}
-    halves = {name: grid for name, grid in given.items() if isinstance(grid, Tensor) and grid.dtype == torch.bfloat16}
-    return replace(activation, **{name: grid.float() for name, grid in halves.items()})
 
 
 def unmirrored(pair: AnyActivation) -> AnyActivation:

@@ -8,7 +8,7 @@ map. In training the two kinds of maps are pulled together (section 3.4).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,6 +22,7 @@ from tagmask.errors import TagmaskError
 from tagmask.methods.cam import tag_loss
 from tagmask.methods.likeness import likeness_sums, unit_features
 from tagmask.networks.levels import chosen_levels, spread_levels
+from tagmask.networks.mixed_precision import in_single
 from tagmask.networks.parameter_groups import grouped_parameters
 from tagmask.system.processes import gathered
 
@@ -183,11 +184,6 @@ class SipeActivation(Activation):
     hierarchical: Float[Tensor, "b e p q"]
     general: Float[Tensor, "b k p q"] | None = None
 
-    def in_float32(self) -> "SipeActivation":
-        """The same numbers, as precise as they are, in float32."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value.float() for name, value in found.items() if value is not None})
-
 
 class Sipe(Method[SipeActivation]):
     """A classifier with side branches on its backbone's levels, whose maps are redrawn by prototypes of each image.
@@ -251,7 +247,7 @@ class Sipe(Method[SipeActivation]):
             return activation
         known = torch.ones_like(activation.logits) if tags is None else tags
         with torch.autocast(activation.maps.device.type, enabled=False):
-            return self._redrawn(activation.in_float32(), known, valid)
+            return self._redrawn(in_single(activation), known, valid)
 
     def _redrawn(self, activation: SipeActivation, known: Tags, valid: Bool[Tensor, "b h w"] | None) -> SipeActivation:
         size = (activation.maps.shape[2], activation.maps.shape[3])

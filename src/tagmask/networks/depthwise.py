@@ -26,9 +26,9 @@ def quick_depthwise(network: nn.Module) -> Iterator[None]:
     """
     layers = [each for each in network.modules() if isinstance(each, nn.Conv2d) and _is_depthwise(each)]
     layers = [layer for layer in layers if "forward" not in vars(layer)]
-    for layer in layers:  # on the objects and not in their classes, as other layers are of the same classes
-        vars(layer)["forward"] = partial(convolve, type(layer), layer)
     try:
+        for layer in layers:  # on the objects and not in their classes, as other layers are of the same classes
+            vars(layer)["forward"] = partial(convolve, type(layer), layer)
         yield
     finally:
         for layer in layers:

@@ -1,10 +1,13 @@
 """Passes in bfloat16 where the machine is quicker at it; weights, sums and results stay in single precision."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields, replace
 
 import torch
+from torch import Tensor
 
 from tagmask.config import MixedPrecision
+from tagmask.contracts import AnyActivation
 
 
 def mixed_precision(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[object]:
@@ -18,6 +21,13 @@ def mixed_precision(precision: MixedPrecision, device: torch.device) -> Abstract
         return nullcontext()
     # Weights that a pass without gradients has rounded must not be taken for those of one that learns.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+def in_single(activation: AnyActivation) -> AnyActivation:
+    """An activation whose grids are in single precision."""
+    given = {field.name: getattr(activation, field.name) for field in fields(activation)}
+    halves = {name: grid for name, grid in given.items() if isinstance(grid, Tensor) and grid.dtype == torch.bfloat16}
+    return replace(activation, **{name: grid.float() for name, grid in halves.items()})
 
 
 def is_quick_in_bf16(device: torch.device) -> bool:
