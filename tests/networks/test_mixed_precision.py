@@ -43,6 +43,12 @@ def test_a_processor_is_asked_for_its_instructions(bf16, amx, expected, monkeypa
     assert is_quick_in_bf16(torch.device("cpu")) is expected
 
 
+def test_a_torch_that_tells_nothing_has_nothing(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert is_quick_in_bf16(torch.device("cpu")) is False
+
+
 @pytest.mark.parametrize("real", [True, False])
 def test_a_gpu_must_not_imitate_them(real, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or real)

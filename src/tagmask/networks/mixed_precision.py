@@ -9,6 +9,9 @@ from torch import Tensor
 from tagmask.config import MixedPrecision
 from tagmask.contracts import AnyActivation
 
+INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+"""What torch tells of a processor, under names that a version may lack: then there is nothing to be told."""
+
 
 def mixed_precision(precision: MixedPrecision, device: torch.device) -> AbstractContextManager[object]:
     """A block whose convolutions and products are computed in bfloat16, or in single precision.
@@ -34,4 +37,4 @@ def is_quick_in_bf16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16; others would imitate them, and be slower than without."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in INSTRUCTIONS)
