@@ -91,7 +91,7 @@ class Predictor:
 
     @property
     def precision(self) -> MixedPrecision:
-        """Of the passes; what has been exported brings its own."""
+        """Of the passes; exports compute in single precision."""
         return self.config.precision if isinstance(self.config, SegmenterConfig) else "no"
 
     def __call__(self, image: AnyImage) -> MaskArray:
