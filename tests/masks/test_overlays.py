@@ -52,6 +52,25 @@ def test_mask_overlay_colours_classes_and_leaves_the_background_grey() -> None:
     assert len(np.unique(shown[10:], axis=None)) > 1
 
 
+def test_every_pixel_is_its_class_over_the_faded_grey_of_its_photograph() -> None:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (40, 31, 3), dtype=np.uint8)
+    mask = random.choice([IGNORE, 0, 1, 2, 255, 256, 700], (40, 31)).astype(np.int32)
+    mask[10:30, 5:25] = 7
+    shown = overlay_mask(image, mask)
+    for row, column in np.ndindex(mask.shape):
+        beside = ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
+        others = [mask[r, c] for r, c in beside if 0 <= r < 40 and 0 <= c < 31]
+        opacity = (
+            0.0 if mask[row, column] <= 0 else 0.62 if all(other == mask[row, column] for other in others) else 1.0
+        )
+        faded = int(90 + 0.55 * int(image[row, column].mean()))
+        expected = np.round(faded * (1 - opacity) + class_colors(mask)[row, column] * opacity)
+        if mask[row, column] == IGNORE and (row + column) % 8 < 3:
+            expected = np.full(3, 240)
+        assert shown[row, column].tolist() == expected.tolist(), (row, column)
+
+
 def test_colours_are_those_of_the_mask_files_and_repeat_beyond_them() -> None:
     assert class_colors(np.array([0, 1, 255, 256, 511])).tolist() == palette()[[0, 1, 255, 1, 1]].tolist()
     assert class_colors(np.array([IGNORE])).tolist() == palette()[[0]].tolist()

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from tagmask.conventions import BACKGROUND, IGNORE
@@ -52,23 +52,37 @@ def overlay_map(image: Picture, values: Float[np.ndarray, "h w"]) -> Picture:
     heat = values.clip(0, 1)[..., None]
     colors = heat_colors()[(heat[..., 0] * 255).astype(np.uint8)]
     opacity = 0.35 + 0.45 * heat
-    return _blend(_grey(image), colors, opacity)
+    return _blend(_grey(image)[..., None], colors, opacity)
 
 
 def overlay_mask(image: Picture, mask: Int[np.ndarray, "h w"]) -> Picture:
     """Class colours over the faded photograph, outlined; background stays grey, unlabelled pixels are hatched."""
-    opacity = np.where(_outline(mask), 1.0, 0.62) * (mask > BACKGROUND)
-    faded = (90 + 0.55 * _grey(image)).astype(np.uint8)
-    shown = _blend(faded, class_colors(mask), opacity[..., None])
-    rows, columns = np.arange(mask.shape[0])[:, None], np.arange(mask.shape[1])
-    hatched = (mask == IGNORE) & ((rows + columns) % 8 < 3)
-    return np.where(hatched[..., None], np.uint8(240), shown)
+    entry = (_outline(mask) * np.int32(256) + _palette_rows(mask)) * 256 + _grey(image)
+    shown = _mask_colors().reshape(-1, 3).take(entry, axis=0)
+    rows, columns = np.nonzero(mask == IGNORE)
+    hatched = (rows + columns) % 8 < 3
+    shown[rows[hatched], columns[hatched]] = 240
+    return shown
+
+
+@cache
+def _mask_colors() -> UInt8[np.ndarray, "2 256 256 3"]:
+    """The colour of a pixel by whether it is on an outline, the number of its class and the photograph's grey."""
+    faded = (90 + 0.55 * np.arange(256)).astype(np.uint8)
+    opacity = np.multiply.outer([0.62, 1.0], np.arange(256) > BACKGROUND)
+    return _blend(faded[:, None], palette()[:, None], opacity[..., None, None])
 
 
 def class_colors(mask: Int[np.ndarray, "*s"]) -> UInt8[np.ndarray, "*s 3"]:
     """Palette colours of mask values, the same as in the mask files; they repeat beyond class 255."""
-    numbers = np.maximum(mask, BACKGROUND)
-    return palette()[np.where(numbers > 255, (numbers - 1) % 255 + 1, numbers)]
+    return palette()[_palette_rows(mask)]
+
+
+def _palette_rows(mask: Int[np.ndarray, "*s"]) -> Int[np.ndarray, "*s"]:
+    numbers = np.asarray(np.maximum(mask, BACKGROUND))  # numpy makes a number of an array without axes
+    if numbers.max(initial=0) > 255:
+        return np.where(numbers > 255, (numbers - 1) % 255 + 1, numbers)
+    return numbers
 
 
 def class_entries(classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -118,16 +132,23 @@ def data_uri(picture: Picture, quality: int = 84) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _grey(image: Picture) -> Picture:
-    return np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+def _grey(image: Picture) -> UInt8[np.ndarray, "h w"]:
+    red, green, blue = image.transpose(2, 0, 1)
+    return ((red.astype(np.uint16) + green + blue) // 3).astype(np.uint8)
 
 
-def _blend(below: Picture, above: Picture, opacity: Float[np.ndarray, "h w 1"]) -> Picture:
+def _blend(
+    below: UInt8[np.ndarray, "*_"], above: UInt8[np.ndarray, "*_"], opacity: Float[np.ndarray, "*_"]
+) -> UInt8[np.ndarray, "*_"]:
     return (below * (1 - opacity) + above * opacity).round().astype(np.uint8)
 
 
-def _outline(mask: Int[np.ndarray, "h w"]) -> np.ndarray:
-    """True on the pixels of a class beside another value."""
-    padded = np.pad(mask, 1, mode="edge")
-    shifted = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    return np.any([mask != other for other in shifted], axis=0)
+def _outline(mask: Int[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """True on the pixels beside another value."""
+    beside = np.zeros(mask.shape, np.bool_)
+    for axis in (0, 1):
+        values, found = np.moveaxis(mask, axis, 0), np.moveaxis(beside, axis, 0)
+        differs = values[1:] != values[:-1]
+        found[1:] |= differs
+        found[:-1] |= differs
+    return beside
