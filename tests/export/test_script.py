@@ -79,7 +79,6 @@ def test_the_refusal_of_packages_can_fail(exported, tmp_path):
     assert "refused: onnxruntime" in done.stderr
 
 
-@pytest.mark.slow
 def test_images_of_more_than_8_bits_are_refused(exported, tmp_path):
     Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(tmp_path / "deep.png")
     outcome = run_alone(exported("onnx"), tmp_path / "deep.png")
@@ -116,6 +115,10 @@ def test_other_settings_of_a_run_are_followed_too(scenes, tmp_path):
     path = pictures(tmp_path, scenes)[0]
     assert run_alone(tmp_path / "out", path).returncode == 0
     assert (read(path)[0] == tagmask.load(run, "cpu")(path)).mean() >= 0.999
+    Image.linear_gradient("L").save(tmp_path / "grey.png")
+    of_one_band = run_alone(tmp_path / "out", tmp_path / "grey.png")
+    assert of_one_band.stderr == f"{tmp_path / 'grey.png'} has 1 bands; those asked for, from 0, are [2, 1, 0]\n"
+    assert of_one_band.returncode == 1
 
 
 @pytest.mark.parametrize("form", ["bundle", "onnx", "openvino", "torch-export"])

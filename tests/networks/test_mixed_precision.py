@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tagmask.errors import TagmaskError
 from tagmask.networks.mixed_precision import is_quick_in_bf16, mixed_precision
 
 
@@ -53,6 +54,15 @@ def test_a_torch_that_tells_nothing_has_nothing(monkeypatch):
 def test_a_gpu_must_not_imitate_them(real, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or real)
     assert is_quick_in_bf16(torch.device("cuda")) is real
+
+
+def test_a_gpu_without_them_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GeForce GTX 580")
+    with pytest.raises(TagmaskError, match=r"GeForce GTX 580 cannot .* set it to auto or no"):
+        mixed_precision("bf16", torch.device("cuda"))
+    with mixed_precision("auto", torch.device("cuda")):
+        assert not torch.is_autocast_enabled("cuda")
 
 
 @pytest.mark.parametrize("device", ["mps", "meta", "xpu"])

@@ -51,7 +51,10 @@ def read(path):  # RGB, upright, transparency on white
         sys.exit(f"{{path}} has more than 8 bits, which only tagmask itself reads")
     image = image if S["exif"] == "as_stored" else ImageOps.exif_transpose(image)
     if S["bands"]:
-        return Image.fromarray(np.ascontiguousarray(np.atleast_3d(np.asarray(image))[..., S["bands"]]))
+        values = np.atleast_3d(np.asarray(image))
+        if max(S["bands"]) >= values.shape[2]:
+            sys.exit(f"{{path}} has {{values.shape[2]}} bands; those asked for, from 0, are {{S['bands']}}")
+        return Image.fromarray(np.ascontiguousarray(values[..., S["bands"]]))
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")

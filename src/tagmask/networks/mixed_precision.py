@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tagmask.config import MixedPrecision
 from tagmask.contracts import AnyActivation
+from tagmask.errors import TagmaskError
 
 INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 """What torch tells of a processor, under names that a version may lack: then there is nothing to be told."""
@@ -19,9 +20,15 @@ def mixed_precision(precision: MixedPrecision, device: torch.device) -> Abstract
     Args:
         precision: ``bf16``, ``no``, or ``auto``: bfloat16 on the devices for which ``is_quick_in_bf16``.
         device: that computes.
+
+    Raises:
+        TagmaskError: ``bf16`` on a GPU that has no such numbers.
     """
     if precision == "no" or (precision == "auto" and not is_quick_in_bf16(device)):
         return nullcontext()
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        name = torch.cuda.get_device_name(device)
+        raise TagmaskError(f"{name} cannot compute in bfloat16, which precision=bf16 asks for; set it to auto or no")
     # Weights that a pass without gradients has rounded must not be taken for those of one that learns.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 

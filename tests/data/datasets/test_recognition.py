@@ -5,6 +5,7 @@ import pytest
 from data.datasets.tar_content import pack, packed_scenes, picture
 from tagmask.config.recipes import load_recipe
 from tagmask.data.datasets.recognition import recognised
+from tagmask.errors import TagmaskError
 
 
 def test_a_table_needs_no_words_and_folders_are_classes(tmp_path):
@@ -28,20 +29,29 @@ def test_the_only_table_is_that_of_the_tags_whatever_its_name(tmp_path, name):
     assert recognised(tmp_path, ("data.tags=null",)) is None
 
 
-TABLES = {"empty.csv": "", "colours.csv": "class,colour\ncat,red\n", "notes.json": "{}"}
+TABLES = {"colours.csv": "class,colour\ncat,red\n", "notes.json": "{}"}
 
 
 @pytest.mark.parametrize(
     "tables",
     [
         *(("labels.csv", "more.csv"), ("tags.tsv", "tags.json"), ("Tags.csv", "tags.json")),
-        *(("empty.csv",), ("colours.csv",), (".hidden.csv",), ("notes.json",)),
+        *(("colours.csv",), (".hidden.csv",), ("notes.json",)),
     ],
 )
 def test_other_tables_are_not_taken_for_that_of_the_tags(tmp_path, tables):
     for name in tables:
         (tmp_path / name).write_text(TABLES.get(name, "image,tags\n1.jpg,cat\n"))
     assert recognised(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"image,tags\n\xff\xfe.jpg,cat\n"])
+def test_an_only_table_that_cannot_be_read_is_named_unless_tar_files_may_be_the_data(tmp_path, content):
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(TagmaskError, match=r"labels\.csv"):
+        recognised(tmp_path)
+    (tmp_path / "train.tar.zst").write_bytes(b"")
+    assert recognised(tmp_path).value == {"kind": "tar"}
 
 
 def test_beside_folders_a_table_may_say_anything_and_the_folders_are_classes(tmp_path):

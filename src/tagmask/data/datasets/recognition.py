@@ -56,7 +56,11 @@ def _without_table(root: Path) -> Choice | None:
 
 
 def _only_table(root: Path) -> Path | None:
-    """The one CSV or TSV file of a folder, if it has a column for images."""
+    """The one CSV or TSV file of a folder, if it has a column for images.
+
+    Raises:
+        TagmaskError: it cannot be read, and no tar files might be the data in its place.
+    """
     visible = (entry for entry in root.iterdir() if entry.is_file() and not entry.name.startswith("."))
     tables = [entry for entry in visible if entry.suffix.lower() in _SHEETS]
     if len(tables) != 1 or tables[0].stem.lower() == "tags":  # which is no usual one only where there are several
@@ -64,7 +68,9 @@ def _only_table(root: Path) -> Path | None:
     try:
         columns = read_sheet(tables[0], FolderData()).columns
     except TagmaskError:
-        return None
+        if _has_tar_files(root):
+            return None
+        raise
     return tables[0] if image_column(columns, FolderData()) else None
 
 
