@@ -1,12 +1,17 @@
-"""Map archives for tests."""
+"""Map archives for tests, and the settings that masks of them are made by."""
 
 import numpy as np
 
 from shared_runs import SIZE
+from tagmask.config import BackgroundConfig, CrfConfig
 from tagmask.contracts import Dataset, Record
 from tagmask.system.storage import MapArchive
 
 WHOLE = (SIZE, SIZE)
+POWER = BackgroundConfig(rule="power", value=2)
+THRESHOLD = BackgroundConfig(rule="threshold", value=0.3)
+NONE = BackgroundConfig(rule="none")
+NO_CRF = CrfConfig(iterations=0, unary="hard")
 
 
 def archive(classes, maps, size=WHOLE) -> MapArchive:

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from tagmask.config import Recipe
 from tagmask.config.recipes import load_recipe
-from tagmask.contracts import Dataset
+from tagmask.contracts import Dataset, Record
 from tagmask.data.datasets import open_dataset
 from tagmask.stages.pipeline import run_all
 from tagmask.stages.run import Run, begin_run, open_run
@@ -40,6 +40,12 @@ TINY = (
 def tiny_recipe(*settings: str) -> Recipe:
     """The toy recipe with 4 scenes of 48 pixels and 4 steps a training; ``settings`` come on top."""
     return load_recipe("toy", [*TINY, *settings])
+
+
+@pytest.fixture
+def record(scenes) -> Record:
+    """A scene with a tag."""
+    return next(record for record in scenes.split("train") if record.tags)
 
 
 @pytest.fixture(scope="session")

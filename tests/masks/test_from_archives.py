@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from archives import WHOLE, archive, perfect
+from archives import NO_CRF, NONE, POWER, THRESHOLD, WHOLE, archive, perfect
 from shared_runs import SIZE
 from tagmask.affinity.random_walk import random_walk
 from tagmask.config import (
@@ -29,18 +29,8 @@ from tagmask.masks.grids import resized, to_grid
 from tagmask.masks.scores import add_threshold
 from tagmask.system.storage import MapArchive
 
-POWER = BackgroundConfig(rule="power", value=2)
-THRESHOLD = BackgroundConfig(rule="threshold", value=0.3)
-NONE = BackgroundConfig(rule="none")
-NO_CRF = CrfConfig(iterations=0, unary="hard")
 GREY = np.zeros((1, 4, 3), np.uint8)
 FOUR = [[[0.9, 0.9, 0.2, 0.3]], [[0.02, 0.5, 0.15, 0.8]]]  # a background of some kind, and one class
-
-
-@pytest.fixture
-def record(scenes):
-    """A scene with a tag."""
-    return next(record for record in scenes.split("train") if record.tags)
 
 
 @pytest.mark.parametrize(("rule", "first"), [(POWER, 0.25), (THRESHOLD, 0.3)])

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from archives import WHOLE, archive, perfect
+from archives import NO_CRF, WHOLE, archive, perfect
 from devices import DEVICES
 from shared_runs import tiny_recipe
-from tagmask.config import CrfConfig, LearntLabels, PowerLabels, ThresholdLabels
+from tagmask.config import LearntLabels, PowerLabels, ThresholdLabels
 from tagmask.conventions import IGNORE
 from tagmask.data.images import read_mask
 from tagmask.masks.confident_labels import confident_labels
@@ -17,18 +17,10 @@ from tagmask.stages.run import Run
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import read_posteriors, write_maps
 
-NO_CRF = CrfConfig(iterations=0, unary="hard")
-
 
 @pytest.fixture
 def run(tmp_path, scenes):
     return Run(tiny_recipe(), RunFolder(tmp_path), scenes, None)
-
-
-@pytest.fixture
-def record(scenes):
-    """A scene with a tag."""
-    return next(record for record in scenes.split("train") if record.tags)
 
 
 @pytest.mark.parametrize("learnt", [False, True])

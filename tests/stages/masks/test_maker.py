@@ -2,12 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from archives import WHOLE, archive, perfect
+from archives import NO_CRF, NONE, POWER, THRESHOLD, WHOLE, archive, perfect
 from devices import DEVICES
 from shared_runs import SIZE
 from tagmask.config import (
-    BackgroundConfig,
-    CrfConfig,
     LearntLabels,
     MasksConfig,
     WalkConfig,
@@ -22,21 +20,10 @@ from tagmask.stages.masks.quality import read_quality
 from tagmask.stages.run_folder import RunFolder
 from tagmask.system.storage import write_maps
 
-POWER = BackgroundConfig(rule="power", value=2)
-THRESHOLD = BackgroundConfig(rule="threshold", value=0.3)
-NONE = BackgroundConfig(rule="none")
-NO_CRF = CrfConfig(iterations=0, unary="hard")
-
 
 @pytest.fixture
 def run(tmp_path):
     return RunFolder(tmp_path)
-
-
-@pytest.fixture
-def record(scenes):
-    """A scene with a tag."""
-    return next(record for record in scenes.split("train") if record.tags)
 
 
 def test_perfect_maps_make_perfect_masks(scenes, run, record):
