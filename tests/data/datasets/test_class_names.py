@@ -5,7 +5,7 @@ import pytest
 
 from tagmask.config import FolderData
 from tagmask.data.datasets.checks import Problems
-from tagmask.data.datasets.class_names import ClassNames, count_tags, listed_classes, name_classes
+from tagmask.data.datasets.class_names import ClassNames, background_notes, count_tags, listed_classes, name_classes
 from tagmask.errors import TagmaskError
 
 
@@ -68,3 +68,8 @@ def test_lists_come_from_the_settings_or_the_file(tmp_path: Path):
 
 def test_counts_follow_the_order_given():
     assert count_tags([("b", "a"), ("b",)], ("c", "b")) == {"c": 0, "b": 2, "a": 1}
+
+
+def test_a_class_that_is_called_background_is_pointed_out():
+    assert list(background_notes(["cat", "back"])) == []
+    assert "'Background'" in next(background_notes(["cat", "Background"]))

@@ -63,7 +63,7 @@ def score_records(dataset: Dataset, config: AnyData, root: Path | None) -> tuple
 def _check_score_ids(dataset: Dataset, config: AnyData, root: Path | None) -> None:
     """Refuse a list that cannot be read or names no images: now, not after the training."""
     wanted = listed_ids(config.score_ids, root) or frozenset()
-    unknown = sorted(wanted - {record.id for record in dataset.records} - set(dataset.skipped))
+    unknown = sorted(wanted.difference((record.id for record in dataset.records), dataset.skipped))
     if unknown and config.max_images is None:
         raise TagmaskError(
             f"data.score_ids={config.score_ids} names {len(unknown)} image(s) that the data do not have: "

@@ -289,19 +289,21 @@ def one_colour(blank: Sequence[str]) -> Iterator[str]:
         )
 
 
-def first_of_each_split(records: Iterable[Record], max_images: int | None) -> list[Record]:
-    """Keep the first ``max_images`` records of every split, all of them if None."""
+def first_of_each_split(records: Iterable[Record], max_images: int | None) -> tuple[Record, ...]:
+    """The first ``max_images`` records of every split; all if None, without a copy of a tuple of a million."""
+    if max_images is None:
+        return tuple(records)
     seen: Counter[str] = Counter()
     kept = []
     for record in records:
         seen[record.split] += 1
-        if max_images is None or seen[record.split] <= max_images:
+        if seen[record.split] <= max_images:
             kept.append(record)
-    return kept
+    return tuple(kept)
 
 
 def settle(
-    records: list[Record],
+    records: Sequence[Record],
     paths: Mapping[str, Path],
     classes: tuple[str, ...],
     config: DataConfig,
@@ -330,21 +332,15 @@ def settle(
     home = common_folder(paths[key] for key in bad)
     for problem, name in () if skip else bad.values():
         problems.add(problem, name, home if problem is Problem.MISSING else None)
-    skipped = set(bad) if skip else set()
-    usable = [record for record in records if record.id not in skipped]
+    skipped = bad if skip else {}
+    usable = _without(skipped, records)
     if any(record.split == config.train_split for record in usable):
         verify_classes(usable, classes, config.train_split, problems)
     else:
         splits = ", ".join(sorted({record.split for record in usable}))
         problems.add(Problem.NO_TRAINING, f"{config.train_split!r} (found: {splits or 'none'})")
-    return tuple(record for record in kept if record.id not in skipped), tuple(bad) if skip else ()
+    return _without(skipped, kept), tuple(skipped)
 
 
-def background_notes(classes: Iterable[str]) -> Iterator[str]:
-    """What is said of a class that is called like the background, which masks have besides."""
-    for name in classes:
-        if name.casefold() == "background":
-            yield (
-                f"The class {name!r} is learned like any other, beside the background of the masks; if it means that "
-                "background, leave it out with data.classes."
-            )
+def _without(left_out: Mapping[str, object], records: Sequence[Record]) -> tuple[Record, ...]:
+    return tuple(record for record in records if record.id not in left_out) if left_out else tuple(records)

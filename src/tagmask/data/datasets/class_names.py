@@ -1,7 +1,7 @@
 """Tags as people write them, and the classes they mean: one spelling each, no background among them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,3 +102,13 @@ def count_tags(tags: Sequence[Sequence[str]], order: Sequence[str] | None) -> di
     """
     counts = Counter(tag for each in tags for tag in each)
     return {name: counts[name] for name in dict.fromkeys((*(order or ()), *sorted(counts)))}
+
+
+def background_notes(classes: Iterable[str]) -> Iterator[str]:
+    """What is said of a class that is called like the background, which masks have besides."""
+    for name in classes:
+        if name.casefold() == "background":
+            yield (
+                f"The class {name!r} is learned like any other, beside the background of the masks; if it means that "
+                "background, leave it out with data.classes."
+            )

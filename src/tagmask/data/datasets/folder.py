@@ -79,7 +79,7 @@ class Folder(Dataset):
         self._saliency.note_missing(self.records, problems)
         looked = tuple(self._look(masks, problems)) if verify else ()
         problems.raise_any(root)
-        passed = tuple(_notes(self.records, self.skipped, files, rows.values(), config))
+        passed = tuple(_notes(self.records, self.skipped, files, rows, config))
         taught = taught_everywhere(self.split(config.train_split), self.classes)
         self.notes = (*table.notes, *notes, *named, *kept, *looked, *passed, *taught, *problems.remarks)
 
@@ -213,10 +213,11 @@ def _by_id(rows: Iterable[Row], files: ImageFiles, problems: Problems) -> tuple[
 
 
 def _notes(
-    records: Iterable[Record], skipped: tuple[str, ...], files: ImageFiles, rows: Iterable[Row], config: FolderData
+    records: Iterable[Record], skipped: tuple[str, ...], files: ImageFiles, rows: Mapping[str, Row], config: FolderData
 ) -> Iterator[str]:
     splits = Counter(record.split for record in records)
-    if unused := set(files.names) - {row.image for row in rows}:
+    used = (image_id(name) in rows and rows[image_id(name)].image == name for name in files.names)
+    if unused := [name for name, is_used in zip(files.names, used, strict=True) if not is_used]:
         yield f"{len(unused)} image files are not in the table of tags and are not used, such as {min(unused)}."
     if files.passed_over:
         yield f"{len(files.passed_over)} entries are passed over: {', '.join(files.passed_over[:NAMES_SHOWN])}."

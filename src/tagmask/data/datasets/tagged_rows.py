@@ -48,7 +48,7 @@ def records_of(
     masks: Container[str],
     config: TagNamesConfig,
     problems: Problems,
-) -> tuple[list[Record], tuple[str, ...]]:
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     """A record for each row, in order, and remarks.
 
     Args:
@@ -59,9 +59,13 @@ def records_of(
         problems: where to note tags that are no class.
     """
     _note_unknown_tags(rows.values(), classes, problems)
-    drawn, notes = _drawn_splits(rows, config)
+    held_out, notes = _held_out(rows, config)
     tagged = _Numbered(classes)
-    return [Record(key, tagged[row.tags], row.split or drawn[key], key in masks) for key, row in rows.items()], notes
+
+    def split(key: str, row: Row) -> str:
+        return row.split or (config.val_split if config.val_split and key in held_out else config.train_split)
+
+    return tuple(Record(key, tagged[row.tags], split(key, row), key in masks) for key, row in rows.items()), notes
 
 
 def _renamed(rows: dict[str, Row], meant: Mapping[str, str]) -> dict[str, Row]:
@@ -88,32 +92,28 @@ class _Numbered(dict[tuple[str, ...], tuple[int, ...]]):
         return found
 
 
-def _drawn_splits(rows: Mapping[str, Row], config: TagNamesConfig) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The split of each image whose row names none, and remarks.
+def _held_out(rows: Mapping[str, Row], config: TagNamesConfig) -> tuple[set[str], tuple[str, ...]]:
+    """The ids for validation among the images whose rows name no split, and remarks.
 
-    Without a split about ``val_fraction`` are held out. A class whose images would all be held out keeps the
-    one that stands last.
+    They are about ``val_fraction``. A class whose images would all be held out keeps the one that stands last.
     """
-    train, val = config.train_split, config.val_split
-
-    def drawn(key: str) -> str:
-        return val if val and share_of(key) < config.val_fraction else train
-
-    splits = {key: drawn(key) for key, row in rows.items() if not row.split}
+    if not config.val_split:
+        return set(), ()
+    held_out = {key for key, row in rows.items() if not row.split and share_of(key) < config.val_fraction}
     kept: dict[str, None] = {}
     having_each: dict[str, list[str]] = {}
     for key, row in rows.items():
         for tag in () if row.split else row.tags:
             having_each.setdefault(tag, []).append(key)
     for tag, having in sorted(having_each.items()):
-        if all(splits[key] != train for key in having):
+        if held_out.issuperset(having):
             last = max(having, key=share_of)
-            splits[last] = train
+            held_out.discard(last)
             kept[f"{tag} ({last})"] = None
     said = (
         f"Classes whose images would all have been held out keep one for training: {', '.join([*kept][:NAMES_SHOWN])}."
     )
-    return splits, (said,) if kept else ()
+    return held_out, (said,) if kept else ()
 
 
 def _note_unknown_tags(rows: Iterable[Row], known: Container[str], problems: Problems) -> None:

@@ -49,7 +49,7 @@ class Toy(Dataset):
         scenes = [(split, index) for split, number in splits if split for index in range(number)]
         self._scenes = {f"{split}/{index:05d}": (split == config.train_split, index) for split, index in scenes}
         records = [self._record(f"{split}/{index:05d}", split) for split, index in scenes]
-        self.records = tuple(first_of_each_split(records, config.max_images))
+        self.records = first_of_each_split(records, config.max_images)
         self.skipped: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
 

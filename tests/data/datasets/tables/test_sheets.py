@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tagmask.config import FolderData
-from tagmask.data.datasets.tables.sheets import Cells, find_table, image_column, named_like, read_sheet
+from tagmask.data.datasets.tables.sheets import ABSENT, Cells, Lines, find_table, image_column, named_like, read_sheet
 from tagmask.errors import TagmaskError
 
 ROWS = [{"image": "a.jpg", "tags": "cat"}, {"image": "b.jpg", "tags": "dog"}]
@@ -112,6 +112,28 @@ def test_lines_give_the_cells_that_they_have():
     cells = Cells({"image": 0, "tags": 1, "split": 2}, ("a.jpg", "cat"))
     assert dict(cells) == {"image": "a.jpg", "tags": "cat"}
     assert (len(cells), cells.get("split"), "split" in cells) == (2, None, False)
+
+
+def test_a_line_may_lack_any_cell_and_empty_ones_are_there():
+    lines = Lines({"image": 0, "tags": 1}, [(1, ("a.jpg", ABSENT), True), (2, ("b.jpg", None), True), (3, (), False)])
+    assert [dict(line.cells) for line in lines] == [{"image": "a.jpg"}, {"image": "b.jpg", "tags": None}, {}]
+    assert [*lines.column("image")] == ["a.jpg", "b.jpg", None]
+    assert [*lines.column("tags")] == [None, None, None]
+    assert len(lines) == 3
+
+
+def test_lines_are_left_out_by_their_places_and_keep_their_numbers():
+    lines = Lines({"image": 0}, [(2, ("a",), True), (4, ("b",), False), (5, ("c",), True), (6, ("d",), False)])
+    kept = lines.but({0, 1})
+    assert [(line.number, line.cells["image"], line.fits) for line in kept] == [(5, "c", True), (6, "d", False)]
+
+
+def test_an_object_of_json_without_a_key_is_told_from_one_of_null(tmp_path):
+    table = tmp_path / "tags.json"
+    table.write_text('[{"image": "a"}, {"tags": null, "image": "b"}]')
+    sheet = read_sheet(table, FolderData())
+    assert sheet.columns == ("image", "tags")
+    assert [dict(line.cells) for line in sheet.lines] == [{"image": "a"}, {"image": "b", "tags": None}]
 
 
 def test_cells_with_the_same_text_are_one_string(tmp_path):

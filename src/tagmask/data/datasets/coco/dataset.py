@@ -16,12 +16,12 @@ from tagmask.data.datasets.checks import (
     NAMES_SHOWN,
     Problem,
     Problems,
-    background_notes,
     class_numbers,
     existing_folder,
     renumbering,
     settle,
 )
+from tagmask.data.datasets.class_names import background_notes
 from tagmask.data.datasets.coco.files import ImageEntry, Instances, Size, read_instances
 from tagmask.data.datasets.coco.layout import annotation_files, image_folders, is_official, located
 from tagmask.data.datasets.coco.regions import Outline, Regions

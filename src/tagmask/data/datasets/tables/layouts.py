@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from tagmask.config import FolderData
 from tagmask.data.datasets.checks import NAMES_SHOWN, Problem, Problems
-from tagmask.data.datasets.tables.sheets import Line, name_in, text_of
+from tagmask.data.datasets.tables.sheets import Line, Lines, name_in, text_of
 
 _NOTHING = frozenset({"", "nan", "none", "null", "<na>", "n/a"})
 
@@ -191,18 +191,17 @@ def cell_table(lines: Iterable[Line], columns: Columns, config: FolderData, prob
 # ── a column per class ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def one_hot_columns(lines: Sequence[Line], names: Iterable[str]) -> tuple[str, ...]:
+def one_hot_columns(lines: Lines, names: Iterable[str]) -> tuple[str, ...]:
     """The columns that hold nothing but 0, 1, -1, true, false or nothing, and something at all."""
 
     def fits(name: str) -> bool:
-        cells = [line.cells.get(name) for line in lines]
-        return all(map(verdict, cells)) and not all(map(is_nothing, cells))
+        return all(map(verdict, lines.column(name))) and not all(map(is_nothing, lines.column(name)))
 
     return tuple(name for name in names if name and not re.fullmatch(r"Unnamed: \d+", name) and fits(name))
 
 
 def one_hot_table(
-    lines: Sequence[Line], columns: Columns, classes: tuple[str, ...], config: FolderData, problems: Problems
+    lines: Lines, columns: Columns, classes: tuple[str, ...], config: FolderData, problems: Problems
 ) -> Table:
     """A row per image and a column per class."""
     wanted = {Verdict.PRESENT} | ({Verdict.UNCERTAIN} if config.uncertain == "positive" else set())
@@ -210,7 +209,7 @@ def one_hot_table(
         columns.row(line, tuple(name for name in classes if verdict(line.cells.get(name)) in wanted)) for line in lines
     ]
     for name in classes if config.uncertain == "error" else ():
-        number = sum(verdict(line.cells.get(name)) is Verdict.UNCERTAIN for line in lines)
+        number = sum(verdict(cell) is Verdict.UNCERTAIN for cell in lines.column(name))
         if number:
             problems.add(Problem.UNCERTAIN, f"-1 in {number} row(s) of column {name!r}")
     return Table(tuple(rows), classes)

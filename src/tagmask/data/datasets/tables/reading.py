@@ -16,7 +16,7 @@ from tagmask.data.datasets.tables.layouts import (
     one_hot_columns,
     one_hot_table,
 )
-from tagmask.data.datasets.tables.sheets import Line, Sheet, find_column, image_column, named_like, read_sheet, text_of
+from tagmask.data.datasets.tables.sheets import Lines, Sheet, find_column, image_column, named_like, read_sheet, text_of
 from tagmask.errors import TagmaskError
 
 # The names that columns have elsewhere, without case, blanks and underlines.
@@ -60,7 +60,7 @@ def _without_column(sheet: Sheet, wanted: str, setting: str) -> str:
     )
 
 
-def _table(sheet: Sheet, columns: Columns, lines: list[Line], config: FolderData, problems: Problems) -> Table:
+def _table(sheet: Sheet, columns: Columns, lines: Lines, config: FolderData, problems: Problems) -> Table:
     others = [name for name in sheet.columns if name and name not in vars(columns).values()]
     if columns.tags is None:
         classes = one_hot_columns(lines, others)
@@ -74,7 +74,7 @@ def _table(sheet: Sheet, columns: Columns, lines: list[Line], config: FolderData
     return Table(table.rows, None, (*table.notes, unused) if others else table.notes)
 
 
-def _one_hot_notes(lines: list[Line], classes: tuple[str, ...], others: list[str]) -> Iterator[str]:
+def _one_hot_notes(lines: Lines, classes: tuple[str, ...], others: list[str]) -> Iterator[str]:
     left_out = [name for name in others if name not in classes]
     if left_out:
         shown = [f"{name} ({_example(lines, name)})" for name in left_out[:NAMES_SHOWN]]
@@ -83,10 +83,10 @@ def _one_hot_notes(lines: list[Line], classes: tuple[str, ...], others: list[str
         yield f"Classes are the 0/1 columns {listed}; these columns are none: {', '.join(shown)}{more}."
 
 
-def _example(lines: list[Line], name: str) -> str:
-    cells = (line.cells.get(name) for line in lines)
+def _example(lines: Lines, name: str) -> str:
     return next(
-        (text_of(cell)[:20] for cell in cells if not is_nothing(cell) and number_in(cell) not in (0, 1)), "empty"
+        (text_of(cell)[:20] for cell in lines.column(name) if not is_nothing(cell) and number_in(cell) not in (0, 1)),
+        "empty",
     )
 
 
@@ -126,7 +126,7 @@ def _confidence_column(sheet: Sheet, others: list[str], config: FolderData) -> s
 
 def _repeated(sheet: Sheet, image: str) -> bool:
     """Whether any image stands in several rows."""
-    return any(number > 1 for number in Counter(text_of(line.cells.get(image)) for line in sheet.lines).values())
+    return any(number > 1 for number in Counter(map(text_of, sheet.lines.column(image))).values())
 
 
 def _is_long(sheet: Sheet, columns: Columns, config: FolderData) -> bool:
@@ -153,17 +153,16 @@ def _is_long(sheet: Sheet, columns: Columns, config: FolderData) -> bool:
 
 
 def _numbers(sheet: Sheet, name: str) -> Iterator[float | None]:
-    return (number_in(line.cells.get(name)) for line in sheet.lines)
+    return map(number_in, sheet.lines.column(name))
 
 
-def _whole_lines(sheet: Sheet, columns: Columns, problems: Problems) -> list[Line]:
-    whole = []
-    for line in sheet.lines:
+def _whole_lines(sheet: Sheet, columns: Columns, problems: Problems) -> Lines:
+    bad = set()
+    for place, line in enumerate(sheet.lines):
         image = text_of(line.cells.get(columns.image))
         unsplit = columns.split and not text_of(line.cells.get(columns.split))
         untold = columns.tags is not None and columns.tags not in line.cells  # an object of JSON without that key
         if not line.fits or image in ("", "nan") or "\n" in image or unsplit or untold:
             problems.add(Problem.BAD_ROW, f"row {line.number} of {sheet.path.name}")
-        else:
-            whole.append(line)
-    return whole
+            bad.add(place)
+    return sheet.lines.but(bad) if bad else sheet.lines

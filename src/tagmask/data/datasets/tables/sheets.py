@@ -3,7 +3,8 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,8 @@ from tagmask.data.datasets.paths import same_letters
 from tagmask.errors import TagmaskError
 
 TABLE_SUFFIXES = (".csv", ".json", ".tsv")
+ABSENT = object()
+"""In place of a cell that a line does not have; empty cells are there."""
 _MARKS = ",;\t|"
 _MOST_SHARED = 4096
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
@@ -32,7 +35,12 @@ _IMAGE_NAMES = (
 
 
 class Cells(Mapping[str, object]):
-    """The cells of a line by column. A table may have a million lines, which share the names of their columns."""
+    """The cells of a line by column. A table may have a million lines, which share the names of their columns.
+
+    Args:
+        places: of the columns among the cells.
+        cells: of the line; the last may be missing, and any may be ``ABSENT``.
+    """
 
     __slots__ = ("_cells", "_places")
 
@@ -40,16 +48,20 @@ class Cells(Mapping[str, object]):
         self._places, self._cells = places, cells
 
     def __getitem__(self, column: str) -> object:
-        place = self._places[column]
-        if place < len(self._cells):
-            return self._cells[place]
-        raise KeyError(column)
+        cell = _at(self._cells, self._places[column])
+        if cell is ABSENT:
+            raise KeyError(column)
+        return cell
 
     def __iter__(self) -> Iterator[str]:
-        return (column for column, place in self._places.items() if place < len(self._cells))
+        return (column for column, place in self._places.items() if _at(self._cells, place) is not ABSENT)
 
     def __len__(self) -> int:
-        return sum(place < len(self._cells) for place in self._places.values())
+        return sum(_at(self._cells, place) is not ABSENT for place in self._places.values())
+
+
+def _at(cells: tuple[object, ...], place: int) -> object:
+    return cells[place] if place < len(cells) else ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,45 @@ class Line:
     fits: bool = True
 
 
+class Lines:
+    """The rows of a table, each made when it is asked for: a million of them at once would take 140 MB more.
+
+    Args:
+        places: of the columns among the cells.
+        rows: the number of each line, its cells, and whether they fit.
+    """
+
+    def __init__(self, places: Mapping[str, int], rows: Iterable[tuple[int, tuple[object, ...], bool]]) -> None:
+        self._places = places
+        self._numbers, self._rows = array("q"), list[tuple[object, ...]]()
+        self._unfit: set[int] = set()
+        for number, cells, fits in rows:
+            if not fits:
+                self._unfit.add(len(self._rows))
+            self._numbers.append(number)
+            self._rows.append(cells)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Line]:
+        for place, (number, cells) in enumerate(zip(self._numbers, self._rows, strict=True)):
+            yield Line(number, Cells(self._places, cells), place not in self._unfit)
+
+    def column(self, name: str) -> Iterator[object]:
+        """The cells of a column from above, None where a line has none."""
+        place = self._places[name]
+        for cells in self._rows:
+            cell = _at(cells, place)
+            yield None if cell is ABSENT else cell
+
+    def but(self, left_out: Container[int]) -> "Lines":
+        """The lines that do not stand at some places, which are counted from 0."""
+        rows = enumerate(zip(self._numbers, self._rows, strict=True))
+        kept = ((n, cells, i not in self._unfit) for i, (n, cells) in rows if i not in left_out)
+        return Lines(self._places, kept)
+
+
 @dataclass(frozen=True)
 class Sheet:
     """A table as it lies on disk.
@@ -79,7 +130,7 @@ class Sheet:
 
     path: Path
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: Lines
 
 
 def text_of(cell: object) -> str:
@@ -214,8 +265,8 @@ def _sheet(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Sheet:
     columns = tuple(map(text_of, header))
     _refuse_repeated(path, [name for name in columns if name])
     places, shared = {name: place for place, name in enumerate(columns)}, _Shared()
-    lines = (_line(number, columns, places, tuple(map(shared, cells))) for number, cells in rows)
-    return Sheet(path, columns, tuple(lines))
+    lines = ((number, tuple(map(shared, cells)), _fits(columns, cells)) for number, cells in rows)
+    return Sheet(path, columns, Lines(places, lines))
 
 
 class _Shared:
@@ -231,11 +282,9 @@ class _Shared:
         return known
 
 
-def _line(number: int, columns: tuple[str, ...], places: Mapping[str, int], cells: tuple[str, ...]) -> Line:
+def _fits(columns: tuple[str, ...], cells: list[str]) -> bool:
     """Empty cells beyond the columns do not count, nor do missing ones below columns without a name."""
-    beyond = any(map(text_of, cells[len(columns) :]))
-    lacking = any(columns[len(cells) :])
-    return Line(number, Cells(places, cells), fits=not (beyond or lacking))
+    return not (any(map(text_of, cells[len(columns) :])) or any(columns[len(cells) :]))
 
 
 def _refuse_repeated(path: Path, names: list[str]) -> None:
@@ -264,17 +313,26 @@ def _read_json(path: Path, config: FolderData) -> Sheet:
         raise TagmaskError(f"cannot read the table {path} as JSON: {error}; expected {_FORMS}") from error
     if isinstance(content, _Object):
         names = (config.image_column, str(config.tags_column or "tags"))
-        lines = [
-            _json_line(path, n, _Object([*zip(names, pair, strict=True)])) for n, pair in enumerate(content.pairs, 1)
-        ]
-        return Sheet(path, names, tuple(lines))
+        return _json_sheet(path, [_Object([*zip(names, pair, strict=True)]) for pair in content.pairs])
     if isinstance(content, list) and all(isinstance(row, _Object) for row in content):
-        lines = [_json_line(path, number, row) for number, row in enumerate(content, 1)]
-        return Sheet(path, tuple(dict.fromkeys(name for line in lines for name in line.cells)), tuple(lines))
+        return _json_sheet(path, content)
     raise TagmaskError(f"{path} must hold {_FORMS}; rewrite it so")
 
 
-def _json_line(path: Path, number: int, row: _Object) -> Line:
+def _json_sheet(path: Path, rows: list[_Object]) -> Sheet:
+    for number, row in enumerate(rows, 1):
+        _refuse_nested(path, number, row)
+    named = [{text_of(name): cell for name, cell in row.items()} for row in rows]
+    columns = tuple(dict.fromkeys(name for cells in named for name in cells))
+    places = {name: place for place, name in enumerate(columns)}
+    pairs = enumerate(zip(named, rows, strict=True), 1)
+    lines = (
+        (n, tuple(cells.get(c, ABSENT) for c in columns), len(cells) == len(row.pairs)) for n, (cells, row) in pairs
+    )
+    return Sheet(path, columns, Lines(places, lines))
+
+
+def _refuse_nested(path: Path, number: int, row: _Object) -> None:
     for key, cell in row.items():
         inner = cell if isinstance(cell, list) else [cell]
         if any(isinstance(each, dict | list) for each in inner):
@@ -283,5 +341,3 @@ def _json_line(path: Path, number: int, row: _Object) -> Line:
                 f"{path} holds objects or lists inside of {where} ({key}: {str(cell)[:60]}); expected {_FORMS}: "
                 "rewrite it so, or set data.kind=coco if it is a COCO file"
             )
-    cells = {text_of(name): cell for name, cell in row.items()}
-    return Line(number, cells, fits=len(cells) == len(row.pairs))

@@ -1,6 +1,6 @@
 """The data set of tar files: samples become records, and are read where they lie."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class Tar(Dataset):
         self.notes = (*named, *told, *problems.remarks)
 
     def _settled(
-        self, records: list[Record], problems: Problems, verify: bool
+        self, records: Sequence[Record], problems: Problems, verify: bool
     ) -> tuple[tuple[Record, ...], tuple[str, ...]]:
         """The records that are offered and the ids of bad images that are left out."""
         config = self._config
@@ -105,7 +105,8 @@ class Tar(Dataset):
             if not skipped:
                 sample = self._samples[key]
                 problems.add(Problem.UNREADABLE, f"{sample.shard.name}/{sample.image.name} ({reason})")
-        kept = tuple(record for record in offered if record.id not in set(skipped))
+        left_out = set(skipped)
+        kept = tuple(record for record in offered if record.id not in left_out)
         if any(record.split == config.train_split for record in kept):
             verify_classes(kept, self.classes, config.train_split, problems)
         else:

@@ -15,7 +15,6 @@ from tagmask.data.datasets.checks import (
     NAMES_SHOWN,
     Problem,
     Problems,
-    background_notes,
     check_classes,
     check_numbers,
     class_numbers,
@@ -23,6 +22,7 @@ from tagmask.data.datasets.checks import (
     renumbering,
     settle,
 )
+from tagmask.data.datasets.class_names import background_notes
 from tagmask.data.datasets.folder import image_id
 from tagmask.data.datasets.held_out import hold_out
 from tagmask.data.datasets.masks import check_mask_sizes, check_mask_values, look_at_mask, mask_reading
