@@ -6,6 +6,7 @@ DEMO_SET ?=
 FAIL_ABOVE ?= inf
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile  # a process for each core, and the tests of a file in one of them
 TIMED := tests/serving/server  # its clients wait for seconds, not for another test
+unexport PYTHONDONTWRITEBYTECODE  # with it every process of the tests compiles torch anew, for seven seconds
 
 .PHONY: help setup demo test lint types layers tests test-slow slow timed docs bench bench-quick bench-ratio bench-growth clean
 
