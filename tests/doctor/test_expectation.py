@@ -48,9 +48,9 @@ def test_numbers_of_images_are_compared_with_the_measured_ones(number, said):
 
 def test_time_goes_with_the_number_of_images_and_their_size():
     text = " ".join(expectation(images(3200), SMALL, FolderData()))
-    assert "about 110 minutes on one core, images read at 320 pixels." in text
+    assert "about 98 minutes on one core, images read at 320 pixels." in text
     few = " ".join(expectation(images(16), SMALL, FolderData()))
-    assert "about 28 minutes on one core" in few  # trainings have a fewest number of steps
+    assert "about 25 minutes on one core" in few  # trainings have a fewest number of steps
     assert "yours have 1920, which takes several times as long" in " ".join(
         expectation(images(3200), LARGE, FolderData())
     )

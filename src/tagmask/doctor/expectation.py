@@ -46,7 +46,7 @@ class Measured:
     network: float
 
 
-MEASURED = Measured("folder-cpu", "2026-11-26_folder-cpu_1core", 1600, 263, 380, 320, 55, 76.5, 70.3)
+MEASURED = Measured("folder-cpu", "2026-11-27_folder-cpu_1core", 1600, 263, 380, 320, 49, 76.1, 70.0)
 
 SMALL_OBJECTS = Measured("folder-cpu-small", "2026-11-26_folder-cpu-small_1core", 585, 19, 69, 416, 14, 41.3, 43.4)
 
@@ -110,7 +110,7 @@ def _minutes(images: int) -> str:
 
     Example:
         >>> _minutes(1600), _minutes(16000), _minutes(10)
-        ('55 minutes', '9 hours', '28 minutes')
+        ('49 minutes', '8 hours', '25 minutes')
     """
     share = images / MEASURED.images
     minutes = MEASURED.minutes * (PART_OF_TRAININGS * max(_floor(), share) + (1 - PART_OF_TRAININGS) * share)
