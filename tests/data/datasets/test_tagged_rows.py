@@ -42,6 +42,15 @@ def test_a_class_keeps_an_image_for_training():
     assert notes == ("Classes whose images would all have been held out keep one for training: rare (3).",)
 
 
+@pytest.mark.parametrize("val_split", [None, "train"])
+def test_without_a_split_for_validation_nothing_is_held_out(val_split):
+    rows = {str(n): Row(f"{n}.jpg", ("cat",)) for n in range(30)}
+    config = TagNamesConfig(val_fraction=0.99, val_split=val_split)
+    records, notes = records_of(rows, ("cat",), set(), config, Problems())
+    assert {record.split for record in records} == {"train"}
+    assert notes == ()
+
+
 def test_what_teaches_little_is_remarked_upon():
     shapes = {"line": Shape((4, 200)), "fine": Shape((100, 200))}
     (remark,) = thin(shapes)

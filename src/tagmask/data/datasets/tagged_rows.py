@@ -97,7 +97,7 @@ def _held_out(rows: Mapping[str, Row], config: TagNamesConfig) -> tuple[set[str]
 
     They are about ``val_fraction``. A class whose images would all be held out keeps the one that stands last.
     """
-    if not config.val_split:
+    if config.val_split in (None, config.train_split):
         return set(), ()
     held_out = {key for key, row in rows.items() if not row.split and share_of(key) < config.val_fraction}
     kept: dict[str, None] = {}

@@ -1,12 +1,13 @@
 """CSV of any dialect and JSON, as columns and lines."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tagmask.config import FolderData
-from tagmask.data.datasets.tables.sheets import ABSENT, Cells, Lines, find_table, image_column, named_like, read_sheet
+from tagmask.data.datasets.tables.sheets import Cells, Lines, find_table, image_column, named_like, read_sheet
 from tagmask.errors import TagmaskError
 
 ROWS = [{"image": "a.jpg", "tags": "cat"}, {"image": "b.jpg", "tags": "dog"}]
@@ -114,18 +115,26 @@ def test_lines_give_the_cells_that_they_have():
     assert (len(cells), cells.get("split"), "split" in cells) == (2, None, False)
 
 
-def test_a_line_may_lack_any_cell_and_empty_ones_are_there():
-    lines = Lines({"image": 0, "tags": 1}, [(1, ("a.jpg", ABSENT), True), (2, ("b.jpg", None), True), (3, (), False)])
-    assert [dict(line.cells) for line in lines] == [{"image": "a.jpg"}, {"image": "b.jpg", "tags": None}, {}]
-    assert [*lines.column("image")] == ["a.jpg", "b.jpg", None]
-    assert [*lines.column("tags")] == [None, None, None]
-    assert len(lines) == 3
+def test_columns_are_read_from_above_and_missing_cells_are_none():
+    lines = Lines([(1, ("a.jpg", "cat"), True), (2, ("b.jpg",), False)], partial(Cells, {"image": 0, "tags": 1}))
+    assert [dict(line.cells) for line in lines] == [{"image": "a.jpg", "tags": "cat"}, {"image": "b.jpg"}]
+    assert [*lines.column("image")] == ["a.jpg", "b.jpg"]
+    assert [*lines.column("tags")] == ["cat", None]
+    assert len(lines) == 2
 
 
 def test_lines_are_left_out_by_their_places_and_keep_their_numbers():
-    lines = Lines({"image": 0}, [(2, ("a",), True), (4, ("b",), False), (5, ("c",), True), (6, ("d",), False)])
+    lines = Lines([(2, {"x": "a"}, True), (4, {"x": "b"}, False), (5, {"x": "c"}, True), (6, {"x": "d"}, False)], dict)
     kept = lines.but({0, 1})
-    assert [(line.number, line.cells["image"], line.fits) for line in kept] == [(5, "c", True), (6, "d", False)]
+    assert [(line.number, line.cells["x"], line.fits) for line in kept] == [(5, "c", True), (6, "d", False)]
+
+
+def test_objects_of_json_may_have_a_key_each(tmp_path):
+    """As many columns as lines, which must not take the square of them."""
+    table = tmp_path / "tags.json"
+    table.write_text(json.dumps([{f"{number}.jpg": ["cat"]} for number in range(20_000)]))
+    sheet = read_sheet(table, FolderData())
+    assert len(sheet.columns) == len(sheet.lines) == 20_000
 
 
 def test_an_object_of_json_without_a_key_is_told_from_one_of_null(tmp_path):

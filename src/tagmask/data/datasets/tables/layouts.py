@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from itertools import accumulate
+from typing import Any
 
 from tagmask.config import FolderData
 from tagmask.data.datasets.checks import NAMES_SHOWN, Problem, Problems
@@ -191,7 +192,7 @@ def cell_table(lines: Iterable[Line], columns: Columns, config: FolderData, prob
 # ── a column per class ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def one_hot_columns(lines: Lines, names: Iterable[str]) -> tuple[str, ...]:
+def one_hot_columns(lines: Lines[Any], names: Iterable[str]) -> tuple[str, ...]:
     """The columns that hold nothing but 0, 1, -1, true, false or nothing, and something at all."""
 
     def fits(name: str) -> bool:
@@ -201,7 +202,7 @@ def one_hot_columns(lines: Lines, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def one_hot_table(
-    lines: Lines, columns: Columns, classes: tuple[str, ...], config: FolderData, problems: Problems
+    lines: Lines[Any], columns: Columns, classes: tuple[str, ...], config: FolderData, problems: Problems
 ) -> Table:
     """A row per image and a column per class."""
     wanted = {Verdict.PRESENT} | ({Verdict.UNCERTAIN} if config.uncertain == "positive" else set())

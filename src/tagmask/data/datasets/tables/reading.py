@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tagmask.config import FolderData
 from tagmask.data.datasets.checks import NAMES_SHOWN, Problem, Problems
@@ -54,13 +55,15 @@ def read_table(path: Path, config: FolderData, problems: Problems) -> Table:
 
 
 def _without_column(sheet: Sheet, wanted: str, setting: str) -> str:
+    more = ", ..." if len(sheet.columns) > NAMES_SHOWN else ""
     return (
-        f"the table {sheet.path} has no column {wanted!r}; its columns are {', '.join(map(repr, sheet.columns))}: "
+        f"the table {sheet.path} has no column {wanted!r}; its columns are "
+        f"{', '.join(map(repr, sheet.columns[:NAMES_SHOWN]))}{more}: "
         f"rename one or set {setting}"
     )
 
 
-def _table(sheet: Sheet, columns: Columns, lines: Lines, config: FolderData, problems: Problems) -> Table:
+def _table(sheet: Sheet, columns: Columns, lines: Lines[Any], config: FolderData, problems: Problems) -> Table:
     others = [name for name in sheet.columns if name and name not in vars(columns).values()]
     if columns.tags is None:
         classes = one_hot_columns(lines, others)
@@ -74,7 +77,7 @@ def _table(sheet: Sheet, columns: Columns, lines: Lines, config: FolderData, pro
     return Table(table.rows, None, (*table.notes, unused) if others else table.notes)
 
 
-def _one_hot_notes(lines: Lines, classes: tuple[str, ...], others: list[str]) -> Iterator[str]:
+def _one_hot_notes(lines: Lines[Any], classes: tuple[str, ...], others: list[str]) -> Iterator[str]:
     left_out = [name for name in others if name not in classes]
     if left_out:
         shown = [f"{name} ({_example(lines, name)})" for name in left_out[:NAMES_SHOWN]]
@@ -83,7 +86,7 @@ def _one_hot_notes(lines: Lines, classes: tuple[str, ...], others: list[str]) ->
         yield f"Classes are the 0/1 columns {listed}; these columns are none: {', '.join(shown)}{more}."
 
 
-def _example(lines: Lines, name: str) -> str:
+def _example(lines: Lines[Any], name: str) -> str:
     return next(
         (text_of(cell)[:20] for cell in lines.column(name) if not is_nothing(cell) and number_in(cell) not in (0, 1)),
         "empty",
@@ -156,7 +159,7 @@ def _numbers(sheet: Sheet, name: str) -> Iterator[float | None]:
     return map(number_in, sheet.lines.column(name))
 
 
-def _whole_lines(sheet: Sheet, columns: Columns, problems: Problems) -> Lines:
+def _whole_lines(sheet: Sheet, columns: Columns, problems: Problems) -> Lines[Any]:
     bad = set()
     for place, line in enumerate(sheet.lines):
         image = text_of(line.cells.get(columns.image))

@@ -4,18 +4,20 @@ import csv
 import json
 import re
 from array import array
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
 from tagmask.config import FolderData
 from tagmask.data.datasets.paths import same_letters
 from tagmask.errors import TagmaskError
 
+Stored = TypeVar("Stored")
 TABLE_SUFFIXES = (".csv", ".json", ".tsv")
-ABSENT = object()
-"""In place of a cell that a line does not have; empty cells are there."""
 _MARKS = ",;\t|"
 _MOST_SHARED = 4096
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
@@ -35,12 +37,7 @@ _IMAGE_NAMES = (
 
 
 class Cells(Mapping[str, object]):
-    """The cells of a line by column. A table may have a million lines, which share the names of their columns.
-
-    Args:
-        places: of the columns among the cells.
-        cells: of the line; the last may be missing, and any may be ``ABSENT``.
-    """
+    """The cells of a line by column. A table may have a million lines, which share the names of their columns."""
 
     __slots__ = ("_cells", "_places")
 
@@ -48,20 +45,16 @@ class Cells(Mapping[str, object]):
         self._places, self._cells = places, cells
 
     def __getitem__(self, column: str) -> object:
-        cell = _at(self._cells, self._places[column])
-        if cell is ABSENT:
-            raise KeyError(column)
-        return cell
+        place = self._places[column]
+        if place < len(self._cells):
+            return self._cells[place]
+        raise KeyError(column)
 
     def __iter__(self) -> Iterator[str]:
-        return (column for column, place in self._places.items() if _at(self._cells, place) is not ABSENT)
+        return (column for column, place in self._places.items() if place < len(self._cells))
 
     def __len__(self) -> int:
-        return sum(_at(self._cells, place) is not ABSENT for place in self._places.values())
-
-
-def _at(cells: tuple[object, ...], place: int) -> object:
-    return cells[place] if place < len(cells) else ABSENT
+        return sum(place < len(self._cells) for place in self._places.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +72,19 @@ class Line:
     fits: bool = True
 
 
-class Lines:
+class Lines(Generic[Stored]):
     """The rows of a table, each made when it is asked for: a million of them at once would take 140 MB more.
 
     Args:
-        places: of the columns among the cells.
-        rows: the number of each line, its cells, and whether they fit.
+        rows: the number of each line, its cells as they are kept, and whether they fit.
+        by_column: the cells of a line by column, from those that are kept.
     """
 
-    def __init__(self, places: Mapping[str, int], rows: Iterable[tuple[int, tuple[object, ...], bool]]) -> None:
-        self._places = places
-        self._numbers, self._rows = array("q"), list[tuple[object, ...]]()
+    def __init__(
+        self, rows: Iterable[tuple[int, Stored, bool]], by_column: Callable[[Stored], Mapping[str, object]]
+    ) -> None:
+        self._by_column = by_column
+        self._numbers, self._rows = array("q"), list[Stored]()
         self._unfit: set[int] = set()
         for number, cells, fits in rows:
             if not fits:
@@ -102,20 +97,17 @@ class Lines:
 
     def __iter__(self) -> Iterator[Line]:
         for place, (number, cells) in enumerate(zip(self._numbers, self._rows, strict=True)):
-            yield Line(number, Cells(self._places, cells), place not in self._unfit)
+            yield Line(number, self._by_column(cells), place not in self._unfit)
 
     def column(self, name: str) -> Iterator[object]:
         """The cells of a column from above, None where a line has none."""
-        place = self._places[name]
-        for cells in self._rows:
-            cell = _at(cells, place)
-            yield None if cell is ABSENT else cell
+        return (self._by_column(cells).get(name) for cells in self._rows)
 
-    def but(self, left_out: Container[int]) -> "Lines":
+    def but(self, left_out: Container[int]) -> "Lines[Stored]":
         """The lines that do not stand at some places, which are counted from 0."""
         rows = enumerate(zip(self._numbers, self._rows, strict=True))
         kept = ((n, cells, i not in self._unfit) for i, (n, cells) in rows if i not in left_out)
-        return Lines(self._places, kept)
+        return Lines(kept, self._by_column)
 
 
 @dataclass(frozen=True)
@@ -130,7 +122,7 @@ class Sheet:
 
     path: Path
     columns: tuple[str, ...]
-    lines: Lines
+    lines: Lines[Any]
 
 
 def text_of(cell: object) -> str:
@@ -266,7 +258,7 @@ def _sheet(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Sheet:
     _refuse_repeated(path, [name for name in columns if name])
     places, shared = {name: place for place, name in enumerate(columns)}, _Shared()
     lines = ((number, tuple(map(shared, cells)), _fits(columns, cells)) for number, cells in rows)
-    return Sheet(path, columns, Lines(places, lines))
+    return Sheet(path, columns, Lines(lines, partial(Cells, places)))
 
 
 class _Shared:
@@ -324,12 +316,8 @@ def _json_sheet(path: Path, rows: list[_Object]) -> Sheet:
         _refuse_nested(path, number, row)
     named = [{text_of(name): cell for name, cell in row.items()} for row in rows]
     columns = tuple(dict.fromkeys(name for cells in named for name in cells))
-    places = {name: place for place, name in enumerate(columns)}
-    pairs = enumerate(zip(named, rows, strict=True), 1)
-    lines = (
-        (n, tuple(cells.get(c, ABSENT) for c in columns), len(cells) == len(row.pairs)) for n, (cells, row) in pairs
-    )
-    return Sheet(path, columns, Lines(places, lines))
+    lines = ((n, named[n - 1], len(named[n - 1]) == len(row.pairs)) for n, row in enumerate(rows, 1))
+    return Sheet(path, columns, Lines(lines, MappingProxyType))
 
 
 def _refuse_nested(path: Path, number: int, row: _Object) -> None:
