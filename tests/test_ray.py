@@ -1,4 +1,4 @@
-"""The example for Ray, on a cluster of this machine alone; Ray takes 200 MB, so only where it has been installed."""
+"""The example for Ray, on a cluster of this machine alone."""
 
 import importlib.util
 import shutil
