@@ -216,8 +216,7 @@ def _notes(
     records: Iterable[Record], skipped: tuple[str, ...], files: ImageFiles, rows: Mapping[str, Row], config: FolderData
 ) -> Iterator[str]:
     splits = Counter(record.split for record in records)
-    used = (image_id(name) in rows and rows[image_id(name)].image == name for name in files.names)
-    if unused := [name for name, is_used in zip(files.names, used, strict=True) if not is_used]:
+    if unused := [name for name in files.names if (row := rows.get(image_id(name))) is None or row.image != name]:
         yield f"{len(unused)} image files are not in the table of tags and are not used, such as {min(unused)}."
     if files.passed_over:
         yield f"{len(files.passed_over)} entries are passed over: {', '.join(files.passed_over[:NAMES_SHOWN])}."
